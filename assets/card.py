@@ -1,0 +1,68 @@
+"""The dataset card of a release: YAML that `datasets` reads, and a page that a person reads. Holds no dataset text."""
+
+from typing import Any
+
+import yaml
+
+from pairwright.assets.text import cell
+from pairwright.schemas.recipe import Recipe
+
+
+def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
+    """README.md of a release."""
+    configs = []
+    for name in ("pairs", "rankings"):
+        splits = [split for split in ("train", "test") if manifest["counts"][f"{name}_{split}"]]
+        files = [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in splits]
+        if files:
+            configs.append({"config_name": name, "data_files": files, **({"default": True} if name == "pairs" else {})})
+    front: dict[str, Any] = {"configs": configs, "tags": ["preference", "pairwright"]}
+    if recipe.release.license:
+        front["license"] = recipe.release.license
+    counts = manifest["counts"]
+    size = counts["pairs_train"] + counts["pairs_test"]
+    lines = [
+        "---",
+        yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
+        "---",
+        f"# {recipe.dataset}, {manifest['version']}",
+        "",
+        f"{size:,} preference pairs and {counts['rankings_train'] + counts['rankings_test']:,} rankings over "
+        f"{counts['prompts']:,} prompts and {counts['responses']:,} responses, made by Pairwright.",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        'pairs = load_dataset("path/to/this/folder", "pairs", split="train")',
+        "```",
+        "",
+        "## How many rows each step left",
+        "",
+        "| step | entered | dropped | left |",
+        "|---|---:|---:|---:|",
+        *(f"| {cell(s['step'])} | {s['entered']:,} | {s['dropped']:,} | {s['left']:,} |" for s in manifest["funnel"]),
+        "",
+        "## Judges",
+        "",
+        "| judge | kind | weight | fingerprint |",
+        "|---|---|---:|---|",
+        *(
+            f"| {cell(name)} | {one['kind']} | {recipe.jury.weights.get(name, 1.0):g} | `{one['fingerprint']}` |"
+            for name, one in manifest["judges"].items()
+        ),
+        "",
+        *_changes(manifest),
+        "`prompt`, `chosen` and `rejected` are lists of messages. `score_chosen` and `score_rejected` are the jury's",
+        "utilities and `margin` their difference; `chosen_scores` and `rejected_scores` hold every judge's own score.",
+        "The recipe, the fingerprints and the hash of every file are in `manifest.json`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _changes(manifest: dict[str, Any]) -> list[str]:
+    changes = manifest["changes"]
+    if not changes:
+        return []
+    counts = ", ".join(f"{count:,} {what}" for what, count in changes.items())
+    return [f"Against {manifest['parent']}: {counts} pairs.", ""]

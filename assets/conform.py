@@ -1,0 +1,292 @@
+"""From a source's columns to ours: every row becomes a conversation with its attributes and responses, or a reject.
+
+Typed columns go through expressions; everything else row by row, with the same rules.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from pairwright.assets.readers import Records
+from pairwright.schemas.errors import SourceError
+from pairwright.schemas.recipe import ColumnMap
+from pairwright.schemas.tables import MESSAGES
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+LAST_ROLES = ("user", "tool")
+TEXTS = ("tests", "source", "license", "domain", "split")
+ANSWERS = pl.List(pl.Struct({"policy": pl.String, "text": pl.String}))
+RAW = {
+    "row": pl.UInt64,
+    "bad": pl.String,
+    "excerpt": pl.String,
+    "messages": MESSAGES,
+    "references": pl.List(pl.String),
+    "tags": pl.List(pl.String),
+    **dict.fromkeys(TEXTS, pl.String),
+    "answers": ANSWERS,
+}
+"""What a source's row becomes: either `bad` says why it is a reject, or the rest holds."""
+
+
+class Columns(NamedTuple):
+    """The source's column for each of ours, settled against what the source has."""
+
+    prompt: str
+    system: str | None
+    references: list[str]
+    tags: list[str]
+    texts: dict[str, str]
+    response: str | None
+    responses: list[str]
+    policy: str | None
+    policies: str | list[str] | None
+
+
+def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
+    """Match the recipe's column map against a source's columns.
+
+    Raises SourceError for a named column that is not there, saying which are.
+    """
+
+    def named(field: str, default: str | None = None) -> list[str]:
+        value = getattr(columns, field)
+        if value is None:
+            return [default] if default in found else []
+        wanted = [value] if isinstance(value, str) else list(value)
+        for name in wanted:
+            if name not in found:
+                raise SourceError(f"{label}: columns.{field} names {name!r}; the source has {', '.join(found)}")
+        return wanted
+
+    prompt = named("prompt", "prompt") or named("prompt", "messages")
+    if not prompt:
+        raise SourceError(f"{label}: no column 'prompt' or 'messages'; name one in `columns`: {', '.join(found)}")
+    policies = columns.policies
+    if isinstance(policies, str) or policies is None:
+        policies = next(iter(named("policies", "policies")), None)
+    responses = named("responses", "responses")
+    if isinstance(policies, list) and len(responses) > 1 and len(policies) != len(responses):
+        raise SourceError(f"{label}: {len(policies)} policies for {len(responses)} response columns; name one each")
+    return Columns(
+        prompt[0],
+        next(iter(named("system")), None),
+        named("references", "references"),
+        named("tags", "tags"),
+        {field: name[0] for field in TEXTS if (name := named(field, field))},
+        next(iter(named("response", "response")), None),
+        responses,
+        next(iter(named("policy", "policy")), None),
+        policies,
+    )
+
+
+def column_names(records: Records) -> list[str]:
+    """The columns that a batch of records has."""
+    if records.frame is not None:
+        return [name for name in records.frame.columns if name != "_row"]
+    names: dict[str, None] = {}
+    for _, record, _ in records.objects:
+        if isinstance(record, dict):
+            names.update(dict.fromkeys(record))
+    return list(names)
+
+
+def conform(records: Records, columns: Columns) -> pl.DataFrame:
+    """The records as a frame of type RAW."""
+    if records.frame is None:
+        return _by_row(records.objects, columns)
+    frame = records.frame
+    if _typed(frame, columns):
+        return _by_column(frame, columns)
+    objects = [(record.pop("_row"), record, None) for record in frame.to_dicts()]
+    return _by_row(objects, columns)
+
+
+def _typed(frame: pl.DataFrame, columns: Columns) -> bool:
+    """Whether every column is of a type that expressions can take over as it is."""
+    schema = frame.schema
+    text, texts = {pl.String(), pl.Null()}, {pl.String(), pl.Null(), pl.List(pl.String), pl.List(pl.Null)}
+    singles = [columns.system, columns.response, columns.policy, *columns.texts.values()]
+    many = [*columns.references, *columns.tags]
+    return (
+        schema[columns.prompt] == pl.String
+        and all(schema[name] in text for name in singles if name)
+        and all(schema[name] in texts for name in many)
+        and all(schema[name] in (texts if len(columns.responses) == 1 else text) for name in columns.responses)
+        and not (columns.policies and len(columns.responses) == 1)  # two lists to zip: row by row
+    )
+
+
+def _by_column(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
+    prompt = pl.col(columns.prompt)
+    turn = pl.struct(role=pl.lit("user"), content=prompt)
+    messages = pl.concat_list(turn)
+    if columns.system:
+        with_system = pl.concat_list(pl.struct(role=pl.lit("system"), content=pl.col(columns.system)), turn)
+        messages = pl.when(pl.col(columns.system).str.strip_chars() != "").then(with_system).otherwise(messages)
+    answers, bad_answers = _answers_by_column(frame, columns)
+    bad = pl.coalesce(
+        pl.when(prompt.is_null()).then(pl.lit(f"{columns.prompt} is missing")),
+        pl.when(prompt.str.strip_chars() == "").then(pl.lit(f"{columns.prompt} is empty")),
+        bad_answers,
+    )
+    return frame.select(
+        row="_row",
+        bad=bad,
+        excerpt=prompt.str.slice(0, 200).fill_null(""),
+        messages=messages,
+        references=_texts_by_column(frame, columns.references),
+        tags=_texts_by_column(frame, columns.tags),
+        **{field: pl.col(columns.texts[field]) if field in columns.texts else pl.lit(None) for field in TEXTS},
+        answers=answers,
+    ).cast(dict(RAW))
+
+
+def _texts_by_column(frame: pl.DataFrame, names: list[str]) -> pl.Expr:
+    """The non-empty texts of several columns, each a text or a list of texts."""
+    if not names:
+        return pl.lit([], pl.List(pl.String))
+    lists = [
+        (pl.col(name) if isinstance(frame.schema[name], pl.List) else pl.concat_list(name))
+        .cast(pl.List(pl.String))
+        .fill_null([])
+        for name in names
+    ]
+    return pl.concat_list(lists).list.eval(pl.element().filter(pl.element().str.strip_chars() != ""))
+
+
+def _answers_by_column(frame: pl.DataFrame, columns: Columns) -> tuple[pl.Expr, pl.Expr]:
+    none, fine = pl.lit([], ANSWERS), pl.lit(None, pl.String)
+    if columns.response:
+        policy = pl.col(columns.policy).fill_null("unknown") if columns.policy else pl.lit("unknown")
+        answer = pl.concat_list(pl.struct(policy=policy, text=pl.col(columns.response)))
+        missing = pl.when(pl.col(columns.response).is_null()).then(pl.lit(f"{columns.response} is missing"))
+        return answer, missing
+    if not columns.responses:
+        return none, fine
+    if len(columns.responses) > 1:
+        names = columns.policies if isinstance(columns.policies, list) else columns.responses
+        answers = pl.concat_list(
+            [pl.struct(policy=pl.lit(p), text=pl.col(name)) for p, name in zip(names, columns.responses, strict=True)]
+        )
+        return answers.list.eval(pl.element().filter(pl.element().struct.field("text").is_not_null())), fine
+    texts = pl.col(columns.responses[0]).cast(pl.List(pl.String)).fill_null([])
+    answers = texts.list.eval(pl.struct(policy=pl.lit("unknown"), text=pl.element()))
+    return answers.list.eval(pl.element().filter(pl.element().struct.field("text").is_not_null())), fine
+
+
+def _by_row(objects: Sequence[tuple[int, Any, str | None]], columns: Columns) -> pl.DataFrame:
+    rows = []
+    for number, record, reason in objects:
+        row: dict[str, Any] = {"row": number, "bad": reason, "excerpt": _excerpt(record, columns)}
+        if reason is None:
+            try:
+                row |= _conformed(record, columns)
+            except ValueError as error:
+                row["bad"] = str(error)
+        rows.append(row)
+    return pl.DataFrame(rows, schema=dict(RAW), strict=True)
+
+
+def _conformed(record: Any, columns: Columns) -> dict[str, Any]:
+    if not isinstance(record, dict):
+        raise ValueError(f"the record is {_kind(record)}, expected an object")
+    row: dict[str, Any] = {
+        "messages": _messages(record.get(columns.prompt), columns.prompt),
+        "references": [text for name in columns.references for text in _texts(record.get(name), name) if text.strip()],
+        "tags": [text for name in columns.tags for text in _texts(record.get(name), name) if text.strip()],
+        "answers": _answers(record, columns),
+    }
+    for field, name in columns.texts.items():
+        row[field] = _text(record.get(name), name)
+    system = _text(record.get(columns.system), columns.system) if columns.system else None
+    if system and system.strip():
+        row["messages"] = [{"role": "system", "content": system}, *row["messages"]]
+    return row
+
+
+def _messages(value: Any, name: str) -> list[dict[str, str]]:
+    if value is None:
+        raise ValueError(f"{name} is missing")
+    if isinstance(value, str):
+        if not _text(value, name):
+            raise ValueError(f"{name} is empty")
+        if not value.strip():
+            raise ValueError(f"{name} is empty")
+        return [{"role": "user", "content": value}]
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is {_kind(value)}, expected a text or a list of messages")
+    messages = []
+    for turn, message in enumerate(value, start=1):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise ValueError(f"{name}: turn {turn} is no message with role and content")
+        if message["role"] not in ROLES:
+            raise ValueError(f"{name}: turn {turn} has role {message['role']!r}; allowed: {', '.join(ROLES)}")
+        content = _text(message.get("content"), f"{name}: turn {turn}")
+        if content is None:
+            raise ValueError(f"{name}: turn {turn} has no content")
+        messages.append({"role": message["role"], "content": content})
+    if not messages or not messages[-1]["content"].strip():
+        raise ValueError(f"{name} is empty")
+    if messages[-1]["role"] not in LAST_ROLES:
+        raise ValueError(f"{name} ends with the {messages[-1]['role']}'s turn, expected the user's")
+    return messages
+
+
+def _answers(record: dict[str, Any], columns: Columns) -> list[dict[str, str]]:
+    if columns.response:
+        text = _text(record.get(columns.response), columns.response)
+        if text is None:
+            raise ValueError(f"{columns.response} is missing")
+        policy = _text(record.get(columns.policy), columns.policy) if columns.policy else None
+        return [{"policy": policy or "unknown", "text": text}]
+    if len(columns.responses) > 1:
+        texts = [_text(record.get(name), name) for name in columns.responses]
+    elif columns.responses:
+        texts = _texts(record.get(columns.responses[0]), columns.responses[0], with_nulls=True)
+    else:
+        return []
+    policies: list[Any] = ["unknown"] * len(texts)
+    if isinstance(columns.policies, list):
+        policies = list(columns.policies)
+    elif columns.policies:
+        policies = _texts(record.get(columns.policies), columns.policies, with_nulls=True)
+    elif len(columns.responses) > 1:
+        policies = list(columns.responses)
+    if len(policies) != len(texts):
+        raise ValueError(f"{len(texts)} responses but {len(policies)} policies")
+    both = zip(policies, texts, strict=True)
+    return [{"policy": policy or "unknown", "text": text} for policy, text in both if text is not None]
+
+
+def _texts(value: Any, name: str | None, *, with_nulls: bool = False) -> list[Any]:
+    if value is None:
+        return []
+    values = value if isinstance(value, list) else [value]
+    texts = [_text(item, name) for item in values]
+    return texts if with_nulls else [text for text in texts if text is not None]
+
+
+def _text(value: Any, name: str | None) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {_kind(value)}, expected a text")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} is not valid Unicode") from None
+    return value
+
+
+def _kind(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} ({text if len(text) <= 40 else text[:37] + '…'})"
+
+
+def _excerpt(record: Any, columns: Columns) -> str:
+    value = record.get(columns.prompt) if isinstance(record, dict) else record
+    text = value if isinstance(value, str) else "" if value is None else repr(value)
+    return text[:200].encode(errors="replace").decode()

@@ -1,0 +1,167 @@
+"""Ledgers: tables of paid work, one row a key, that never lose a row and never pay for one twice.
+
+Finished work is appended to a journal (an Arrow IPC stream beside the shard's Parquet file) at once; a killed run
+leaves whole batches behind, and the next run reads them. When a shard is done, journal and table become one file by
+an atomic rename. Work done under another shard count, or for another data set in the same data directory, is taken
+over by key, because its folder is named by what the work is (a fingerprint), not by who asked for it.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+import pyarrow as pa
+
+from pairwright.assets.store import Shard, Workspace, content_version, locked, stamp_of, write
+from pairwright.schemas.errors import StoreError
+from pairwright.schemas.tables import check, empty, types
+
+
+class Ledger:
+    """One shard of a table of paid work. Use as a context manager: it holds the shard's lock."""
+
+    def __init__(
+        self, workspace: Workspace, table: str, shard: Shard, schema: type[dy.Schema], wanted_by: list[str]
+    ) -> None:
+        self.path = workspace.file(table, shard)
+        self.schema = schema
+        self.wanted_by = wanted_by
+        self._workspace, self._table, self._shard = workspace, table, shard
+        self._journal: pa.RecordBatchStreamWriter | None = None
+        self._file: Any = None
+        self._lock: Any = None
+
+    def __enter__(self) -> "Ledger":
+        self._lock = locked(self.path.with_suffix(".lock"))
+        self._lock.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close_journal()
+        self._lock.__exit__(kind, error, trace)
+
+    def rows(self) -> pl.DataFrame:
+        """All rows known: the shard's file and what journals hold beyond it. Later rows win over earlier failures."""
+        return _newest([*_parquet(self.path), *journal_frames(self._segments())], self.schema)
+
+    def missing(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """The rows of `wanted` (by its key) that have no answer yet, after taking over what lies elsewhere."""
+        rows = self.rows().select(*self.wanted_by, "retry")
+        left = wanted.join(rows, on=self.wanted_by, how="anti")
+        failed = rows.filter("retry")
+        if failed.height:
+            left = pl.concat([left, wanted.join(failed, on=self.wanted_by, how="semi")])
+        if left.height:
+            adopted = self._adopt(left.select(self.wanted_by))
+            left = left.join(adopted, on=self.wanted_by, how="anti")
+        return left.sort(self.wanted_by)
+
+    def append(self, frame: pl.DataFrame) -> None:
+        """Write finished work to the journal at once: from here on a kill cannot lose it."""
+        columns = types(self.schema)
+        lacking = [pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in frame.columns]
+        rows = check(frame.with_columns(lacking).cast(dict(columns)), self.schema)
+        table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+        if self._journal is None:
+            self._file = self._next_segment().open("xb", buffering=0)
+            self._journal = pa.ipc.new_stream(self._file, table.schema)
+        self._journal.write_table(table)
+
+    def merge(self, work: str) -> None:
+        """Make file and journals one. `work` names what was wanted; it is remembered once nothing needs a retry."""
+        segments = self._segments()
+        if not segments and self.path.exists() and stamp_of(self.path).get("work") == work:
+            return
+        self._close_journal()
+        rows = check(self.rows().sort(self.schema.primary_key()), self.schema)
+        complete = not rows.get_column("retry").any()
+        write(rows, self.path, {"version": content_version(rows), "work": work if complete else None})
+        for segment in segments:
+            segment.unlink()
+
+    def is_done(self, work: str) -> bool:
+        """Whether just that was wanted before, nothing needs a retry, and no journal waits."""
+        return not self._segments() and stamp_of(self.path).get("work") == work
+
+    def _adopt(self, left: pl.DataFrame) -> pl.DataFrame:
+        """Copy answers to `left` from other layouts and data sets with the same folder name; their keys."""
+        frames = []
+        for path in sorted(self._workspace.data.glob(f"*/{self._table}/*-of-*")):
+            index, _, count = path.name.split(".")[0].partition("-of-")
+            if path.with_suffix("") == self.path.with_suffix("") or _segment_of(path, self.path):
+                continue
+            if path.suffix not in {".parquet", ".arrows"} or not Shard(int(index), int(count)).overlaps(self._shard):
+                continue
+            known = _parquet(path) if path.suffix == ".parquet" else journal_frames([path])
+            frames += [frame.join(left, on=self.wanted_by, how="semi") for frame in known]
+        rows = _newest(frames, self.schema).filter(~pl.col("retry"))
+        if rows.height:
+            self.append(rows)
+        return rows.select(self.wanted_by).unique()
+
+    def _segments(self) -> list[Path]:
+        stem = self.path.name.removesuffix(".parquet")
+        return sorted(self.path.parent.glob(f"{stem}.*.arrows"))
+
+    def _next_segment(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        used = [int(path.name.split(".")[1]) for path in self._segments()]
+        return self.path.with_suffix(f".{max(used, default=0) + 1:06d}.arrows")
+
+    def _close_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._journal = None
+
+
+def _segment_of(segment: Path, table: Path) -> bool:
+    return segment.parent == table.parent and segment.name.split(".")[0] == table.name.split(".")[0]
+
+
+def _parquet(path: Path) -> list[pl.DataFrame]:
+    return [pl.read_parquet(path, glob=False)] if path.exists() else []
+
+
+def journal_frames(segments: list[Path]) -> Iterator[pl.DataFrame]:
+    """Every whole batch of journal files, oldest first; a torn tail is left out."""
+    for segment in segments:
+        with pa.OSFile(str(segment), "rb") as file:
+            try:
+                reader = pa.ipc.open_stream(file)
+            except pa.ArrowInvalid:
+                continue  # killed before the header was whole: nothing was journalled
+            batches = []
+            try:
+                while True:
+                    batches.append(reader.read_next_batch())
+            except (StopIteration, pa.ArrowInvalid, OSError):
+                pass  # the end, or a batch that was being written
+            frame = pl.from_arrow(pa.Table.from_batches(batches, reader.schema))
+        if isinstance(frame, pl.DataFrame):
+            yield frame
+
+
+def _newest(frames: list[pl.DataFrame], schema: type[dy.Schema]) -> pl.DataFrame:
+    """One row a key: an answer over a failure, else the newest."""
+    try:
+        rows = pl.concat([empty(schema), *frames], how="diagonal_relaxed").cast(dict(types(schema)))
+    except pl.exceptions.PolarsError as error:
+        raise StoreError(f"a {schema.__name__.lower()} ledger has columns of another version: {error}") from error
+    key = schema.primary_key()
+    if len(frames) < 2 and not rows.select(key).is_duplicated().any():
+        return rows
+    return (
+        rows.with_row_index("_age")
+        .sort("retry", "_age", descending=[False, True])
+        .unique(key, keep="first", maintain_order=True)
+        .drop("_age")
+    )
+

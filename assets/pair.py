@@ -1,0 +1,253 @@
+"""Pairs: drawn from ranked responses, annotated by every filter, kept or dropped for a stated reason."""
+
+from typing import Any, NamedTuple
+
+import dagster as dg
+import polars as pl
+
+from pairwright.assets import face, views
+from pairwright.assets.filters.base import Cutoff, Filter
+from pairwright.assets.progress import tell
+from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
+from pairwright.schemas.ids import digest
+from pairwright.schemas.recipe import PairOptions, Recipe
+from pairwright.schemas.tables import Pairs, check
+
+CODE = 1
+"""Raised when the same preferences would give other pairs."""
+SIDES = ["prompt_id", "chosen_id", "rejected_id"]
+
+
+class FunnelStep(NamedTuple):
+    """What one step let through: `entered` = `dropped` + `left`."""
+
+    step: str
+    entered: int
+    dropped: int
+    left: int
+
+
+def pair(recipe: Recipe, workspace: Workspace) -> int:
+    """Bring the pairs of all shards up to the preferences and filters; how many shards were made."""
+    made = 0
+    filters = filters_of(recipe)
+    cutoffs = _cutoffs(recipe, workspace)
+    for shard in workspace.each_shard():
+        made_from = {**_made_from(recipe, workspace, shard), "cutoffs": cutoffs}
+        path = workspace.file("pairs", shard)
+        made += derive(path, made_from, lambda s=shard: judged(_candidates(recipe, workspace, s), filters, cutoffs))  # type: ignore[misc]
+        tell("pairs", shard.index + 1, shard.count)
+    return made
+
+
+def filters_of(recipe: Recipe) -> list[Filter]:
+    """The recipe's filters, in its order."""
+    return [one for one in recipe.filters if isinstance(one, Filter)]
+
+
+def draw(preferences: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
+    """Pairs of ranked responses by the recipe's strategy.
+
+    `preferences` are rows of that table. Returns prompt_id, chosen_id, rejected_id, sorted; the utility of chosen is
+    strictly higher in every row, and a draw depends on nothing but options and content ids.
+    """
+    ranked = (
+        preferences.filter(pl.col("utility").is_not_null())
+        .select("prompt_id", "response_id", "utility")
+        .sort("prompt_id", "utility", "response_id", descending=[False, True, False])
+    )
+    sides = _sides(ranked, options)
+    worse = pl.col("utility") - pl.col("utility_rejected")
+    sides = sides.filter((worse > 0) & (worse >= options.minimum_margin)).rename({"response_id": "chosen_id"})
+    if options.max_per_prompt is not None:
+        widest = pl.col("_margin").rank("ordinal", descending=True).over("prompt_id")
+        sides = sides.with_columns(_margin=worse).sort(SIDES).filter(widest <= options.max_per_prompt)
+    return sides.select(SIDES).sort(SIDES)
+
+
+def _sides(ranked: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
+    """Candidates: prompt_id, response_id, utility of the better side; rejected_id, utility_rejected of the other."""
+    rejected = {"response_id": "rejected_id", "utility": "utility_rejected"}
+    if options.strategy == "adjacent":
+        following = pl.col("response_id", "utility").shift(-1).over("prompt_id")
+        return ranked.with_columns(following.name.map(lambda name: rejected[name])).drop_nulls("rejected_id")
+    if options.strategy == "all":
+        other = ranked.rename(rejected)
+        return ranked.join(other, on="prompt_id").filter(pl.col("utility") > pl.col("utility_rejected"))
+    best = ranked.group_by("prompt_id", maintain_order=True).first()
+    if options.strategy == "best-vs-worst":
+        others = ranked.group_by("prompt_id", maintain_order=True).last()
+    else:
+        others = ranked.join(best.rename({"utility": "best", "response_id": "best_id"}), on="prompt_id")
+        others = others.filter(pl.col("response_id") != pl.col("best_id"))
+        if options.strategy == "best-vs-random-non-max":
+            others = others.filter(pl.col("utility") < pl.col("best"))
+        others = others.sort("prompt_id", _shuffled(options.seed), "response_id")
+        others = others.group_by("prompt_id", maintain_order=True).first().select(ranked.columns)
+    return best.join(others.rename(rejected), on="prompt_id")
+
+
+def _shuffled(seed: int) -> pl.Expr:
+    """A number per response that orders them at random: from its id and the seed alone."""
+    number = pl.col("response_id").str.slice(0, 15).str.to_integer(base=16, dtype=pl.UInt64)
+    key = int(digest("draw", str(seed), size=8), 16)
+    mixed = (number ^ pl.lit(key, pl.UInt64)) * pl.lit(0x9E3779B97F4A7C15, pl.UInt64)
+    return (mixed ^ (mixed // 2**32)) * pl.lit(0xD6E8FEB86659FD93, pl.UInt64)
+
+
+def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) -> pl.DataFrame:
+    """Drawn pairs with both sides' preferences: all columns of the pairs table but kept and reason, and the structs
+    `scores_chosen` and `scores_rejected`.
+
+    Over `judges`, those with a vote: strength is the plain mean of the z-score difference ("Secrets of RLHF II");
+    label_confidence the share that put chosen above rejected, a tie counting one half.
+    """
+    side = preferences.select("prompt_id", "response_id", "utility", "scores", "z")
+    pairs = drawn
+    for name in ("chosen", "rejected"):
+        renamed = side.rename(
+            {"response_id": f"{name}_id", "utility": f"score_{name}", "scores": f"scores_{name}", "z": f"z_{name}"}
+        )
+        pairs = pairs.join(renamed, on=["prompt_id", f"{name}_id"], how="left", maintain_order="left")
+    differences = [
+        pl.col("z_chosen").struct.field(name) - pl.col("z_rejected").struct.field(name) for name in judges
+    ]
+    votes = [(one.sign() + 1) / 2 for one in differences]
+    return pairs.with_columns(
+        pair_id=pl.col("chosen_id").str.slice(0, 12) + pl.col("rejected_id").str.slice(0, 12),
+        margin=pl.col("score_chosen") - pl.col("score_rejected"),
+        strength=pl.mean_horizontal(differences),
+        label_confidence=pl.mean_horizontal(votes),
+        weight=pl.lit(1.0),
+    ).drop("z_chosen", "z_rejected")
+
+
+def judged(pairs: pl.DataFrame, filters: list[Filter], cutoffs: dict[str, Cutoff | None]) -> pl.DataFrame:
+    """Candidates with `filter_<name>` values → the pairs table: kept_<name> each, kept, and the first reason to drop."""
+    reasons = [one.reason(pl.col(f"filter_{one.name}"), cutoffs.get(one.name)) for one in filters]
+    frame = pairs.with_columns(
+        [reason.is_null().alias(f"kept_{one.name}") for one, reason in zip(filters, reasons, strict=True)]
+        + [pl.coalesce(*reasons, pl.lit(None, pl.String)).alias("reason")]
+    ).with_columns(kept=pl.col("reason").is_null())
+    extra = [f"{part}_{one.name}" for one in filters for part in ("filter", "kept")]
+    return check(frame, Pairs, extra)
+
+
+def funnel(recipe: Recipe, workspace: Workspace) -> list[FunnelStep]:
+    """From prompts to kept pairs, step by step; within each part the numbers add up exactly."""
+    prompts = pl.scan_parquet(workspace.files("prompts"), glob=False).select(pl.len()).collect().item()
+    ranked = pl.scan_parquet(workspace.files("preferences"), glob=False).filter(pl.col("utility").is_not_null())
+    several = ranked.group_by("prompt_id").len().filter(pl.col("len") > 1).select(pl.len()).collect().item()
+    names = [one.name for one in filters_of(recipe)]
+    columns = ["prompt_id", "kept", *(f"kept_{name}" for name in names)]
+    pairs = pl.scan_parquet(workspace.files("pairs"), glob=False).select(columns).collect()
+    paired = pairs.get_column("prompt_id").n_unique()
+    steps = [
+        FunnelStep("prompts with two ranked responses", prompts, prompts - several, several),
+        FunnelStep("prompts with a pair", several, several - paired, paired),
+    ]
+    left = pairs
+    for name in names:
+        after = left.filter(pl.col(f"kept_{name}"))
+        steps.append(FunnelStep(f"pairs after {name}", left.height, left.height - after.height, after.height))
+        left = after
+    kept = pairs.get_column("kept").sum()
+    return [*steps, FunnelStep("pairs kept", left.height, left.height - kept, kept)]
+
+
+def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard) -> dict[str, Any]:
+    return {
+        "code": CODE,
+        "inputs": [version_of(workspace.file(table, shard)) for table in ("responses", "preferences")],
+        "pairs": recipe.pairs.model_dump(mode="json"),
+        "weights": recipe.jury.weights,
+        "filters": [[one.name, one.fingerprint] for one in recipe.filters],
+    }
+
+
+def _candidates(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """A shard's drawn pairs with the value of every filter."""
+    preferences = pl.read_parquet(workspace.file("preferences", shard), glob=False)
+    voting = [one.name for one in recipe.judges if recipe.jury.weights.get(one.name, 1.0) > 0]
+    pairs = annotate(draw(preferences, recipe.pairs), preferences, voting)
+    filters = filters_of(recipe)
+    if any(one.needs_texts for one in filters):
+        pairs = with_texts(pairs, pl.scan_parquet(workspace.file("responses", shard), glob=False))
+    values = [one.value(pairs).cast(pl.Float64).alias(f"filter_{one.name}") for one in filters]
+    texts = [name for name in ("chosen", "rejected") if name in pairs.columns]
+    return pairs.with_columns(values).drop("scores_chosen", "scores_rejected", *texts)
+
+
+def with_texts(pairs: pl.DataFrame, responses: pl.LazyFrame) -> pl.DataFrame:
+    """The pairs with the texts of both sides, by key."""
+    texts = responses.select("prompt_id", "response_id", "text")
+    lazy = pairs.lazy()
+    for side in ("chosen", "rejected"):
+        one = texts.rename({"response_id": f"{side}_id", "text": side})
+        lazy = lazy.join(one, on=["prompt_id", f"{side}_id"], how="left", maintain_order="left")
+    return lazy.collect()
+
+
+def _cutoffs(recipe: Recipe, workspace: Workspace) -> dict[str, Cutoff | None]:
+    """Where each filter's share ends; only needs a pass over the data set, on narrow columns, when one has a share."""
+    filters = filters_of(recipe)
+    if all(one.keep_fraction is None for one in filters):
+        return {}
+    for shard in workspace.each_shard():
+        made_from = _made_from(recipe, workspace, shard)
+        derive(workspace.file("candidates", shard), made_from, lambda s=shard: _candidates(recipe, workspace, s))  # type: ignore[misc]
+    columns = ["pair_id", *(f"filter_{one.name}" for one in filters)]
+    left = pl.scan_parquet(workspace.files("candidates"), glob=False).select(columns).collect()
+    cutoffs: dict[str, Cutoff | None] = {}
+    for one in filters:
+        value = pl.col(f"filter_{one.name}")
+        cutoffs[one.name] = one.cutoff(left.select("pair_id", value=value))
+        left = left.filter(one.kept(value, cutoffs[one.name]))
+    return cutoffs
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """The candidate pairs of a recipe."""
+    checks = {
+        "sides_differ": "No pair has the same response on both sides, and chosen is strictly better.",
+        "funnel_adds_up": "What a step lets through is what the next one gets.",
+    }
+
+    @dg.asset(
+        **face.common(recipe, "pairs", sharded=False),
+        deps=[face.key(recipe, "preferences")],
+        check_specs=face.check_specs(recipe, ("pairs",), checks),
+    )
+    def pairs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Candidate pairs with every filter's value and verdict; the release takes those kept."""
+        workspace = Workspace.of(recipe)
+        pair(recipe, workspace)
+        files = workspace.files("pairs")
+        view = views.kept_view(workspace, "pairs", [version_of(path) for path in files], lambda: _view(recipe, workspace))
+        rows, same = int(view.pop("rows")), int(view.pop("same"))
+        found = {
+            "sides_differ": (same == 0, f"{same} of {rows} pairs"),
+            "funnel_adds_up": (view.pop("adds up") == "yes", "see the funnel"),
+        }
+        return face.result({"dagster/row_count": rows} | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found)
+
+    return [pairs]
+
+
+def _view(recipe: Recipe, workspace: Workspace) -> dict[str, str]:
+    """Counts, the funnel as a table and a picture, and the first pairs."""
+    rows = scan(workspace.files("pairs"))
+    wrong = (pl.col("chosen_id") == pl.col("rejected_id")) | (pl.col("score_chosen") <= pl.col("score_rejected"))
+    counts = rows.select(rows=pl.len(), same=wrong.sum()).collect().row(0, named=True)
+    steps = funnel(recipe, workspace)
+    adds_up = all(step.entered - step.dropped == step.left for step in steps) and all(
+        before.left == after.entered for before, after in zip(steps[2:], steps[3:], strict=False)
+    )
+    return {
+        "rows": str(counts["rows"]),
+        "same": str(counts["same"]),
+        "adds up": "yes" if adds_up else "no",
+        "funnel": views.funnel_picture(steps),
+        "funnel as a table": views.table(pl.DataFrame(steps, schema=FunnelStep._fields, orient="row")),
+        "preview": views.table(rows.head(views.PREVIEW).collect()),
+    }

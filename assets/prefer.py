@@ -1,0 +1,136 @@
+"""From verdicts to preferences: each judge on one scale over the data set, then the jury's utility per response."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from pairwright.assets import face, views
+from pairwright.assets.judge import KEY, verdicts_table
+from pairwright.assets.progress import tell
+from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
+from pairwright.judges.base import Judge
+from pairwright.judges.jury import Scale, mean_z, scale_of
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Preferences, check
+
+CODE = 1
+"""Raised when the same verdicts would give other preferences."""
+
+
+def prefer(recipe: Recipe, workspace: Workspace) -> int:
+    """Bring the preferences of all shards up to the verdicts; how many shards were made."""
+    made = 0
+    scale = scales(recipe, workspace)
+    for shard in workspace.each_shard():
+        inputs = [workspace.file("responses", shard), *_verdict_files(recipe, workspace, shard)]
+        made_from = {
+            "code": CODE,
+            "inputs": [version_of(path) for path in inputs],
+            "scales": scale,
+            "jury": recipe.jury.model_dump(mode="json"),
+        }
+        path = workspace.file("preferences", shard)
+        made += derive(path, made_from, lambda shard=shard: _shard(recipe, workspace, shard, scale))  # type: ignore[misc]
+        tell("preferences", shard.index + 1, shard.count)
+    return made
+
+
+def judges_of(recipe: Recipe) -> list[Judge]:
+    """The recipe's judges, in its order."""
+    return [judge for judge in recipe.judges if isinstance(judge, Judge)]
+
+
+def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
+    """A judge's one score for each response of a shard: prompt_id, response_id, score, failure.
+
+    The mean over its criteria in the newest round; null, with the reason, where one of them failed.
+    """
+    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY)
+    verdicts = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
+    newest = verdicts.filter(pl.col("round") == pl.col("round").max().over([*KEY, "criterion"]))
+    per_response = newest.group_by(KEY).agg(
+        score=pl.when(~pl.col("failure").is_not_null().any()).then(pl.col("score").mean()),
+        failure=pl.col("failure").drop_nulls().first(),
+    )
+    return responses.join(per_response, on=KEY, how="left", maintain_order="left")
+
+
+def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:
+    """Each judge's scale over the data set, from its narrow column of scores; kept until a verdict changes."""
+    made_from: dict[str, Any] = {"code": CODE}
+    for judge in judges_of(recipe):
+        inputs = [*workspace.files("responses"), *workspace.files(verdicts_table(judge))]
+        made_from[judge.name] = [judge.fingerprint, *(version_of(path) for path in inputs)]
+    path = workspace.root / "scales.parquet"
+    derive(path, made_from, lambda: _scales(recipe, workspace))
+    rows = pl.read_parquet(path, glob=False).select("judge", "mean", "sd").iter_rows()
+    return {judge: Scale(mean, sd) for judge, mean, sd in rows}
+
+
+def _scales(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
+    rows = []
+    for judge in judges_of(recipe):
+        shards = [response_scores(judge, workspace, shard).select("score").collect() for shard in workspace.each_shard()]
+        scale = scale_of(pl.concat(shards).get_column("score").drop_nulls().to_numpy())
+        rows.append({"judge": judge.name, "mean": scale.mean, "sd": scale.sd})
+    return pl.DataFrame(rows, schema={"judge": pl.String, "mean": pl.Float64, "sd": pl.Float64})
+
+
+def _verdict_files(recipe: Recipe, workspace: Workspace, shard: Shard) -> list[Path]:
+    return [workspace.file(verdicts_table(judge), shard) for judge in judges_of(recipe)]
+
+
+def _shard(recipe: Recipe, workspace: Workspace, shard: Shard, scale: dict[str, Scale]) -> pl.DataFrame:
+    scores = pl.read_parquet(workspace.file("responses", shard), columns=KEY, glob=False)
+    for judge in judges_of(recipe):
+        one = response_scores(judge, workspace, shard).collect()
+        one = one.rename({"score": judge.name, "failure": f"{judge.name}!"})
+        scores = scores.join(one, on=KEY, how="left", maintain_order="left")
+    frame = mean_z(scores, scale, recipe.jury.weights)
+    return check(frame, Preferences, extra=["scores", "z"])
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """The jury's preferences."""
+    checks = {"watch_ties": "At most a fifth of the prompts has several best responses."}
+
+    @dg.asset(
+        **face.common(recipe, "preferences", sharded=False),
+        deps=[face.key(recipe, "verdicts", judge.name) for judge in recipe.judges],
+        check_specs=face.check_specs(recipe, ("preferences",), checks),
+    )
+    def preferences(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The utility of every response: the weighted mean of the judges' z-scores."""
+        workspace = Workspace.of(recipe)
+        prefer(recipe, workspace)
+        files = workspace.files("preferences")
+        view = views.kept_view(workspace, "preferences", [version_of(path) for path in files], lambda: _view(workspace))
+        tied, prompts, rows = (int(view.pop(name)) for name in ("tied", "prompts", "rows"))
+        found = {"watch_ties": (tied <= 0.2 * prompts, f"{tied} of {prompts} prompts")}
+        return face.result({"dagster/row_count": rows} | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found)
+
+    return [preferences]
+
+
+def _view(workspace: Workspace) -> dict[str, str]:
+    """Counts, the spread of utilities, and utility against length for a sample."""
+    rows = scan(workspace.files("preferences"))
+    narrow = rows.select("prompt_id", "response_id", "utility", "rank").collect()
+    best = narrow.filter(pl.col("rank") == 1).group_by("prompt_id").len()
+    sample = narrow.drop_nulls("utility").sort("response_id").head(2000).select("response_id", "utility")
+    lengths = scan(workspace.files("responses")).select("response_id", length=pl.col("text").str.len_chars())
+    joined = sample.lazy().join(lengths, on="response_id").sort("response_id").collect()
+    view = {
+        "rows": str(narrow.height),
+        "prompts": str(best.height),
+        "tied": str(best.filter(pl.col("len") > 1).height),
+        "preview": views.table(rows.head(views.PREVIEW).collect().select(pl.exclude("z", "scores"))),
+    }
+    if joined.height:
+        view["utilities"] = views.histogram(narrow.get_column("utility").drop_nulls().to_list(), "utility")
+        view["length against utility"] = views.scatter(
+            joined.get_column("length").to_list(), joined.get_column("utility").to_list(), ("characters", "utility")
+        )
+    return view

@@ -1,0 +1,62 @@
+"""Rankings: a prompt's ranked responses with scores, ranks and soft targets, for listwise objectives."""
+
+import dagster as dg
+import polars as pl
+
+from pairwright.assets import face, views
+from pairwright.assets.progress import tell
+from pairwright.assets.store import Workspace, derive, scan, version_of
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Rankings, check
+
+CODE = 1
+"""Raised when the same preferences would give other rankings."""
+
+
+def rank(recipe: Recipe, workspace: Workspace) -> int:
+    """Bring the rankings of all shards up to the preferences; how many shards were made."""
+    made = 0
+    for shard in workspace.each_shard():
+        preferences = workspace.file("preferences", shard)
+        made_from = {"code": CODE, "inputs": [version_of(preferences)], "options": recipe.rankings.model_dump()}
+        made += derive(
+            workspace.file("rankings", shard),
+            made_from,
+            lambda path=preferences: rankings(pl.read_parquet(path, glob=False), recipe.rankings.temperature),  # type: ignore[misc]
+        )
+        tell("rankings", shard.index + 1, shard.count)
+    return made
+
+
+def rankings(preferences: pl.DataFrame, temperature: float) -> pl.DataFrame:
+    """One row a prompt with at least two ranked responses, best first, ties in id order.
+
+    soft_targets is the softmax of utility / temperature over the prompt's responses.
+    """
+    peak = pl.col("utility").max().over("prompt_id")
+    exponential = ((pl.col("utility") - peak) / temperature).exp()
+    ranked = (
+        preferences.filter(pl.col("utility").is_not_null())
+        .sort("prompt_id", "utility", "response_id", descending=[False, True, False])
+        .with_columns(_weight=exponential)
+        .group_by("prompt_id", maintain_order=True)
+        .agg(response_ids="response_id", scores="utility", ranks="rank", soft_targets=pl.col("_weight"))
+        .filter(pl.col("response_ids").list.len() > 1)
+        .with_columns(pl.col("soft_targets").list.eval(pl.element() / pl.element().sum()))
+    )
+    return check(ranked, Rankings)
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """The rankings of a recipe."""
+
+    @dg.asset(**face.common(recipe, "rankings", sharded=False), deps=[face.key(recipe, "preferences")])
+    def ranking(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Every prompt's ranked responses with scores, ranks and soft targets."""
+        workspace = Workspace.of(recipe)
+        rank(recipe, workspace)
+        rows = scan(workspace.files("rankings"))
+        preview = dg.MarkdownMetadataValue(views.table(rows.head(views.PREVIEW).collect()))
+        return face.result({"dagster/row_count": rows.select(pl.len()).collect().item(), "preview": preview})
+
+    return [ranking]

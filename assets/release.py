@@ -1,0 +1,280 @@
+"""Releases: immutable versions of a data set, written aside and renamed whole, and only when rows have changed."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dagster as dg
+import polars as pl
+
+from pairwright import __version__
+from pairwright.assets import face, views
+from pairwright.assets.card import card
+from pairwright.assets.pair import FunnelStep, funnel, with_texts
+from pairwright.assets.prefer import judges_of
+from pairwright.assets.progress import tell
+from pairwright.assets.rolling import SplitWriter
+from pairwright.assets.splits import assign_splits
+from pairwright.assets.store import Shard, Workspace, locked, replacing, version_of
+from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.ids import fingerprint
+from pairwright.schemas.recipe import Recipe
+
+CODE = 1
+"""Raised when the same tables would give other release files."""
+CONTENT = ("pairs", "rankings")
+
+
+class Release(NamedTuple):
+    """A version and where it lies."""
+
+    version: str
+    path: Path
+    manifest: dict[str, Any]
+    fresh: bool = False
+    """Whether it was made just now."""
+
+
+def release(recipe: Recipe, workspace: Workspace) -> Release:
+    """The version with the present rows: a new one if they differ from the last one's, else that.
+
+    Raises PairwrightError when no pair is left, with the funnel that says where they went.
+    """
+    with locked(workspace.releases / "release.lock"):
+        made_from = _made_from(recipe, workspace)
+        parent = latest(workspace)
+        seen = workspace.releases / "seen.json"
+        if parent and seen.exists() and json.loads(seen.read_text()) == {made_from: parent.version}:
+            return parent
+        steps = funnel(recipe, workspace)
+        if steps[-1].left == 0:
+            lost = "; ".join(f"{one.step}: {one.left} of {one.entered}" for one in steps)
+            raise PairwrightError(f"{recipe.dataset}: no pair is left to release ({lost})")
+        version = f"v{int(parent.version[1:]) + 1 if parent else 1}"
+        aside = workspace.releases / f".{version}.{os.getpid()}.tmp"
+        try:
+            made = _write(recipe, workspace, aside, version, steps, parent)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        with replacing(seen) as path:
+            path.write_text(json.dumps({made_from: made.version}))
+        return made
+
+
+def latest(workspace: Workspace) -> Release | None:
+    """The newest version, if there is one."""
+    found = versions(workspace)
+    return found[-1] if found else None
+
+
+def versions(workspace: Workspace) -> list[Release]:
+    """All versions, oldest first."""
+    folders = [path for path in workspace.releases.glob("v*") if path.name[1:].isdigit()]
+    return [
+        Release(path.name, path, json.loads((path / "manifest.json").read_text()))
+        for path in sorted(folders, key=lambda path: int(path.name[1:]))
+    ]
+
+
+def find(workspace: Workspace, version: str) -> Release:
+    """The version of that name. Raises StoreError listing those that exist."""
+    there = versions(workspace)
+    for one in there:
+        if one.version == version:
+            return one
+    names = ", ".join(one.version for one in there) or "none yet"
+    raise StoreError(f"{workspace.dataset} has no release {version!r}; there are: {names}")
+
+
+def difference(old: Path, new: Path) -> dict[str, int]:
+    """How the pairs of two release folders differ: added, gone, flipped (sides swapped) and unchanged."""
+    a, b = (_sides(path) for path in (old, new))
+    same = a.join(b, on="pair_id", how="semi").height
+    mirrored = a.select("prompt_id", chosen_id="rejected_id", rejected_id="chosen_id")
+    flipped = b.join(mirrored, on=["prompt_id", "chosen_id", "rejected_id"], how="semi").height
+    return {
+        "added": b.height - same - flipped,
+        "gone": a.height - same - flipped,
+        "flipped": flipped,
+        "unchanged": same,
+    }
+
+
+def _sides(folder: Path) -> pl.DataFrame:
+    files = sorted((folder / "pairs").glob("*.parquet"))
+    return pl.scan_parquet(files, glob=False).select("pair_id", "prompt_id", "chosen_id", "rejected_id").collect()
+
+
+def _made_from(recipe: Recipe, workspace: Workspace) -> str:
+    tables = ("prompts", "responses", "pairs", "rankings")
+    return fingerprint(
+        {
+            "code": CODE,
+            "inputs": [[version_of(path) for path in workspace.files(table)] for table in tables],
+            "options": recipe.release.model_dump(mode="json"),
+        }
+    )
+
+
+def _write(
+    recipe: Recipe, workspace: Workspace, aside: Path, version: str, steps: list[FunnelStep], parent: Release | None
+) -> Release:
+    splits = _splits(recipe, workspace)
+    writers = {name: SplitWriter(aside / name) for name in CONTENT}
+    for shard in workspace.each_shard():
+        for name, rows in (("pairs", _pairs), ("rankings", _rankings)):
+            for piece in rows(recipe, workspace, shard, splits):
+                writers[name].add(piece)
+        tell("release", shard.index + 1, shard.count)
+    files = {f"{name}/{path.name}": rows for name in CONTENT for path, rows in writers[name].close()}
+    described = {name: {"rows": rows, **_described(aside / name)} for name, rows in sorted(files.items())}
+    digest = fingerprint({name: one["blake2b"] for name, one in described.items()})
+    if parent and parent.manifest["digest"] == digest:
+        return parent
+    manifest = {
+        "dataset": recipe.dataset,
+        "version": version,
+        "parent": parent.version if parent else None,
+        "digest": digest,
+        "made_by": f"pairwright {__version__}",
+        "counts": _counts(workspace, described),
+        "funnel": [step._asdict() for step in steps],
+        "changes": difference(parent.path, aside) if parent else None,
+        "judges": {
+            judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint} for judge in judges_of(recipe)
+        },
+        "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
+        "files": described,
+    }
+    (aside / "README.md").write_text(card(recipe, manifest))
+    (aside / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    path = workspace.releases / version
+    aside.rename(path)
+    return Release(version, path, manifest, fresh=True)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+        os.fsync(file.fileno())
+    return {"bytes": path.stat().st_size, "blake2b": digest}
+
+
+def _counts(workspace: Workspace, files: dict[str, Any]) -> dict[str, int]:
+    intake = json.loads((workspace.root / "intake.json").read_text())
+    counts = {name: int(intake[name]) for name in ("prompts", "responses", "rows", "rejects")}
+    for name in CONTENT:
+        for split in ("train", "test"):
+            rows = [one["rows"] for path, one in files.items() if path.startswith(f"{name}/{split}-")]
+            counts[f"{name}_{split}"] = sum(rows)
+    return counts
+
+
+def _splits(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
+    """prompt_id and split of every prompt, over narrow columns."""
+    prompts = pl.scan_parquet(workspace.files("prompts"), glob=False)
+    narrow = prompts.select("prompt_id", "split", "split_keys").collect()
+    return assign_splits(narrow, recipe.release.test_fraction)
+
+
+def _turn(text: str) -> pl.Expr:
+    """A conversation of the assistant's one turn."""
+    return pl.concat_list(pl.struct(role=pl.lit("assistant"), content=pl.col(text)))
+
+
+def _prompts(workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> pl.LazyFrame:
+    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False)
+    kept = prompts.select("prompt_id", "source", "license", "domain", prompt="messages")
+    return kept.join(splits.lazy(), on="prompt_id", how="left")
+
+
+def _pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    pairs = pl.scan_parquet(workspace.file("pairs", shard), glob=False).filter("kept").drop("kept", "reason")
+    pairs = pairs.drop([f"kept_{one.name}" for one in recipe.filters])
+    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False)
+    preferences = pl.scan_parquet(workspace.file("preferences", shard), glob=False)
+    sides = responses.select("prompt_id", "response_id", "policies").join(
+        preferences.select("prompt_id", "response_id", "scores"), on=["prompt_id", "response_id"], how="left"
+    )
+    for side in ("chosen", "rejected"):
+        renamed = sides.rename(
+            {"response_id": f"{side}_id", "policies": f"{side}_policies", "scores": f"{side}_scores"}
+        )
+        pairs = pairs.join(renamed, on=["prompt_id", f"{side}_id"], how="left")
+    pairs = pairs.join(_prompts(workspace, shard, splits), on="prompt_id", how="left")
+    frame = with_texts(pairs.collect(), responses).sort("prompt_id", "pair_id")
+    leading = ["pair_id", "prompt_id", "prompt", "chosen", "rejected"]
+    frame = frame.with_columns(chosen=_turn("chosen"), rejected=_turn("rejected"))
+    yield frame.select(*leading, pl.exclude(leading))
+
+
+def _rankings(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    rankings = pl.read_parquet(workspace.file("rankings", shard), glob=False)
+    texts = pl.read_parquet(
+        workspace.file("responses", shard), columns=["prompt_id", "response_id", "text", "policies"], glob=False
+    )
+    long = rankings.select("prompt_id", response_id="response_ids").explode("response_id", empty_as_null=False)
+    long = long.join(texts, on=["prompt_id", "response_id"], how="left", maintain_order="left")
+    lists = long.group_by("prompt_id", maintain_order=True).agg(responses=_turn("text"), policies="policies")
+    frame = (
+        rankings.lazy()
+        .join(lists.lazy(), on="prompt_id", how="left")
+        .join(_prompts(workspace, shard, splits), on="prompt_id", how="left")
+        .sort("prompt_id")
+        .collect()
+    )
+    leading = ["prompt_id", "prompt", "responses", "scores", "ranks", "soft_targets"]
+    yield frame.select(*leading, pl.exclude(leading))
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """The release of a recipe."""
+    checks = {
+        "no_leakage": "No prompt is in both splits.",
+        "watch_length_bias": "The longer side is chosen in 30 % to 70 % of the pairs.",
+    }
+
+    @dg.asset(
+        **face.common(recipe, "release", sharded=False),
+        deps=[face.key(recipe, table) for table in ("pairs", "rankings")],
+        check_specs=face.check_specs(recipe, ("release",), checks),
+    )
+    def versioned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """An immutable version: Parquet that trainers read as it is, a dataset card, and a manifest."""
+        workspace = Workspace.of(recipe)
+        made = release(recipe, workspace)
+        context.log.info(f"{recipe.dataset} {made.version} at {made.path}")
+        view = views.kept_view(workspace, "release", [made.manifest["digest"]], lambda: _view(made))
+        leaked, longer, rows = int(view.pop("leaked")), float(view.pop("longer")), int(view.pop("rows"))
+        found = {
+            "no_leakage": (leaked == 0, f"{leaked} prompts in both splits"),
+            "watch_length_bias": (0.3 <= longer <= 0.7, f"chosen is the longer side in {longer:.1%}"),
+        }
+        facts = {"dagster/row_count": rows, "version": made.version, "path": dg.MetadataValue.path(str(made.path))}
+        return face.result(facts | {name: dg.MarkdownMetadataValue(text) for name, text in view.items()}, found)
+
+    return [versioned]
+
+
+def _view(made: Release) -> dict[str, str]:
+    """Counts, the funnel, what changed, and the first pairs of a version."""
+    pairs = pl.scan_parquet(sorted((made.path / "pairs").glob("*.parquet")), glob=False, include_file_paths="file")
+    size = {side: pl.col(side).list.last().struct.field("content").str.len_chars() for side in ("chosen", "rejected")}
+    longer = (size["chosen"] > size["rejected"]).cast(pl.Float64) + (size["chosen"] == size["rejected"]) / 2
+    split = pl.col("file").str.extract(r"(train|test)-\d+\.parquet$")
+    counts = pairs.select(rows=pl.len(), longer=longer.mean()).collect().row(0, named=True)
+    leaked = pairs.select("prompt_id", split=split).unique().group_by("prompt_id").len().filter(pl.col("len") > 1)
+    steps = [FunnelStep(**step) for step in made.manifest["funnel"]]
+    shown = pairs.select("prompt", "chosen", "rejected", "margin").head(views.PREVIEW).collect()
+    return {
+        "rows": str(counts["rows"]),
+        "longer": str(counts["longer"]),
+        "leaked": str(leaked.collect().height),
+        "funnel": views.funnel_picture(steps),
+        "counts": views.table(pl.DataFrame([made.manifest["counts"]])),
+        "preview": views.table(shown),
+    }

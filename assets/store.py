@@ -1,0 +1,197 @@
+"""Tables on disk: one Parquet file per table and shard, replaced atomically, stamped with what it was made from."""
+
+import contextlib
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairwright.schemas.errors import StoreError
+from pairwright.schemas.ids import fingerprint
+from pairwright.schemas.recipe import Recipe
+
+STAMP = "pairwright"
+ROW_GROUP = 65_536
+"""Rows of a Parquet row group: what a streaming reader holds at a time."""
+
+
+class Shard(NamedTuple):
+    """The `index`-th of `count` ranges of prompt ids."""
+
+    index: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """File name without its ending."""
+        return f"{self.index:05d}-of-{self.count:05d}"
+
+    def overlaps(self, other: "Shard") -> bool:
+        """Whether the two ranges share ids."""
+        return self.index * other.count < (other.index + 1) * self.count and (
+            other.index * self.count < (self.index + 1) * other.count
+        )
+
+
+class Workspace(NamedTuple):
+    """Where the tables of one data set lie: `<data>/<dataset>/<table>/<shard>.parquet`."""
+
+    data: Path
+    dataset: str
+    shards: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, data: Path | None = None) -> "Workspace":
+        """The workspace of a recipe under a data directory, by default the one PAIRWRIGHT_DATA names."""
+        return cls(data or Path(os.environ.get("PAIRWRIGHT_DATA", "data")), recipe.dataset, recipe.shards)
+
+    @property
+    def root(self) -> Path:
+        """The data set's own folder."""
+        return self.data / self.dataset
+
+    @property
+    def releases(self) -> Path:
+        """The folder of its versions."""
+        return self.root / "releases"
+
+    def each_shard(self) -> Iterator[Shard]:
+        """All shards, in the order of their prompt ids."""
+        return (Shard(index, self.shards) for index in range(self.shards))
+
+    def file(self, table: str, shard: Shard) -> Path:
+        """The Parquet file of a table's shard."""
+        return self.root / table / f"{shard.name}.parquet"
+
+    def files(self, table: str) -> list[Path]:
+        """The files of all shards of a table. Raises StoreError naming those that are missing."""
+        paths = [self.file(table, shard) for shard in self.each_shard()]
+        missing = [path.name for path in paths if not path.exists()]
+        if missing:
+            raise StoreError(
+                f"table {table} of {self.dataset} lacks {len(missing)} of {len(paths)} shards "
+                f"({', '.join(missing[:3])}); `pairwright build` makes them"
+            )
+        return paths
+
+
+def write(frame: pl.DataFrame, path: Path, stamp: dict[str, Any]) -> None:
+    """Write a table's file under another name and rename it into place, with `stamp` in its footer.
+
+    The footer travels with the rename, so a file never carries another file's stamp.
+    """
+    with replacing(path) as temporary:
+        frame.write_parquet(
+            temporary, metadata={STAMP: json.dumps(stamp, sort_keys=True)}, row_group_size=ROW_GROUP
+        )
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed onto it when the block ends well and removed when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Ask the system to put a file's bytes on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def stamp_of(path: Path) -> dict[str, Any]:
+    """The stamp in a file's footer; empty where there is no file. Raises StoreError for a damaged file."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+    except FileNotFoundError:
+        return {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreError(f"{path} is damaged ({error}); delete it and build again, paid work is kept apart") from error
+    return dict(json.loads(metadata.get(STAMP.encode(), b"{}")))
+
+
+def version_of(path: Path) -> str:
+    """What the content of a file is called: changes if and only if its rows do."""
+    stamp = stamp_of(path)
+    if "version" not in stamp:
+        raise StoreError(f"{path} is missing or was not written by Pairwright; `pairwright build` makes it")
+    return str(stamp["version"])
+
+
+def content_version(frame: pl.DataFrame) -> str:
+    """Hash of a frame's rows in their order."""
+    state = hashlib.blake2b(digest_size=12)
+    for column in frame.columns:
+        buffer = io.BytesIO()
+        frame.select(column).rechunk().write_ipc(buffer, compression="uncompressed")
+        state.update(buffer.getbuffer())
+    return state.hexdigest()
+
+
+def derive(path: Path, made_from: dict[str, Any], make: Callable[[], pl.DataFrame]) -> bool:
+    """Make a table's file unless it is there and was made from just that. True when it was made.
+
+    `made_from` names everything that the rows depend on: the versions of the inputs, the options, the code.
+    """
+    version = fingerprint(made_from)
+    if stamp_of(path).get("version") == version:
+        return False
+    write(make(), path, {"version": version})
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock file, which the system frees when the process ends, however it ends.
+
+    Raises StoreError when another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"{path.parent} is in use by another build; wait for it or stop it") from None
+        yield
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left behind: temporary files and folders of processes that are gone."""
+    for path in folder.rglob(".*.tmp"):
+        owner = path.name.rsplit(".", 2)[-2]
+        if owner.isdigit() and _alive(int(owner)):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
+
+
+def scan(paths: Sequence[Path]) -> pl.LazyFrame:
+    """Lazy rows of several files of one table, in the order given."""
+    return pl.scan_parquet(list(paths), glob=False)

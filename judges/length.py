@@ -1,0 +1,24 @@
+"""Length as a control: an annotator that prefers longer answers costs nothing, and every figure is read beside it."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import polars as pl
+
+from pairwright.judges.base import Batch, Judge
+
+
+class Length(Judge):
+    """Scores a response by its length."""
+
+    kind: Literal["length"] = "length"
+    unit: Literal["characters", "words"] = "characters"
+    """Unicode characters, or runs of non-space."""
+
+    def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
+        """One row a response; never fails."""
+        text = pl.col("text")
+        size = text.str.len_chars() if self.unit == "characters" else text.str.count_matches(r"\S+")
+        yield work.responses.select(
+            "prompt_id", "response_id", criterion=pl.lit("length"), score=size.cast(pl.Float64)
+        )

@@ -1,0 +1,1 @@
+"""What runs when: the definitions that Dagster loads, and the recipes."""

@@ -1,0 +1,50 @@
+"""Content ids: what a row is called depends on its content alone, on every machine and with every library version.
+
+An id is blake2b over canonical bytes: each part is UTF-8, preceded by its length, so no two different lists of
+parts share bytes. Ids are hex, so they sort the same as text and as numbers.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+ID_BYTES = 12
+"""96 bits: among 10^8 rows the chance of any collision is about 6e-14."""
+
+
+def digest(*parts: str | bytes, size: int = ID_BYTES) -> str:
+    """Hex id (2 * size characters) of a list of texts or byte strings."""
+    state = hashlib.blake2b(digest_size=size)
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.hexdigest()
+
+
+def prompt_id(messages: Iterable[Mapping[str, str]]) -> str:
+    """Id of a conversation: its roles and contents in order."""
+    parts = ["prompt"]
+    for message in messages:
+        parts += (message["role"], message["content"])
+    return digest(*parts)
+
+
+def response_id(prompt: str, text: str) -> str:
+    """Id of a distinct text for the prompt with that id."""
+    return digest("response", prompt, text)
+
+
+def fingerprint(content: Any) -> str:
+    """16 hex characters naming a JSON-like value, whatever the order of its keys."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return digest("fingerprint", text, size=8)
+
+
+def shard_of(identifier: str, shards: int) -> int:
+    """The shard of a prompt: ids in order, cut into equal ranges.
+
+    Ranges (not remainders) keep the concatenation of the shards sorted by id, however many shards there are.
+    """
+    return int(identifier[:8], 16) * shards >> 32

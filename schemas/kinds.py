@@ -1,0 +1,94 @@
+"""Kinds: judges, filters and other parts that a recipe names by `kind`.
+
+A kind is one class in one file. Its fields are its options in the recipe; its fingerprint is a hash of all of them
+except those marked `Runtime`, which can change neither an answer nor a verdict.
+"""
+
+import importlib
+import pkgutil
+from typing import Annotated, Any, ClassVar, Union
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from pairwright.schemas.ids import fingerprint
+
+
+class _RuntimeMark:
+    """Marks an option that says where or how fast to compute, never what."""
+
+
+Runtime = _RuntimeMark()
+
+SLUG = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+"""What names of datasets, judges, filters and policies look like: safe in paths, columns and URLs."""
+
+FAMILIES = {"judge": "pairwright.judges", "filter": "pairwright.assets.filters"}
+"""Where the files of a family lie; every module there is imported once, when a recipe is first read."""
+
+_REGISTRY: dict[str, dict[str, type["Kind"]]] = {family: {} for family in FAMILIES}
+
+
+class Kind(BaseModel):
+    """Base of everything that a recipe selects by `kind`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    family: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raised whenever the code changes what it answers, so that old answers stay valid under the old number."""
+
+    name: Annotated[str, Field(default="", pattern=SLUG), Runtime]
+    """What columns, plots and messages call it; by default its kind."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_kind(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "name" not in data:
+            kind = data.get("kind") or cls.model_fields["kind"].default
+            return {**data, "name": str(kind)}
+        return data
+
+    def __init_subclass__(cls, family: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if family:
+            cls.family = family
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        field = cls.model_fields.get("kind")
+        if field is not None and isinstance(field.default, str):
+            _REGISTRY[cls.family][field.default] = cls
+
+    def content(self) -> dict[str, Any]:
+        """The options that can change an answer, as JSON-like values."""
+        runtime = {name for name, field in type(self).model_fields.items() if Runtime in field.metadata}
+        return self.model_dump(mode="json", exclude=runtime)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex characters over kind, version and every option that can change an answer."""
+        return fingerprint({"family": self.family, "version": self.version, **self.content()})
+
+
+def kinds(family: str) -> dict[str, type[Kind]]:
+    """Kind name → class, after importing the family's folder."""
+    package = importlib.import_module(FAMILIES[family])
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+    return dict(sorted(_REGISTRY[family].items()))
+
+
+class OneOf:
+    """Field annotation: any kind of a family, chosen by its `kind` key.
+
+    The union is put together when a recipe is first read, so that adding a kind touches its own file only.
+    """
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        classes = tuple(kinds(self.family).values())
+        union: Any = Annotated[Union[classes], Field(discriminator="kind")]  # noqa: UP007 - built at run time
+        return handler.generate_schema(union if len(classes) > 1 else classes[0])

@@ -1,0 +1,175 @@
+"""The recipe: one YAML file that says what to build. Unknown keys are errors."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from pairwright.schemas.kinds import SLUG, Kind, OneOf
+
+
+class Part(BaseModel):
+    """A block of the recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+Columns = str | list[str]
+
+
+class ColumnMap(Part):
+    """Which column of the source holds what. Left out: the column of the same name, where the source has one."""
+
+    prompt: str | None = None
+    """Text of the user's turn, or a list of {role, content} messages that ends before the assistant's turn."""
+    system: str | None = None
+    """System prompt, put before a textual prompt."""
+    references: Columns | None = None
+    """One or several columns of gold answers, each a text or a list of texts."""
+    response: str | None = None
+    """Long form: one response a row."""
+    responses: Columns | None = None
+    """Wide form: a list of responses a row, or several columns with one response each."""
+    policy: str | None = None
+    """Long form: the column that names the model which wrote the response."""
+    policies: str | list[str] | None = None
+    """Wide form: the column with the list of model names, or the names themselves, in the order of `responses`."""
+    tests: str | None = None
+    """Unit tests of a code prompt."""
+    source: str | None = None
+    """Where the prompt comes from."""
+    license: str | None = None
+    """Licence of the prompt."""
+    domain: str | None = None
+    """Kind of task."""
+    tags: Columns | None = None
+    """Labels, a text or a list of texts."""
+    split: str | None = None
+    """`train` or `test`, where the source decides it."""
+
+
+class Source(Part):
+    """A file or dataset with prompts, responses, or both."""
+
+    source: str
+    """Parquet, JSON Lines (.jsonl, .ndjson, also .gz and .zst) or CSV file, a glob of such files, a folder written by
+    `datasets`, or hf://org/name. Relative paths start at the recipe's folder."""
+    columns: ColumnMap = ColumnMap()
+    split: str = "train"
+    """Split of a Hub dataset."""
+    config: str | None = None
+    """Configuration of a Hub dataset."""
+    revision: str | None = None
+    """Commit or tag of a Hub dataset."""
+    on_bad_row: Literal["reject", "fail"] = "reject"
+    """A bad row goes to the rejects table with its number and the reason, or stops the build."""
+
+
+class JuryOptions(Part):
+    """How judges are combined into one utility per response."""
+
+    method: Literal["mean-z"] = "mean-z"
+    """Weighted mean of each judge's z-scores over the data set."""
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
+    """Weight of a judge, by name; 1 unless given, 0 keeps its scores as columns only."""
+
+
+class PairOptions(Part):
+    """Which pairs are drawn from a prompt's ranked responses."""
+
+    strategy: Literal[
+        "best-vs-worst", "best-vs-random", "best-vs-random-non-max", "adjacent", "all"
+    ] = "best-vs-worst"
+    """best-vs-random draws any other response and makes no pair where it ties with the best;
+    best-vs-random-non-max draws among the strictly worse; adjacent pairs each rank with the next;
+    all takes every pair."""
+    minimum_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Candidates with a smaller utility difference are not drawn at all."""
+    max_per_prompt: Annotated[int, Field(ge=1)] | None = None
+    """At most this many pairs of a prompt, widest margin first."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the random strategies; draws depend on it and on content ids only."""
+
+
+class RankingOptions(Part):
+    """How a prompt's whole list is emitted."""
+
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Of the softmax that turns utilities into soft targets."""
+
+
+class ReleaseOptions(Part):
+    """What a version holds."""
+
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of prompts whose rows go to the test split, by prompt id."""
+    license: str | None = None
+    """Of the emitted data set, for its card."""
+
+
+class Recipe(Part):
+    """One data set: its sources, judges, jury, pairing, filters and release."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    dataset: Annotated[str, Field(pattern=SLUG)]
+    """Name of the data set: its folder under the data directory and its group in the UI."""
+    prompts: Source
+    """Where the prompts come from; the same rows may hold responses."""
+    responses: list[Source] = []
+    """Further sources of responses, joined to the prompts by content."""
+    shards: Annotated[int, Field(ge=1, le=4096)] = 4
+    """Pieces that the prompts are cut into; memory is bounded by one of them."""
+    judges: Annotated[list[Annotated[Kind, OneOf("judge")]], Field(min_length=1)]
+    """What gives value to responses."""
+    jury: JuryOptions = JuryOptions()
+    """How verdicts become one utility per response."""
+    pairs: PairOptions = PairOptions()
+    """Which pairs are drawn."""
+    rankings: RankingOptions = RankingOptions()
+    """How whole lists are emitted."""
+    filters: list[Annotated[Kind, OneOf("filter")]] = []
+    """Run in order; each adds its value and its verdict to every candidate pair."""
+    release: ReleaseOptions = ReleaseOptions()
+    """What a version holds."""
+
+    _path: Path = PrivateAttr(default=Path("recipe.yaml"))
+
+    @property
+    def path(self) -> Path:
+        """The file it was read from; sources are looked up beside it."""
+        return self._path
+
+    @property
+    def sources(self) -> list[Source]:
+        """All sources, the prompts' first."""
+        return [self.prompts, *self.responses]
+
+    @field_validator("judges", "filters")
+    @classmethod
+    def _distinct_names(cls, parts: list[Kind]) -> list[Kind]:
+        names = [part.name for part in parts]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"name {twice[0]!r} is used twice; give one of them another `name:`")
+        return parts
+
+    @model_validator(mode="after")
+    def _weights_name_judges(self) -> "Recipe":
+        names = [judge.name for judge in self.judges]
+        for name in self.jury.weights:
+            if name not in names:
+                raise ValueError(f"jury.weights names {name!r}; the judges are {', '.join(names)}")
+        if not any(self.jury.weights.get(name, 1.0) > 0 for name in names):
+            raise ValueError("jury.weights leaves no judge with a weight above 0")
+        return self
+
+    def model_post_init(self, context: Any) -> None:
+        if isinstance(context, dict) and "path" in context:
+            self._path = context["path"]
+
+
+def recipe_json_schema() -> dict[str, Any]:
+    """JSON Schema of a recipe, for completion in editors."""
+    schema = Recipe.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Pairwright recipe", **schema}

@@ -1,0 +1,178 @@
+"""Every table: its columns, types and rules. No other module names columns and types of stored data."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+from dataframely.exc import SchemaError, ValidationError
+
+from pairwright.schemas.errors import StoreError
+
+ID = r"^[0-9a-f]{24}$"
+MESSAGE = {"role": dy.String(nullable=False), "content": dy.String(nullable=False)}
+MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+"""polars type of a conversation."""
+
+
+def _id(primary_key: bool = False) -> dy.String:
+    return dy.String(nullable=False, primary_key=primary_key, min_length=24, max_length=24)
+
+
+class Prompts(dy.Schema):
+    """A conversation that ends before the assistant's turn."""
+
+    prompt_id = _id(primary_key=True)
+    messages = dy.List(dy.Struct(MESSAGE), nullable=False, min_length=1)
+    references = dy.List(dy.String(nullable=False), nullable=False)
+    tests = dy.String(nullable=True)
+    source = dy.String(nullable=True)
+    license = dy.String(nullable=True)
+    domain = dy.String(nullable=True)
+    tags = dy.List(dy.String(nullable=False), nullable=False)
+    split = dy.String(nullable=True)
+    split_keys = dy.List(dy.UInt64(nullable=False), nullable=False)
+
+
+class Responses(dy.Schema):
+    """A distinct text for a prompt; identical samples are one row with their count."""
+
+    prompt_id = _id(primary_key=True)
+    response_id = _id(primary_key=True)
+    text = dy.String(nullable=False)
+    policies = dy.List(dy.String(nullable=False), nullable=False)
+    sampling = dy.String(nullable=True)
+    sample_count = dy.UInt32(nullable=False)
+    logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
+    finish_reason = dy.String(nullable=True)
+    prompt_tokens = dy.UInt32(nullable=True)
+    completion_tokens = dy.UInt32(nullable=True)
+
+
+class Scores(dy.Schema):
+    """A judge's score of one response, or the reason why there is none."""
+
+    prompt_id = _id(primary_key=True)
+    response_id = _id(primary_key=True)
+    fingerprint = dy.String(nullable=False, primary_key=True)
+    criterion = dy.String(nullable=False, primary_key=True)
+    round = dy.UInt16(nullable=False, primary_key=True)
+    score = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
+    failure = dy.String(nullable=True)
+    retry = dy.Bool(nullable=False)
+    rationale = dy.String(nullable=True)
+    raw = dy.String(nullable=True)
+    cost_usd = dy.Float64(nullable=True, min=0.0)
+
+    @dy.rule()
+    def scored_or_failed(cls) -> pl.Expr:
+        return cls.score.col.is_null() == cls.failure.col.is_not_null()
+
+
+class Comparisons(dy.Schema):
+    """A judge's verdict on two responses of a prompt, in id order."""
+
+    prompt_id = _id(primary_key=True)
+    response_a = _id(primary_key=True)
+    response_b = _id(primary_key=True)
+    fingerprint = dy.String(nullable=False, primary_key=True)
+    criterion = dy.String(nullable=False, primary_key=True)
+    round = dy.UInt16(nullable=False, primary_key=True)
+    p_a = dy.Float64(nullable=True, min=0.0, max=1.0)
+    per_order = dy.List(dy.Float64(nullable=True), nullable=False)
+    failure = dy.String(nullable=True)
+    retry = dy.Bool(nullable=False)
+    rationale = dy.String(nullable=True)
+    raw = dy.String(nullable=True)
+    cost_usd = dy.Float64(nullable=True, min=0.0)
+
+    @dy.rule()
+    def in_id_order(cls) -> pl.Expr:
+        return cls.response_a.col < cls.response_b.col
+
+    @dy.rule()
+    def judged_or_failed(cls) -> pl.Expr:
+        return cls.p_a.col.is_null() == cls.failure.col.is_not_null()
+
+
+class Preferences(dy.Schema):
+    """A response's utility after the jury. `scores` and `z` are structs with a field per judge, added on disk."""
+
+    prompt_id = _id(primary_key=True)
+    response_id = _id(primary_key=True)
+    utility = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
+    utility_se = dy.Float64(nullable=True, min=0.0, allow_inf=False, allow_nan=False)
+    rank = dy.UInt32(nullable=True, min=1)
+    agreement = dy.Float64(nullable=True, min=0.0, max=1.0)
+    unranked = dy.String(nullable=True)
+
+
+class Pairs(dy.Schema):
+    """A candidate pair: a view on two responses. Columns `filter_<name>` and `kept_<name>` follow, one each a filter."""
+
+    pair_id = _id(primary_key=True)
+    prompt_id = _id()
+    chosen_id = _id()
+    rejected_id = _id()
+    score_chosen = dy.Float64(nullable=False, allow_inf=False, allow_nan=False)
+    score_rejected = dy.Float64(nullable=False, allow_inf=False, allow_nan=False)
+    margin = dy.Float64(nullable=False, min_exclusive=0.0, allow_inf=False, allow_nan=False)
+    strength = dy.Float64(nullable=False, allow_inf=False, allow_nan=False)
+    label_confidence = dy.Float64(nullable=False, min=0.0, max=1.0)
+    weight = dy.Float64(nullable=False, min=0.0, allow_inf=False, allow_nan=False)
+    kept = dy.Bool(nullable=False)
+    reason = dy.String(nullable=True)
+
+    @dy.rule()
+    def two_sides(cls) -> pl.Expr:
+        return cls.chosen_id.col != cls.rejected_id.col
+
+    @dy.rule()
+    def chosen_is_better(cls) -> pl.Expr:
+        return cls.score_chosen.col > cls.score_rejected.col
+
+    @dy.rule()
+    def dropped_for_a_reason(cls) -> pl.Expr:
+        return cls.kept.col == cls.reason.col.is_null()
+
+
+class Rankings(dy.Schema):
+    """A prompt's ranked responses, best first."""
+
+    prompt_id = _id(primary_key=True)
+    response_ids = dy.List(dy.String(nullable=False), nullable=False, min_length=2)
+    scores = dy.List(dy.Float64(nullable=False), nullable=False)
+    ranks = dy.List(dy.UInt32(nullable=False), nullable=False)
+    soft_targets = dy.List(dy.Float64(nullable=False), nullable=False)
+
+
+class Rejects(dy.Schema):
+    """A row of a source that could not be used."""
+
+    source = dy.String(nullable=False)
+    row = dy.UInt64(nullable=False)
+    reason = dy.String(nullable=False)
+    excerpt = dy.String(nullable=False)
+
+
+def types(schema: type[dy.Schema]) -> dict[str, pl.DataType]:
+    """The polars type of each column."""
+    return dict(schema.create_empty().schema)
+
+
+def empty(schema: type[dy.Schema]) -> pl.DataFrame:
+    """A frame of that table without rows."""
+    return pl.DataFrame(schema=types(schema))
+
+
+def check(frame: pl.DataFrame, schema: type[dy.Schema], extra: Sequence[str] = ()) -> pl.DataFrame:
+    """The frame with the schema's columns first and `extra` after, once every rule holds.
+
+    Raises StoreError with the rules that rows break: nothing that breaks one is ever written.
+    """
+    columns: list[Any] = [*schema.column_names(), *extra]
+    try:
+        schema.validate(frame.select(schema.column_names()))
+    except (ValidationError, SchemaError, pl.exceptions.PolarsError) as error:
+        raise StoreError(f"table {schema.__name__.lower()} breaks its rules: {' '.join(str(error).split())}") from error
+    return frame.select(columns)
