@@ -30,7 +30,7 @@ def verdicts_table(judge: Judge) -> str:
 def judge_shard(judge: Judge, workspace: Workspace, shard: Shard) -> int:
     """Compute the verdicts that a shard lacks; how many there were."""
     paths = [workspace.file(table, shard) for table in ("prompts", "responses")]
-    work = fingerprint([judge.fingerprint, *(version_of(path) for path in paths)])
+    work = _work(judge, workspace, shard)
     with Ledger(workspace, verdicts_table(judge), shard, Scores, KEY) as ledger:
         if ledger.is_done(work):
             return 0
@@ -44,6 +44,22 @@ def judge_shard(judge: Judge, workspace: Workspace, shard: Shard) -> int:
             tell(f"verdicts/{judge.name} {shard.index + 1}/{shard.count}", done, missing.height)
         ledger.merge(work)
     return missing.height
+
+
+def missing_work(judge: Judge, workspace: Workspace, shard: Shard) -> Iterator[Batch]:
+    """What `judge_shard` would hand to the judge."""
+    prompts, responses = (workspace.file(table, shard) for table in ("prompts", "responses"))
+    with Ledger(workspace, verdicts_table(judge), shard, Scores, KEY) as ledger:
+        if not ledger.is_done(_work(judge, workspace, shard)):
+            wanted = pl.scan_parquet(responses, glob=False).select(KEY).collect()
+            yield from _batches(ledger.missing(wanted), prompts, responses)
+
+
+def _work(judge: Judge, workspace: Workspace, shard: Shard) -> str:
+    """Names what a judge is wanted to judge in a shard."""
+    return fingerprint(
+        [judge.fingerprint, *(version_of(workspace.file(table, shard)) for table in ("prompts", "responses"))]
+    )
 
 
 def _batches(missing: pl.DataFrame, prompts_path: Path, responses_path: Path) -> Iterator[Batch]:

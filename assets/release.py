@@ -90,6 +90,29 @@ def find(workspace: Workspace, version: str) -> Release:
     raise StoreError(f"{workspace.dataset} has no release {version!r}; there are: {names}")
 
 
+def resolve(data: Path, name: str) -> Release:
+    """The version that a person means: a release folder, `dataset/v3`, `dataset` (its latest), or `v3` where the data
+    directory holds one data set only.
+
+    Raises StoreError listing the versions that there are.
+    """
+    if (Path(name) / "manifest.json").is_file():
+        path = Path(name).resolve()
+        manifest = json.loads((path / "manifest.json").read_text())
+        return Release(manifest["version"], path, manifest)
+    sets = sorted(path.parent.name for path in data.glob("*/releases") if path.is_dir())
+    dataset, _, version = name.partition("/")
+    if dataset not in sets and not version and len(sets) == 1:
+        dataset, version = sets[0], name
+    if dataset in sets:
+        workspace = Workspace(data, dataset, 1)
+        if not version and (last := latest(workspace)):
+            return last
+        return find(workspace, version)
+    there = [f"{one}/{made.version}" for one in sets for made in versions(Workspace(data, one, 1))]
+    raise StoreError(f"no release {name!r} under {data}; there are: {', '.join(there) or 'none yet'}")
+
+
 def difference(old: Path, new: Path) -> dict[str, int]:
     """How the pairs of two release folders differ: added, gone, flipped (sides swapped) and unchanged."""
     a, b = (_sides(path) for path in (old, new))
@@ -147,7 +170,7 @@ def _write(
         "judges": {
             judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint} for judge in judges_of(recipe)
         },
-        "recipe": recipe.model_dump(mode="json", exclude_defaults=True),
+        "recipe": recipe.model_dump(mode="json", exclude_unset=True),
         "files": described,
     }
     (aside / "README.md").write_text(card(recipe, manifest))

@@ -50,6 +50,7 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
     summary = workspace.root / "intake.json"
     files = [workspace.file(table, shard) for table in ("prompts", "responses") for shard in workspace.each_shard()]
     with locked(workspace.root / "intake.lock"):
+        _drop_other_layouts(workspace)
         if summary.exists() and all(stamp_of(path).get("source") == version for path in files):
             known = json.loads(summary.read_text())
             if known.pop("version") == version:
@@ -67,6 +68,14 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
         with replacing(summary) as path:
             path.write_text(json.dumps({"version": version, **counts}))
     return Intake(**counts, fresh=True)
+
+
+def _drop_other_layouts(workspace: Workspace) -> None:
+    """Remove what another shard count left of tables that cost nothing to make; paid work stays where it is."""
+    for table in ("prompts", "responses", "preferences", "candidates", "pairs", "rankings"):
+        for path in (workspace.root / table).glob("*-of-*.parquet"):
+            if not path.stem.endswith(f"-of-{workspace.shards:05d}"):
+                path.unlink()
 
 
 def _both(recipe: Recipe, opened: list[Opened]) -> Iterator[tuple[Opened, Source]]:

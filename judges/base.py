@@ -1,5 +1,6 @@
 """The interface of a judge, and the helpers that turn its answers into rows of the scores table."""
 
+import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,6 +8,9 @@ from typing import NamedTuple
 import polars as pl
 
 from pairwright.schemas.kinds import Kind
+
+SAMPLE = 256
+"""Responses that a free judge is timed on."""
 
 
 class Batch(NamedTuple):
@@ -16,6 +20,23 @@ class Batch(NamedTuple):
     """Rows of the prompts table, sorted by prompt_id."""
     responses: pl.DataFrame
     """Rows of the responses table for these prompts, sorted by (prompt_id, response_id)."""
+
+
+class Estimate(NamedTuple):
+    """What judging some responses would take."""
+
+    verdicts: int = 0
+    calls: int = 0
+    """Requests to a server."""
+    passes: int = 0
+    """Forward passes of a model."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    seconds: float = 0.0
+
+    def __add__(self, other: "Estimate") -> "Estimate":  # type: ignore[override]
+        return Estimate(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class Judge(Kind, family="judge"):
@@ -29,6 +50,20 @@ class Judge(Kind, family="judge"):
     @abstractmethod
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """Verdicts on `work.responses`, in any order."""
+
+    def estimate(self, work: Batch) -> Estimate:
+        """What `judge` would take for this work, without spending anything.
+
+        A judge that is free to run is timed on a few of the responses; one that is not overrides this.
+        """
+        total = work.responses.height
+        few = work.responses.head(SAMPLE)
+        sample = Batch(work.prompts.join(few, on="prompt_id", how="semi", maintain_order="left"), few)
+        start = time.perf_counter()
+        for _ in self.judge(sample):
+            pass
+        elapsed = time.perf_counter() - start
+        return Estimate(verdicts=total, seconds=elapsed / max(few.height, 1) * total)
 
 
 def cannot(responses: pl.DataFrame, criterion: str, reason: str | pl.Expr) -> pl.DataFrame:

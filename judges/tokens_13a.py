@@ -1,8 +1,7 @@
 """The 13a tokens of many texts at once, as 64-bit keys.
 
 The texts become one byte buffer, where comparing neighbouring bytes tells where a token begins: many times
-faster than regular expressions. Cuts exactly as mteval-v13a does in sacrebleu (Post 2018,
-arXiv:1804.08771).
+faster than regular expressions. Cuts as mteval-v13a does in sacrebleu (Post 2018, arXiv:1804.08771).
 
 A token of up to seven bytes is its own key. A longer one is hashed, so two distinct long tokens share a key
 with a chance of about 2^-64. The hash is not meant to resist an adversary.
@@ -37,7 +36,7 @@ def _kinds() -> bytes:
     table = bytearray([WORD]) * 256
     members = {
         SPACE: "".join(SPACES).encode("ascii", "ignore"),
-        SYMBOL: b"!\"#$%&()*+/:;<=>?@[\\]^_`{|}~" + END,
+        SYMBOL: b'!"#$%&()*+/:;<=>?@[\\]^_`{|}~' + END,
         STOP: b".,",
         DIGIT: b"0123456789",
         DASH: b"-",
@@ -105,15 +104,15 @@ def _find_wide_spaces(data: Bytes, kind: Bytes) -> None:
 
 
 def _edges(kind: Bytes) -> npt.NDArray[np.bool_]:
-    """Where tokens and spaces begin: symbols and stops (. and ,) stand alone, as does a dash after a digit."""
+    """Where tokens and spaces begin: symbols and stops (.,) stand alone, as does a dash after a digit."""
     alone = (kind & (SPACE | SYMBOL | STOP)) != 0
     edge = alone.copy()
     edge[1:] |= alone[:-1]
     dash = (kind[1:] == DASH) & (kind[:-1] == DIGIT)
     edge[1:] |= dash
     edge[2:] |= dash[:-1]
-    # 13a pairs a stop with a character before it that is no digit, from left to right. If the last of a run is
-    # left unpaired, it stays with a digit that follows: 1.5 is one token, a..5 is a . .5, a...5 is a . . . 5
+    # 13a pairs a stop with a character before it that is no digit, from left to right. The last of a run, if
+    # unpaired, stays with a digit that follows: 1.5 is one token, a..5 is a . .5, a...5 is a . . . 5
     stops = np.flatnonzero(kind == STOP)
     firsts = stops[kind[stops - 1] != STOP]
     last = stops[kind[stops + 1] == DIGIT]

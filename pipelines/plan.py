@@ -1,0 +1,53 @@
+"""The plan: what a build would compute, before anything is spent."""
+
+from typing import NamedTuple
+
+from pairwright.assets.judge import missing_work
+from pairwright.assets.prefer import judges_of
+from pairwright.assets.source import Intake, take_in
+from pairwright.assets.store import Workspace
+from pairwright.judges.base import Estimate, Judge
+from pairwright.schemas.recipe import Recipe
+
+
+class Line(NamedTuple):
+    """What one judge would take."""
+
+    judge: str
+    kind: str
+    estimate: Estimate
+
+
+class Plan(NamedTuple):
+    """What a build would take."""
+
+    intake: Intake
+    lines: list[Line]
+
+    @property
+    def total(self) -> Estimate:
+        """Of all judges."""
+        return sum((line.estimate for line in self.lines), Estimate())
+
+
+def plan(recipe: Recipe, workspace: Workspace) -> Plan:
+    """Count what is missing, judge by judge.
+
+    Reads the sources into the prompts and responses tables, which costs nothing and the build then need not repeat.
+    """
+    intake = take_in(recipe, workspace)
+    return Plan(intake, [Line(judge.name, judge.content()["kind"], _missing(judge, workspace)) for judge in judges_of(recipe)])
+
+
+def _missing(judge: Judge, workspace: Workspace) -> Estimate:
+    total, rate = Estimate(), None
+    for shard in workspace.each_shard():
+        for work in missing_work(judge, workspace, shard):
+            rate = rate or judge.estimate(work)
+            share = work.responses.height / max(rate.verdicts, 1)
+            total += rate if total.verdicts == 0 else _scaled(rate, share)
+    return total
+
+
+def _scaled(estimate: Estimate, share: float) -> Estimate:
+    return Estimate(*(type(value)(value * share) for value in estimate))
