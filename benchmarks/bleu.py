@@ -1,7 +1,7 @@
 """Sentence BLEU against sacrebleu, on one core: four responses a prompt, 65 words a text, one reference.
 
-Run `python benchmarks/bleu.py`. The two take turns, and the median of the rounds' ratios counts: a machine that
-slows down for a while slows both. sacrebleu scores every fifth prompt of the same table, to save time.
+Run `python benchmarks/bleu.py`. The two take turns, and the median of the rounds' ratios counts: a machine
+that slows down for a while slows both. sacrebleu scores every fifth prompt of the same table, to save time.
 """
 
 import os
@@ -24,7 +24,7 @@ MARKS = [",", ",", ",", ".", ".", ";", "!", "'s", ")", ":", "-"]
 
 
 def tables(seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Prompts and responses of words by Zipf's law, with punctuation. A response quotes part of its reference."""
+    """Prompts and responses of words by Zipf's law, punctuated; a response quotes part of its reference."""
     rng = np.random.default_rng(seed)
     lengths = np.clip(rng.poisson(np.linspace(3, 8, 20_000)), 1, None)
     vocabulary = np.array(["".join(rng.choice(LETTERS, n)) for n in lengths], dtype=object)

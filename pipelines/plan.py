@@ -40,14 +40,5 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
 
 
 def _missing(judge: Judge, workspace: Workspace) -> Estimate:
-    total, rate = Estimate(), None
-    for shard in workspace.each_shard():
-        for work in missing_work(judge, workspace, shard):
-            rate = rate or judge.estimate(work)
-            share = work.responses.height / max(rate.verdicts, 1)
-            total += rate if total.verdicts == 0 else _scaled(rate, share)
-    return total
-
-
-def _scaled(estimate: Estimate, share: float) -> Estimate:
-    return Estimate(*(type(value)(value * share) for value in estimate))
+    work = (batch for shard in workspace.each_shard() for batch in missing_work(judge, workspace, shard))
+    return sum((judge.estimate(batch) for batch in work), Estimate())

@@ -15,7 +15,7 @@ DEMO = SHIPPED / "demo.yaml"
 
 
 def find_recipes(folder: Path | None = None) -> list[Recipe]:
-    """All recipes of a folder, by default the one PAIRWRIGHT_RECIPES names and else the shipped ones.
+    """All recipes of a folder (or the one file), by default the one PAIRWRIGHT_RECIPES names, else the shipped ones.
 
     A file without `dataset:` is no recipe. A broken recipe is logged and left out, so that it does not take the
     others down. Raises RecipeError when two recipes build the same data set.
@@ -23,7 +23,7 @@ def find_recipes(folder: Path | None = None) -> list[Recipe]:
     if folder is None:
         folder = Path(os.environ.get("PAIRWRIGHT_RECIPES") or SHIPPED)
     recipes: dict[str, Recipe] = {}
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+    for path in [folder] if folder.is_file() else sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         if not _is_recipe(path):
             continue
         try:

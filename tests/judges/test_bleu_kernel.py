@@ -112,23 +112,7 @@ def test_cases_against_the_plain_counterparts() -> None:
     check(CASES)
 
 
-WORDS = [
-    "a",
-    "b",
-    "the",
-    "1.5",
-    ".",
-    ",",
-    "-",
-    "5-",
-    "&amp;",
-    "<skipped>",
-    "x" * 9,
-    "é漢",
-    "\u3000",
-    "\x1c",
-    "-\n",
-]
+WORDS = [*"a b the 1.5 . , - 5- &amp; <skipped> extraordinary é漢".split(), "\u3000", "\x1c", "-\n"]
 TEXT = st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join) | st.text(max_size=20)
 
 
@@ -138,7 +122,7 @@ def test_any_text_against_the_plain_counterparts(cases: list[Case]) -> None:
 
 
 def real_cases() -> list[Case]:
-    """Prompts with references, or with their first response as one: seven languages, code, refusals."""
+    """Prompts with references, or with their first response as one: several languages, code, refusals."""
     if not DATA.exists():
         pytest.skip(f"no real data at {DATA}")
     answers = pl.read_parquet(DATA / "multi_response.parquet").sort("prompt_id", "response_id")
@@ -172,12 +156,8 @@ def test_every_real_response_scores_as_in_sacrebleu() -> None:
     assert max(abs(found[row] - score) for row, score in expected.items()) < 1e-9
 
 
-def test_real_responses_score_as_in_nmt_bleu() -> None:
-    cases = real_cases()[::7]
-    found = scores(cases)
-    for i, (references, texts) in enumerate(cases):
-        for j, text in enumerate(texts):
-            assert found[f"r{i}-{j}"] == pytest.approx(plain_nmt(references, text), rel=1e-12)
+def test_real_responses_score_as_their_plain_counterparts() -> None:
+    check(real_cases()[::7])
 
 
 @pytest.mark.parametrize("variant", ["nmt", "sacrebleu"])
@@ -264,14 +244,14 @@ def test_a_repeated_reference_changes_nothing_in_the_joint_score() -> None:
         assert once == thrice
 
 
-def test_texts_too_large_to_pack_are_sorted_all_the_same() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.integers(0, 9, 500) << 58, np.arange(500)[::-1].copy()
+@pytest.mark.parametrize("shift", [3, 58])
+def test_numbers_too_large_to_pack_are_sorted_all_the_same(shift: int) -> None:
+    first = np.random.default_rng(0).integers(0, 9, 500) << shift
+    second = np.arange(500)[::-1].copy()
     order = np.lexsort((second, first))
-    for offset in (0, 1 << 40):
-        got_first, got_second = bleu_kernel._sort(first, second + offset)
-        assert got_first.tolist() == first[order].tolist()
-        assert got_second.tolist() == (second[order] + offset).tolist()
+    sorted_first, sorted_second = bleu_kernel._sort(first, second)
+    assert sorted_first.tolist() == first[order].tolist()
+    assert sorted_second.tolist() == second[order].tolist()
 
 
 @pytest.mark.parametrize("option", ["variant", "references"])

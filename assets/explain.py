@@ -1,0 +1,125 @@
+"""Why a pair is in or out: everything known of it, found by its id."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pairwright.schemas.errors import StoreError
+
+SHORTEST = 6
+"""Characters of an id that may stand for it."""
+
+
+def explain(identifier: str, data: Path) -> dict[str, Any]:
+    """Everything about a pair, or about a prompt and why it has the pairs it has.
+
+    `identifier` is a pair_id or prompt_id, or the start of one, of any data set under `data`. Raises StoreError when
+    nothing or more than one thing is meant.
+    """
+    if len(identifier) < SHORTEST:
+        raise StoreError(f"{identifier!r} is too short to mean one pair; give at least {SHORTEST} characters")
+    found = [
+        match
+        for folder in sorted(path.parent for path in data.glob("*/pairs") if ".gold-" not in path.parent.name)
+        for match in _matches(identifier, folder)
+    ]
+    if not found:
+        raise StoreError(f"no pair or prompt {identifier!r} under {data}; ids are in the columns pair_id and prompt_id")
+    names = sorted({name for _, _, name in found})
+    if len(names) > 1:
+        raise StoreError(f"{identifier!r} is the start of {len(names)} ids: {', '.join(names[:5])}; give more of it")
+    folder, kind, name = found[0]
+    return _pair(folder, name) if kind == "pair" else _prompt(folder, name)
+
+
+def _matches(identifier: str, folder: Path) -> list[tuple[Path, str, str]]:
+    matches = []
+    releases = sorted(folder.glob("releases/v*/pairs/*.parquet"))
+    for table, column, kind, more in (("pairs", "pair_id", "pair", releases), ("prompts", "prompt_id", "prompt", [])):
+        files = [*sorted((folder / table).glob("*.parquet")), *more]
+        if files:
+            rows = _scan(files).filter(pl.col(column).str.starts_with(identifier))
+            ids = rows.select(pl.col(column).unique()).collect().to_series().sort().to_list()
+            matches += [(folder, kind, name) for name in ids]
+    return matches
+
+
+def _scan(files: list[Path]) -> pl.LazyFrame:
+    ids = [pl.scan_parquet(file, glob=False).select(pl.col("^(pair_id|prompt_id)$")) for file in files]
+    return pl.concat(ids, how="diagonal_relaxed")
+
+
+def _rows(folder: Path, table: str, **equals: str) -> list[dict[str, Any]]:
+    """Rows of a table in which columns have the given values."""
+    files = sorted((folder / table).glob("*.parquet"))
+    if not files:
+        return []
+    same = [pl.col(name) == value for name, value in equals.items()]
+    return pl.scan_parquet(files, glob=False).filter(pl.all_horizontal(same)).collect().to_dicts()
+
+
+def _pair(folder: Path, pair_id: str) -> dict[str, Any]:
+    dataset = folder.name
+    versions = sorted({_version(folder, pair_id, path) for path in folder.glob("releases/v*")} - {""}, key=_number)
+    current = _rows(folder, "pairs", pair_id=pair_id)
+    if not current:
+        old = _rows(folder / "releases" / versions[-1], "pairs", pair_id=pair_id)[0]
+        return {"pair_id": pair_id, "dataset": dataset, "kept": False, "reason": "no longer drawn", "releases": versions, **_sides(old)}
+    row = current[0]
+    sides = {side: _response(folder, row["prompt_id"], row[f"{side}_id"]) for side in ("chosen", "rejected")}
+    filters = [
+        {"name": name, "value": row[f"filter_{name}"], "kept": row[f"kept_{name}"]}
+        for name in (key.removeprefix("filter_") for key in row if key.startswith("filter_"))
+    ]
+    facts = ("margin", "strength", "label_confidence", "kept", "reason")
+    return {
+        "pair_id": pair_id,
+        "dataset": dataset,
+        **{name: row[name] for name in facts},
+        "releases": versions,
+        "filters": filters,
+        "prompt": _messages(folder, row["prompt_id"]),
+        **sides,
+    }
+
+
+def _version(folder: Path, pair_id: str, release: Path) -> str:
+    return release.name if _rows(release, "pairs", pair_id=pair_id) else ""
+
+
+def _number(version: str) -> int:
+    return int(version[1:])
+
+
+def _sides(row: dict[str, Any]) -> dict[str, Any]:
+    return {"prompt": row["prompt"], "chosen": {"text": row["chosen"][-1]["content"]}, "rejected": {"text": row["rejected"][-1]["content"]}}
+
+
+def _messages(folder: Path, prompt_id: str) -> list[dict[str, str]]:
+    return list(_rows(folder, "prompts", prompt_id=prompt_id)[0]["messages"])
+
+
+def _response(folder: Path, prompt_id: str, response_id: str) -> dict[str, Any]:
+    text = _rows(folder, "responses", prompt_id=prompt_id, response_id=response_id)[0]
+    preference = _rows(folder, "preferences", prompt_id=prompt_id, response_id=response_id)[0]
+    return {
+        "response_id": response_id,
+        "text": text["text"],
+        "policies": text["policies"],
+        **{name: preference[name] for name in ("utility", "utility_se", "rank", "agreement", "unranked", "scores", "z")},
+    }
+
+
+def _prompt(folder: Path, prompt_id: str) -> dict[str, Any]:
+    responses = [
+        _response(folder, prompt_id, row["response_id"]) for row in _rows(folder, "responses", prompt_id=prompt_id)
+    ]
+    pairs = _rows(folder, "pairs", prompt_id=prompt_id)
+    return {
+        "prompt_id": prompt_id,
+        "dataset": folder.name,
+        "prompt": _messages(folder, prompt_id),
+        "responses": sorted(responses, key=lambda one: (one["rank"] is None, one["rank"], one["response_id"])),
+        "pairs": [{name: row[name] for name in ("pair_id", "margin", "kept", "reason")} for row in pairs],
+    }

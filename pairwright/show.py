@@ -1,0 +1,210 @@
+"""What the commands print: tables for a person, JSON for a program, progress while it takes long."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pairwright.assets.evaluate import Agreement
+from pairwright.assets.evaluate import as_json as agreements_as_json
+from pairwright.assets.progress import Step, listening
+from pairwright.assets.release import Release
+from pairwright.assets.text import shown
+from pairwright.pipelines.plan import Plan
+
+EVERY = 5.0
+"""Seconds between two plain lines of one stage."""
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[None]:
+    """Show progress on standard error: bars on a terminal, now and then a line otherwise."""
+    if quiet:
+        yield
+    elif sys.stderr.isatty():
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+        with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
+            tasks: dict[str, TaskID] = {}
+            started: dict[str, float] = {}
+
+            def bar(step: Step) -> None:
+                if step.stage not in tasks:
+                    tasks[step.stage] = bars.add_task(step.stage, total=step.total, rate="")
+                    started[step.stage] = time.monotonic()
+                bars.update(
+                    tasks[step.stage], completed=step.done, total=step.total, rate=_rate(step, started[step.stage])
+                )
+
+            with listening(bar):
+                yield
+    else:
+        last: dict[str, float] = {}
+        first: dict[str, float] = {}
+
+        def line(step: Step) -> None:
+            now = time.monotonic()
+            first.setdefault(step.stage, now)
+            if step.done == step.total or now - last.get(step.stage, 0.0) >= EVERY:
+                last[step.stage] = now
+                total = f" / {step.total:,}" if step.total is not None else ""
+                click.echo(f"{step.stage}: {step.done:,}{total} {_rate(step, first[step.stage])}".rstrip(), err=True)
+
+        with listening(line):
+            yield
+
+
+def _rate(step: Step, since: float) -> str:
+    elapsed = time.monotonic() - since
+    rate = f"{step.done / elapsed:,.0f}/s" if elapsed > 0.5 else ""
+    return f"{rate} ${step.cost_usd:.2f}".strip() if step.cost_usd else rate
+
+
+def _print(table: Table) -> None:
+    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _dump(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def plan(dataset: str, made: Plan, as_json: bool) -> None:
+    """The plan, a line a judge."""
+    if as_json:
+        lines = [{"judge": one.judge, "kind": one.kind, **one.estimate._asdict()} for one in made.lines]
+        intake = made.intake._asdict()
+        del intake["fresh"]
+        _dump({"dataset": dataset, **intake, "judges": lines, "total": made.total._asdict()})
+        return
+    counts = made.intake
+    click.echo(f"{dataset}: {counts.prompts:,} prompts, {counts.responses:,} responses, {counts.rejects:,} rejected rows")
+    table = Table("judge", "kind")
+    for name in ("verdicts", "calls", "passes", "tokens", "cost", "time"):
+        table.add_column(name, justify="right")
+    for one in made.lines:
+        estimate = one.estimate
+        tokens = estimate.prompt_tokens + estimate.completion_tokens
+        table.add_row(
+            one.judge,
+            one.kind,
+            *(f"{number:,}" for number in (estimate.verdicts, estimate.calls, estimate.passes, tokens)),
+            f"${estimate.cost_usd:,.2f}",
+            _duration(estimate.seconds),
+        )
+    _print(table)
+    click.echo(f"to compute: {made.total.verdicts:,} verdicts, ${made.total.cost_usd:,.2f}, {_duration(made.total.seconds)}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "under 1 s" if seconds else "nothing"
+    return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
+
+
+def release(made: Release) -> None:
+    """The summary of a build; the folder comes last."""
+    table = Table("step", title=f"{made.manifest['dataset']} {made.version}", title_justify="left")
+    for name in ("entered", "dropped", "left"):
+        table.add_column(name, justify="right")
+    for step in made.manifest["funnel"]:
+        table.add_row(step["step"], *(f"{step[name]:,}" for name in ("entered", "dropped", "left")))
+    _print(table)
+    counts = made.manifest["counts"]
+    for name in ("pairs", "rankings"):
+        click.echo(f"{name}: {counts[f'{name}_train']:,} train, {counts[f'{name}_test']:,} test")
+    if counts["rejects"]:
+        click.echo(f"rejected rows: {counts['rejects']:,} (rejects.parquet says which and why)")
+    click.echo("a new version" if made.fresh else "nothing changed: this version holds the same rows")
+    click.echo(str(made.path))
+
+
+def releases(dataset: str, made: list[Release], as_json: bool) -> None:
+    """The versions, oldest first."""
+    if as_json:
+        keys = ("version", "parent", "digest", "counts", "changes")
+        _dump([{**{key: one.manifest[key] for key in keys}, "path": str(one.path)} for one in made])
+        return
+    if not made:
+        click.echo(f"{dataset} has no release yet; `pairwright build` makes one")
+        return
+    table = Table("version", "pairs", "rankings", "against its parent", "folder")
+    for one in made:
+        counts, changes = one.manifest["counts"], one.manifest["changes"]
+        changed = ", ".join(f"{count:,} {what}" for what, count in changes.items() if count) if changes else ""
+        pairs, rankings = (counts[f"{name}_train"] + counts[f"{name}_test"] for name in ("pairs", "rankings"))
+        table.add_row(one.version, f"{pairs:,}", f"{rankings:,}", changed, str(one.path))
+    _print(table)
+
+
+def diff(old: str, new: str, counts: dict[str, int], as_json: bool) -> None:
+    """How the pairs of two versions differ."""
+    if as_json:
+        _dump({"old": old, "new": new, **counts})
+    else:
+        click.echo(f"{old} → {new}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
+
+
+def agreements(results: list[Agreement], as_json: bool) -> None:
+    """Agreement with gold labels, baselines below the judges."""
+    if as_json:
+        click.echo(agreements_as_json(results))
+        return
+    for group in dict.fromkeys(one.group for one in results):
+        table = Table("judge", title=group, title_justify="left")
+        for name in ("agreement", "95 % interval", "pairs", "prompts", "ties", "surest 75 %", "50 %", "25 %"):
+            table.add_column(name, justify="right")
+        for one in (one for one in results if one.group == group):
+            if not one.n:
+                table.add_row(one.judge, "none scored", *[""] * 7)
+                continue
+            table.add_row(
+                one.judge,
+                f"{one.agreement:.1%}",
+                f"{one.low:.1%} to {one.high:.1%}",
+                *(f"{number:,}" for number in (one.n, one.prompts, one.ties)),
+                *(f"{step.agreement:.1%}" for step in one.by_margin[1:]),
+            )
+        _print(table)
+
+
+def explanation(found: dict[str, Any], as_json: bool) -> None:
+    """Why a pair is in or out."""
+    if as_json:
+        _dump(found)
+        return
+    click.echo(f"prompt: {shown(found['prompt'][-1]['content'], 600)}\n")
+    if "pair_id" not in found:
+        for one in found["responses"]:
+            _side(f"rank {one['rank']}" if one["rank"] else "not ranked", one)
+        for pair in found["pairs"]:
+            click.echo(f"pair {pair['pair_id']}: {_verdict(pair)}")
+        if not found["pairs"]:
+            click.echo("no pair: fewer than two ranked responses, or the best ties with the worst")
+        return
+    for side in ("chosen", "rejected"):
+        _side(side, found[side])
+    for one in found.get("filters", []):
+        value = "no value" if one["value"] is None else f"{one['value']:.4g}"
+        click.echo(f"filter {one['name']}: {value}, {'kept' if one['kept'] else 'dropped'}")
+    margin = f"margin {found['margin']:.4g}, " if "margin" in found else ""
+    click.echo(f"pair {found['pair_id']} of {found['dataset']}: {margin}{_verdict(found)}")
+    click.echo(f"in releases: {', '.join(found['releases']) or 'none'}")
+
+
+def _side(label: str, one: dict[str, Any]) -> None:
+    click.echo(f"{label}: {shown(one['text'], 600)}")
+    if "scores" in one:
+        scores = ", ".join(f"{k} {'none' if v is None else format(v, '.4g')}" for k, v in one["scores"].items())
+        utility = "none" if one["utility"] is None else f"{one['utility']:.4g}"
+        why = f" ({shown(one['unranked'])})" if one["unranked"] else ""
+        click.echo(f"  by {', '.join(map(shown, one['policies']))}; utility {utility}{why}; scores: {scores}\n")
+
+
+def _verdict(pair: dict[str, Any]) -> str:
+    return "kept" if pair["kept"] else f"dropped: {pair['reason']}"
