@@ -17,7 +17,7 @@ ROLES = ("system", "developer", "user", "assistant", "tool")
 LAST_ROLES = ("user", "tool")
 TEXTS = ("tests", "source", "license", "domain", "split")
 ANSWERS = pl.List(pl.Struct({"policy": pl.String, "text": pl.String}))
-RAW = {
+_RAW: dict[str, Any] = {
     "row": pl.UInt64,
     "bad": pl.String,
     "excerpt": pl.String,
@@ -27,6 +27,7 @@ RAW = {
     **dict.fromkeys(TEXTS, pl.String),
     "answers": ANSWERS,
 }
+RAW = pl.Schema(_RAW)
 """What a source's row becomes: either `bad` says why it is a reject, or the rest holds."""
 
 
@@ -53,7 +54,7 @@ def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
     def named(field: str, default: str | None = None) -> list[str]:
         value = getattr(columns, field)
         if value is None:
-            return [default] if default in found else []
+            return [default] if default and default in found else []
         wanted = [value] if isinstance(value, str) else list(value)
         for name in wanted:
             if name not in found:
@@ -141,7 +142,7 @@ def _by_column(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
         tags=_texts_by_column(frame, columns.tags),
         **{field: pl.col(columns.texts[field]) if field in columns.texts else pl.lit(None) for field in TEXTS},
         answers=answers,
-    ).cast(dict(RAW))
+    ).cast(RAW)
 
 
 def _texts_by_column(frame: pl.DataFrame, names: list[str]) -> pl.Expr:
@@ -187,7 +188,7 @@ def _by_row(objects: Sequence[tuple[int, Any, str | None]], columns: Columns) ->
             except ValueError as error:
                 row["bad"] = str(error)
         rows.append(row)
-    return pl.DataFrame(rows, schema=dict(RAW), strict=True)
+    return pl.DataFrame(rows, schema=RAW, strict=True)
 
 
 def _conformed(record: Any, columns: Columns) -> dict[str, Any]:

@@ -136,7 +136,9 @@ def _read(gold: Path, recipe: Recipe) -> pl.DataFrame:
     labels = pl.col("human_label").cast(pl.String).str.to_lowercase()
     wrong = rows.filter(~labels.is_in(LABELS))
     if wrong.height:
-        raise SourceError(f"{gold}: human_label {wrong.item(0, 'human_label')!r} is unknown; allowed: {', '.join(LABELS)}")
+        raise SourceError(
+            f"{gold}: human_label {wrong.item(0, 'human_label')!r} is unknown; allowed: {', '.join(LABELS)}"
+        )
     return rows.filter(labels != "tie").with_columns(won=(labels == "a").cast(pl.Float64))
 
 
@@ -149,11 +151,16 @@ def _ids(records: Records) -> pl.DataFrame:
     if missing:
         raise SourceError(f"{records.part}: no column {missing[0]!r}; it has {', '.join(frame.columns)}")
     frame = frame.filter(pl.all_horizontal(pl.col(*GOLD_COLUMNS).is_not_null()))
-    columns: Columns = settle(ColumnMap(prompt="prompt", responses=["response_a", "response_b"]), frame.columns, records.part)
+    columns: Columns = settle(
+        ColumnMap(prompt="prompt", responses=["response_a", "response_b"]), frame.columns, records.part
+    )
     numbered = frame.with_columns(pl.int_range(pl.len(), dtype=pl.UInt64).alias("_row"))
     raw = conform(Records(records.part, numbered, []), columns).filter(pl.col("bad").is_null())
     ids = pl.DataFrame(
-        {"_row": raw.get_column("row"), "prompt_id": [prompt_id(one) for one in raw.get_column("messages").to_list()]},
+        {
+            "_row": raw.get_column("row"),
+            "prompt_id": [prompt_id(one) for one in raw.get_column("messages").to_list()],
+        },
         schema={"_row": pl.UInt64, "prompt_id": pl.String},
     )
     rows = numbered.join(ids, on="_row", maintain_order="left")

@@ -36,7 +36,10 @@ def explain(identifier: str, data: Path) -> dict[str, Any]:
 def _matches(identifier: str, folder: Path) -> list[tuple[Path, str, str]]:
     matches = []
     releases = sorted(folder.glob("releases/v*/pairs/*.parquet"))
-    for table, column, kind, more in (("pairs", "pair_id", "pair", releases), ("prompts", "prompt_id", "prompt", [])):
+    for table, column, kind, more in (
+        ("pairs", "pair_id", "pair", releases),
+        ("prompts", "prompt_id", "prompt", []),
+    ):
         files = [*sorted((folder / table).glob("*.parquet")), *more]
         if files:
             rows = _scan(files).filter(pl.col(column).str.starts_with(identifier))
@@ -65,7 +68,14 @@ def _pair(folder: Path, pair_id: str) -> dict[str, Any]:
     current = _rows(folder, "pairs", pair_id=pair_id)
     if not current:
         old = _rows(folder / "releases" / versions[-1], "pairs", pair_id=pair_id)[0]
-        return {"pair_id": pair_id, "dataset": dataset, "kept": False, "reason": "no longer drawn", "releases": versions, **_sides(old)}
+        return {
+            "pair_id": pair_id,
+            "dataset": dataset,
+            "kept": False,
+            "reason": "no longer drawn",
+            "releases": versions,
+            **_sides(old),
+        }
     row = current[0]
     sides = {side: _response(folder, row["prompt_id"], row[f"{side}_id"]) for side in ("chosen", "rejected")}
     filters = [
@@ -93,7 +103,11 @@ def _number(version: str) -> int:
 
 
 def _sides(row: dict[str, Any]) -> dict[str, Any]:
-    return {"prompt": row["prompt"], "chosen": {"text": row["chosen"][-1]["content"]}, "rejected": {"text": row["rejected"][-1]["content"]}}
+    return {
+        "prompt": row["prompt"],
+        "chosen": {"text": row["chosen"][-1]["content"]},
+        "rejected": {"text": row["rejected"][-1]["content"]},
+    }
 
 
 def _messages(folder: Path, prompt_id: str) -> list[dict[str, str]]:
@@ -107,7 +121,9 @@ def _response(folder: Path, prompt_id: str, response_id: str) -> dict[str, Any]:
         "response_id": response_id,
         "text": text["text"],
         "policies": text["policies"],
-        **{name: preference[name] for name in ("utility", "utility_se", "rank", "agreement", "unranked", "scores", "z")},
+        **{
+            name: preference[name] for name in ("utility", "utility_se", "rank", "agreement", "unranked", "scores", "z")
+        },
     }
 
 

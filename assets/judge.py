@@ -136,8 +136,15 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
         workspace = Workspace.of(recipe)
         computed = sum(judge_shard(judge, workspace, shard) for shard in face.shards(context, workspace))
         context.log.info(f"judge {judge.name}: {computed} new verdicts")
-        files = [path for shard in workspace.each_shard() if (path := workspace.file(verdicts_table(judge), shard)).exists()]
-        view = views.kept_view(workspace, f"verdicts-{judge.name}", [version_of(path) for path in files], lambda: _view(judge, files))
+        files = [
+            path for shard in workspace.each_shard() if (path := workspace.file(verdicts_table(judge), shard)).exists()
+        ]
+        view = views.kept_view(
+            workspace,
+            f"verdicts-{judge.name}",
+            [version_of(path) for path in files],
+            lambda: _view(judge, files),
+        )
         failures = int(view.pop("failures"))
         rows = int(view.pop("rows"))
         metadata = {"dagster/row_count": rows, "new verdicts": computed, "fingerprint": judge.fingerprint}

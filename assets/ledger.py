@@ -64,9 +64,9 @@ class Ledger:
 
     def append(self, frame: pl.DataFrame) -> None:
         """Write finished work to the journal at once: from here on a kill cannot lose it."""
-        columns = types(self.schema)
+        columns = pl.Schema(types(self.schema))
         lacking = [pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in frame.columns]
-        rows = check(frame.with_columns(lacking).cast(dict(columns)), self.schema)
+        rows = check(frame.with_columns(lacking).cast(columns), self.schema)
         table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
         if self._journal is None:
             self._file = self._next_segment().open("xb", buffering=0)
@@ -152,7 +152,7 @@ def journal_frames(segments: list[Path]) -> Iterator[pl.DataFrame]:
 def _newest(frames: list[pl.DataFrame], schema: type[dy.Schema]) -> pl.DataFrame:
     """One row a key: an answer over a failure, else the newest."""
     try:
-        rows = pl.concat([empty(schema), *frames], how="diagonal_relaxed").cast(dict(types(schema)))
+        rows = pl.concat([empty(schema), *frames], how="diagonal_relaxed").cast(pl.Schema(types(schema)))
     except pl.exceptions.PolarsError as error:
         raise StoreError(f"a {schema.__name__.lower()} ledger has columns of another version: {error}") from error
     key = schema.primary_key()
@@ -164,4 +164,3 @@ def _newest(frames: list[pl.DataFrame], schema: type[dy.Schema]) -> pl.DataFrame
         .unique(key, keep="first", maintain_order=True)
         .drop("_age")
     )
-

@@ -1,5 +1,6 @@
 """Pairs: drawn from ranked responses, annotated by every filter, kept or dropped for a stated reason."""
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -30,12 +31,11 @@ class FunnelStep(NamedTuple):
 def pair(recipe: Recipe, workspace: Workspace) -> int:
     """Bring the pairs of all shards up to the preferences and filters; how many shards were made."""
     made = 0
-    filters = filters_of(recipe)
     cutoffs = _cutoffs(recipe, workspace)
     for shard in workspace.each_shard():
         made_from = {**_made_from(recipe, workspace, shard), "cutoffs": cutoffs}
         path = workspace.file("pairs", shard)
-        made += derive(path, made_from, lambda s=shard: judged(_candidates(recipe, workspace, s), filters, cutoffs))  # type: ignore[misc]
+        made += derive(path, made_from, _judged_shard, recipe, workspace, shard, cutoffs)
         tell("pairs", shard.index + 1, shard.count)
     return made
 
@@ -106,12 +106,15 @@ def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) 
     pairs = drawn
     for name in ("chosen", "rejected"):
         renamed = side.rename(
-            {"response_id": f"{name}_id", "utility": f"score_{name}", "scores": f"scores_{name}", "z": f"z_{name}"}
+            {
+                "response_id": f"{name}_id",
+                "utility": f"score_{name}",
+                "scores": f"scores_{name}",
+                "z": f"z_{name}",
+            }
         )
         pairs = pairs.join(renamed, on=["prompt_id", f"{name}_id"], how="left", maintain_order="left")
-    differences = [
-        pl.col("z_chosen").struct.field(name) - pl.col("z_rejected").struct.field(name) for name in judges
-    ]
+    differences = [pl.col("z_chosen").struct.field(name) - pl.col("z_rejected").struct.field(name) for name in judges]
     votes = [(one.sign() + 1) / 2 for one in differences]
     return pairs.with_columns(
         pair_id=pl.col("chosen_id").str.slice(0, 12) + pl.col("rejected_id").str.slice(0, 12),
@@ -123,7 +126,7 @@ def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) 
 
 
 def judged(pairs: pl.DataFrame, filters: list[Filter], cutoffs: dict[str, Cutoff | None]) -> pl.DataFrame:
-    """Candidates with `filter_<name>` values → the pairs table: kept_<name> each, kept, and the first reason to drop."""
+    """The pairs table from candidates with `filter_<name>` values: kept_<name> each, kept, the first reason to drop."""
     reasons = [one.reason(pl.col(f"filter_{one.name}"), cutoffs.get(one.name)) for one in filters]
     frame = pairs.with_columns(
         [reason.is_null().alias(f"kept_{one.name}") for one, reason in zip(filters, reasons, strict=True)]
@@ -151,7 +154,7 @@ def funnel(recipe: Recipe, workspace: Workspace) -> list[FunnelStep]:
         after = left.filter(pl.col(f"kept_{name}"))
         steps.append(FunnelStep(f"pairs after {name}", left.height, left.height - after.height, after.height))
         left = after
-    kept = pairs.get_column("kept").sum()
+    kept = pairs.filter("kept").height
     return [*steps, FunnelStep("pairs kept", left.height, left.height - kept, kept)]
 
 
@@ -178,6 +181,12 @@ def _candidates(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFr
     return pairs.with_columns(values).drop("scores_chosen", "scores_rejected", *texts)
 
 
+def _judged_shard(
+    recipe: Recipe, workspace: Workspace, shard: Shard, cutoffs: dict[str, Cutoff | None]
+) -> pl.DataFrame:
+    return judged(_candidates(recipe, workspace, shard), filters_of(recipe), cutoffs)
+
+
 def with_texts(pairs: pl.DataFrame, responses: pl.LazyFrame) -> pl.DataFrame:
     """The pairs with the texts of both sides, by key."""
     texts = responses.select("prompt_id", "response_id", "text")
@@ -195,7 +204,7 @@ def _cutoffs(recipe: Recipe, workspace: Workspace) -> dict[str, Cutoff | None]:
         return {}
     for shard in workspace.each_shard():
         made_from = _made_from(recipe, workspace, shard)
-        derive(workspace.file("candidates", shard), made_from, lambda s=shard: _candidates(recipe, workspace, s))  # type: ignore[misc]
+        derive(workspace.file("candidates", shard), made_from, _candidates, recipe, workspace, shard)
     columns = ["pair_id", *(f"filter_{one.name}" for one in filters)]
     left = pl.scan_parquet(workspace.files("candidates"), glob=False).select(columns).collect()
     cutoffs: dict[str, Cutoff | None] = {}
@@ -223,13 +232,17 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         workspace = Workspace.of(recipe)
         pair(recipe, workspace)
         files = workspace.files("pairs")
-        view = views.kept_view(workspace, "pairs", [version_of(path) for path in files], lambda: _view(recipe, workspace))
+        view = views.kept_view(
+            workspace, "pairs", [version_of(path) for path in files], lambda: _view(recipe, workspace)
+        )
         rows, same = int(view.pop("rows")), int(view.pop("same"))
         found = {
             "sides_differ": (same == 0, f"{same} of {rows} pairs"),
             "funnel_adds_up": (view.pop("adds up") == "yes", "see the funnel"),
         }
-        return face.result({"dagster/row_count": rows} | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found)
+        return face.result(
+            {"dagster/row_count": rows} | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found
+        )
 
     return [pairs]
 
@@ -240,8 +253,9 @@ def _view(recipe: Recipe, workspace: Workspace) -> dict[str, str]:
     wrong = (pl.col("chosen_id") == pl.col("rejected_id")) | (pl.col("score_chosen") <= pl.col("score_rejected"))
     counts = rows.select(rows=pl.len(), same=wrong.sum()).collect().row(0, named=True)
     steps = funnel(recipe, workspace)
+    inside = steps[2:]
     adds_up = all(step.entered - step.dropped == step.left for step in steps) and all(
-        before.left == after.entered for before, after in zip(steps[2:], steps[3:], strict=False)
+        before.left == after.entered for before, after in pairwise(inside)
     )
     return {
         "rows": str(counts["rows"]),

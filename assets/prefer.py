@@ -32,7 +32,7 @@ def prefer(recipe: Recipe, workspace: Workspace) -> int:
             "jury": recipe.jury.model_dump(mode="json"),
         }
         path = workspace.file("preferences", shard)
-        made += derive(path, made_from, lambda shard=shard: _shard(recipe, workspace, shard, scale))  # type: ignore[misc]
+        made += derive(path, made_from, _shard, recipe, workspace, shard, scale)
         tell("preferences", shard.index + 1, shard.count)
     return made
 
@@ -64,7 +64,7 @@ def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:
         inputs = [*workspace.files("responses"), *workspace.files(verdicts_table(judge))]
         made_from[judge.name] = [judge.fingerprint, *(version_of(path) for path in inputs)]
     path = workspace.root / "scales.parquet"
-    derive(path, made_from, lambda: _scales(recipe, workspace))
+    derive(path, made_from, _scales, recipe, workspace)
     rows = pl.read_parquet(path, glob=False).select("judge", "mean", "sd").iter_rows()
     return {judge: Scale(mean, sd) for judge, mean, sd in rows}
 
@@ -72,7 +72,9 @@ def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:
 def _scales(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
     rows = []
     for judge in judges_of(recipe):
-        shards = [response_scores(judge, workspace, shard).select("score").collect() for shard in workspace.each_shard()]
+        shards = [
+            response_scores(judge, workspace, shard).select("score").collect() for shard in workspace.each_shard()
+        ]
         scale = scale_of(pl.concat(shards).get_column("score").drop_nulls().to_numpy())
         rows.append({"judge": judge.name, "mean": scale.mean, "sd": scale.sd})
     return pl.DataFrame(rows, schema={"judge": pl.String, "mean": pl.Float64, "sd": pl.Float64})
@@ -109,7 +111,9 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         view = views.kept_view(workspace, "preferences", [version_of(path) for path in files], lambda: _view(workspace))
         tied, prompts, rows = (int(view.pop(name)) for name in ("tied", "prompts", "rows"))
         found = {"watch_ties": (tied <= 0.2 * prompts, f"{tied} of {prompts} prompts")}
-        return face.result({"dagster/row_count": rows} | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found)
+        return face.result(
+            {"dagster/row_count": rows} | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found
+        )
 
     return [preferences]
 
@@ -131,6 +135,8 @@ def _view(workspace: Workspace) -> dict[str, str]:
     if joined.height:
         view["utilities"] = views.histogram(narrow.get_column("utility").drop_nulls().to_list(), "utility")
         view["length against utility"] = views.scatter(
-            joined.get_column("length").to_list(), joined.get_column("utility").to_list(), ("characters", "utility")
+            joined.get_column("length").to_list(),
+            joined.get_column("utility").to_list(),
+            ("characters", "utility"),
         )
     return view

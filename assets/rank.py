@@ -1,5 +1,7 @@
 """Rankings: a prompt's ranked responses with scores, ranks and soft targets, for listwise objectives."""
 
+from pathlib import Path
+
 import dagster as dg
 import polars as pl
 
@@ -18,14 +20,18 @@ def rank(recipe: Recipe, workspace: Workspace) -> int:
     made = 0
     for shard in workspace.each_shard():
         preferences = workspace.file("preferences", shard)
-        made_from = {"code": CODE, "inputs": [version_of(preferences)], "options": recipe.rankings.model_dump()}
-        made += derive(
-            workspace.file("rankings", shard),
-            made_from,
-            lambda path=preferences: rankings(pl.read_parquet(path, glob=False), recipe.rankings.temperature),  # type: ignore[misc]
-        )
+        made_from = {
+            "code": CODE,
+            "inputs": [version_of(preferences)],
+            "options": recipe.rankings.model_dump(),
+        }
+        made += derive(workspace.file("rankings", shard), made_from, _shard, preferences, recipe.rankings.temperature)
         tell("rankings", shard.index + 1, shard.count)
     return made
+
+
+def _shard(preferences: Path, temperature: float) -> pl.DataFrame:
+    return rankings(pl.read_parquet(preferences, glob=False), temperature)
 
 
 def rankings(preferences: pl.DataFrame, temperature: float) -> pl.DataFrame:

@@ -92,7 +92,9 @@ def _check_ending(path: Path) -> None:
         if not list(path.glob("*.arrow")) and not (path / "dataset_dict.json").exists():
             raise SourceError(f"{path} is a folder but none that datasets wrote; name files, as in '{path}/*.parquet'")
     elif _bare_suffix(path) not in allowed:
-        raise SourceError(f"{path}: cannot read {path.suffix or 'a file without ending'}; allowed: {', '.join(allowed)}")
+        raise SourceError(
+            f"{path}: cannot read {path.suffix or 'a file without ending'}; allowed: {', '.join(allowed)}"
+        )
 
 
 def _not_found(name: str, beside: Path) -> str:
@@ -149,9 +151,7 @@ def _dataset(label: str, path: Path | None, source: Source) -> Iterator[Records]
             data = data[source.split]
     else:
         name = source.source.removeprefix("hf://")
-        data = datasets.load_dataset(
-            name, source.config, split=source.split, revision=source.revision, streaming=True
-        )
+        data = datasets.load_dataset(name, source.config, split=source.split, revision=source.revision, streaming=True)
     row = 1
     for table in data.with_format("arrow").iter(batch_size=BATCH):
         yield _from_arrow(label, table, row)

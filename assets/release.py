@@ -144,7 +144,12 @@ def _made_from(recipe: Recipe, workspace: Workspace) -> str:
 
 
 def _write(
-    recipe: Recipe, workspace: Workspace, aside: Path, version: str, steps: list[FunnelStep], parent: Release | None
+    recipe: Recipe,
+    workspace: Workspace,
+    aside: Path,
+    version: str,
+    steps: list[FunnelStep],
+    parent: Release | None,
 ) -> Release:
     splits = _splits(recipe, workspace)
     writers = {name: SplitWriter(aside / name) for name in CONTENT}
@@ -168,7 +173,8 @@ def _write(
         "funnel": [step._asdict() for step in steps],
         "changes": difference(parent.path, aside) if parent else None,
         "judges": {
-            judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint} for judge in judges_of(recipe)
+            judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint}
+            for judge in judges_of(recipe)
         },
         "recipe": recipe.model_dump(mode="json", exclude_unset=True),
         "files": described,
@@ -238,7 +244,9 @@ def _pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFr
 def _rankings(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> Iterator[pl.DataFrame]:
     rankings = pl.read_parquet(workspace.file("rankings", shard), glob=False)
     texts = pl.read_parquet(
-        workspace.file("responses", shard), columns=["prompt_id", "response_id", "text", "policies"], glob=False
+        workspace.file("responses", shard),
+        columns=["prompt_id", "response_id", "text", "policies"],
+        glob=False,
     )
     long = rankings.select("prompt_id", response_id="response_ids").explode("response_id", empty_as_null=False)
     long = long.join(texts, on=["prompt_id", "response_id"], how="left", maintain_order="left")
@@ -277,7 +285,11 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
             "no_leakage": (leaked == 0, f"{leaked} prompts in both splits"),
             "watch_length_bias": (0.3 <= longer <= 0.7, f"chosen is the longer side in {longer:.1%}"),
         }
-        facts = {"dagster/row_count": rows, "version": made.version, "path": dg.MetadataValue.path(str(made.path))}
+        facts = {
+            "dagster/row_count": rows,
+            "version": made.version,
+            "path": dg.MetadataValue.path(str(made.path)),
+        }
         return face.result(facts | {name: dg.MarkdownMetadataValue(text) for name, text in view.items()}, found)
 
     return [versioned]

@@ -12,11 +12,21 @@ import polars as pl
 import pyarrow as pa
 
 from pairwright.assets import face, views
-from pairwright.assets.conform import RAW, TEXTS, column_names, conform, settle
+from pairwright.assets.conform import TEXTS, column_names, conform, settle
 from pairwright.assets.progress import tell
 from pairwright.assets.readers import Opened, Records, open_source
 from pairwright.assets.splits import split_keys
-from pairwright.assets.store import Shard, Workspace, content_version, locked, replacing, scan, stamp_of, version_of, write
+from pairwright.assets.store import (
+    Shard,
+    Workspace,
+    content_version,
+    locked,
+    replacing,
+    scan,
+    stamp_of,
+    version_of,
+    write,
+)
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.ids import fingerprint, prompt_id, response_id
 from pairwright.schemas.recipe import Recipe, Source
@@ -45,7 +55,10 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
     """
     opened = [open_source(source, recipe.path.parent) for source in recipe.sources]
     version = fingerprint(
-        {"code": CODE, "sources": [[source.version, one.columns.model_dump()] for source, one in _both(recipe, opened)]}
+        {
+            "code": CODE,
+            "sources": [[source.version, one.columns.model_dump()] for source, one in _both(recipe, opened)],
+        }
     )
     summary = workspace.root / "intake.json"
     files = [workspace.file(table, shard) for table in ("prompts", "responses") for shard in workspace.each_shard()]
@@ -106,9 +119,7 @@ class _Spool:
 
     def add(self, frame: pl.DataFrame) -> None:
         """Append each row to its prompt's shard."""
-        shard = (
-            pl.col("prompt_id").str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt64) * self.shards // 2**32
-        )
+        shard = pl.col("prompt_id").str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt64) * self.shards // 2**32
         for (index,), part in frame.with_columns(_shard=shard).partition_by("_shard", as_dict=True).items():
             table = part.drop("_shard").to_arrow(compat_level=pl.CompatLevel.oldest())
             if index not in self._writers:
@@ -128,9 +139,7 @@ def spooled(folder: Path, table: str, shard: int) -> Path:
     return folder / f"{table}-{shard:05d}.arrows"
 
 
-def _spool(
-    recipe: Recipe, opened: list[Opened], workspace: Workspace, folder: Path
-) -> tuple[int, list[pl.DataFrame]]:
+def _spool(recipe: Recipe, opened: list[Opened], workspace: Workspace, folder: Path) -> tuple[int, list[pl.DataFrame]]:
     """Stream every source into a file of prompts and one of responses per shard; the row count and the rejects."""
     total, rejects = 0, []
     prompts = _Spool(folder, "prompts", workspace.shards)
@@ -148,7 +157,9 @@ def _spool(
                     first = rejects[-1].row(0, named=True)
                     raise SourceError(f"{first['source']}, row {first['row']}: {first['reason']} (on_bad_row: fail)")
             good = _identified(raw.filter(pl.col("bad").is_null()), number, records.part)
-            prompts.add(good.drop("answers", "excerpt").unique(["prompt_id", *ATTRIBUTES], keep="first", maintain_order=True))
+            prompts.add(
+                good.drop("answers", "excerpt").unique(["prompt_id", *ATTRIBUTES], keep="first", maintain_order=True)
+            )
             responses.add(_answers(good))
             total += raw.height
             tell("source", total)
@@ -205,7 +216,7 @@ def _settle_shard(folder: Path, shard: Shard, workspace: Workspace, version: str
     rows = _unspool(folder, "prompts", shard)
     answers = _unspool(folder, "responses", shard)
     if rows is None or answers is None:
-        prompts, responses, rejects = empty(Prompts), empty(Responses), []
+        prompts, responses, rejects = empty(Prompts), empty(Responses), list[pl.DataFrame]()
     else:
         prompts, responses, rejects = _settle(rows, answers)
     for table, frame, schema in (("prompts", prompts, Prompts), ("responses", responses, Responses)):
@@ -244,13 +255,18 @@ def _settle(rows: pl.DataFrame, answers: pl.DataFrame) -> tuple[pl.DataFrame, pl
     rows = rows.join(smallest, on="prompt_id")
     rejected_rows = rows.filter(conflict)
     rows = rows.filter(~conflict)
-    answers = answers.join(homeless.select("prompt_id").unique(), on="prompt_id", how="anti").join(smallest, on="prompt_id")
+    answers = answers.join(homeless.select("prompt_id").unique(), on="prompt_id", how="anti").join(
+        smallest, on="prompt_id"
+    )
     rejected_answers = answers.filter(conflict)
     rejects = [
         _prompt_rejects(rejected_rows, reason),
         rejected_answers.select(source="part", row="row", reason=reason, excerpt="excerpt"),
         homeless.select(
-            source="part", row="row", reason=pl.lit("no prompt of the prompts source has this text"), excerpt="excerpt"
+            source="part",
+            row="row",
+            reason=pl.lit("no prompt of the prompts source has this text"),
+            excerpt="excerpt",
         ),
     ]
     prompts = _merged_prompts(rows)
@@ -302,7 +318,8 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     checks = {"watch_rejects": "At most 5 % of the source's rows are rejects."}
 
     @dg.asset(
-        **face.common(recipe, "prompts", sharded=True), check_specs=face.check_specs(recipe, ("prompts",), checks)
+        **face.common(recipe, "prompts", sharded=True),
+        check_specs=face.check_specs(recipe, ("prompts",), checks),
     )
     def prompts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Conversations that end before the assistant's turn, from the recipe's sources."""
@@ -334,4 +351,7 @@ def _counted(workspace: Workspace, table: str, rows: int) -> dict[str, Any]:
         return {"preview": views.table(shown.select(pl.exclude("split_keys", "tests")))}
 
     view = views.kept_view(workspace, table, [version_of(path) for path in files], make)
-    return {"dagster/row_count": rows, **{name: dg.MarkdownMetadataValue(text) for name, text in view.items()}}
+    return {
+        "dagster/row_count": rows,
+        **{name: dg.MarkdownMetadataValue(text) for name, text in view.items()},
+    }

@@ -52,7 +52,11 @@ def split_keys(texts: pl.DataFrame) -> pl.DataFrame:
         {"prompt_id": ids.get_column("value"), "split_keys": np.stack(bands, axis=1)},
         schema_overrides={"split_keys": pl.List(pl.UInt64)},
     )
-    return texts.select("prompt_id").join(keys, on="prompt_id", how="left").with_columns(pl.col("split_keys").fill_null([]))
+    return (
+        texts.select("prompt_id")
+        .join(keys, on="prompt_id", how="left")
+        .with_columns(pl.col("split_keys").fill_null([]))
+    )
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
@@ -77,7 +81,10 @@ def assign_splits(prompts: pl.DataFrame, test_fraction: float) -> pl.DataFrame:
     return (
         prompts.with_columns(draw=pl.coalesce(given, draw), group=pl.Series(groups))
         .with_columns(pl.col("draw").min().over("group"))
-        .select("prompt_id", split=pl.when(pl.col("draw") < test_fraction).then(pl.lit("test")).otherwise(pl.lit("train")))
+        .select(
+            "prompt_id",
+            split=pl.when(pl.col("draw") < test_fraction).then(pl.lit("test")).otherwise(pl.lit("train")),
+        )
     )
 
 

@@ -27,8 +27,8 @@ ROW_GROUP = 65_536
 class Shard(NamedTuple):
     """The `index`-th of `count` ranges of prompt ids."""
 
-    index: int
-    count: int
+    index: int  # type: ignore[assignment]
+    count: int  # type: ignore[assignment]
 
     @property
     def name(self) -> str:
@@ -90,9 +90,7 @@ def write(frame: pl.DataFrame, path: Path, stamp: dict[str, Any]) -> None:
     The footer travels with the rename, so a file never carries another file's stamp.
     """
     with replacing(path) as temporary:
-        frame.write_parquet(
-            temporary, metadata={STAMP: json.dumps(stamp, sort_keys=True)}, row_group_size=ROW_GROUP
-        )
+        frame.write_parquet(temporary, metadata={STAMP: json.dumps(stamp, sort_keys=True)}, row_group_size=ROW_GROUP)
 
 
 @contextlib.contextmanager
@@ -143,15 +141,15 @@ def content_version(frame: pl.DataFrame) -> str:
     return state.hexdigest()
 
 
-def derive(path: Path, made_from: dict[str, Any], make: Callable[[], pl.DataFrame]) -> bool:
-    """Make a table's file unless it is there and was made from just that. True when it was made.
+def derive(path: Path, made_from: dict[str, Any], make: Callable[..., pl.DataFrame], *inputs: Any) -> bool:
+    """Make a table's file as `make(*inputs)` unless it is there and was made from just that. True when it was made.
 
     `made_from` names everything that the rows depend on: the versions of the inputs, the options, the code.
     """
     version = fingerprint(made_from)
     if stamp_of(path).get("version") == version:
         return False
-    write(make(), path, {"version": version})
+    write(make(*inputs), path, {"version": version})
     return True
 
 

@@ -23,4 +23,3 @@ def _visible(char: str) -> str:
         return " "
     category = unicodedata.category(char)
     return f"\\u{ord(char):04x}" if category in {"Cc", "Cf", "Cs"} and char not in "\u200c\u200d" else char
-

@@ -36,7 +36,7 @@ class Estimate(NamedTuple):
     seconds: float = 0.0
 
     def __add__(self, other: "Estimate") -> "Estimate":  # type: ignore[override]
-        return Estimate(*(a + b for a, b in zip(self, other, strict=True)))
+        return Estimate(**{name: getattr(self, name) + getattr(other, name) for name in self._fields})
 
 
 class Judge(Kind, family="judge"):

@@ -51,9 +51,9 @@ def mean_z(scores: pl.DataFrame, scales: Mapping[str, Scale], weights: Mapping[s
         for name in voting
     ]
     nobody = ~pl.any_horizontal([pl.col(f"sits:{name}") for name in voting])
-    first_reason = pl.coalesce(
-        *why, pl.when(nobody).then(pl.format("{}: {}", pl.lit(voting[0]), pl.col(f"{voting[0]}!").fill_null("no verdict")))
-    )
+    first = voting[0]
+    no_judge = pl.format("{}: {}", pl.lit(first), pl.col(f"{first}!").fill_null("no verdict"))
+    first_reason = pl.coalesce(*why, pl.when(nobody).then(no_judge))
     frame = frame.with_columns(unranked=first_reason)
     frame = frame.with_columns(utility=pl.when(pl.col("unranked").is_null()).then(_weighted_mean(voting, weights)))
     frame = frame.with_columns(

@@ -19,6 +19,4 @@ class Length(Judge):
         """One row a response; never fails."""
         text = pl.col("text")
         size = text.str.len_chars() if self.unit == "characters" else text.str.count_matches(r"\S+")
-        yield work.responses.select(
-            "prompt_id", "response_id", criterion=pl.lit("length"), score=size.cast(pl.Float64)
-        )
+        yield work.responses.select("prompt_id", "response_id", criterion=pl.lit("length"), score=size.cast(pl.Float64))

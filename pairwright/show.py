@@ -29,7 +29,12 @@ def progress(quiet: bool = False) -> Iterator[None]:
     if quiet:
         yield
     elif sys.stderr.isatty():
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+        )
         with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
             tasks: dict[str, TaskID] = {}
             started: dict[str, float] = {}
@@ -39,7 +44,10 @@ def progress(quiet: bool = False) -> Iterator[None]:
                     tasks[step.stage] = bars.add_task(step.stage, total=step.total, rate="")
                     started[step.stage] = time.monotonic()
                 bars.update(
-                    tasks[step.stage], completed=step.done, total=step.total, rate=_rate(step, started[step.stage])
+                    tasks[step.stage],
+                    completed=step.done,
+                    total=step.total,
+                    rate=_rate(step, started[step.stage]),
                 )
 
             with listening(bar):
@@ -83,7 +91,9 @@ def plan(dataset: str, made: Plan, as_json: bool) -> None:
         _dump({"dataset": dataset, **intake, "judges": lines, "total": made.total._asdict()})
         return
     counts = made.intake
-    click.echo(f"{dataset}: {counts.prompts:,} prompts, {counts.responses:,} responses, {counts.rejects:,} rejected rows")
+    click.echo(
+        f"{dataset}: {counts.prompts:,} prompts, {counts.responses:,} responses, {counts.rejects:,} rejected rows"
+    )
     table = Table("judge", "kind")
     for name in ("verdicts", "calls", "passes", "tokens", "cost", "time"):
         table.add_column(name, justify="right")
@@ -98,7 +108,9 @@ def plan(dataset: str, made: Plan, as_json: bool) -> None:
             _duration(estimate.seconds),
         )
     _print(table)
-    click.echo(f"to compute: {made.total.verdicts:,} verdicts, ${made.total.cost_usd:,.2f}, {_duration(made.total.seconds)}")
+    click.echo(
+        f"to compute: {made.total.verdicts:,} verdicts, ${made.total.cost_usd:,.2f}, {_duration(made.total.seconds)}"
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -36,7 +36,10 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
     Reads the sources into the prompts and responses tables, which costs nothing and the build then need not repeat.
     """
     intake = take_in(recipe, workspace)
-    return Plan(intake, [Line(judge.name, judge.content()["kind"], _missing(judge, workspace)) for judge in judges_of(recipe)])
+    return Plan(
+        intake,
+        [Line(judge.name, judge.content()["kind"], _missing(judge, workspace)) for judge in judges_of(recipe)],
+    )
 
 
 def _missing(judge: Judge, workspace: Workspace) -> Estimate:

@@ -1,4 +1,4 @@
-"""Reading a recipe: safe YAML, no duplicate keys, and errors that name key, value, what is allowed and the nearest match."""
+"""Reading a recipe: safe YAML, no key twice, and errors that name key, value, what is allowed and the nearest match."""
 
 import difflib
 from collections.abc import Hashable, Sequence

@@ -77,9 +77,7 @@ class JuryOptions(Part):
 class PairOptions(Part):
     """Which pairs are drawn from a prompt's ranked responses."""
 
-    strategy: Literal[
-        "best-vs-worst", "best-vs-random", "best-vs-random-non-max", "adjacent", "all"
-    ] = "best-vs-worst"
+    strategy: Literal["best-vs-worst", "best-vs-random", "best-vs-random-non-max", "adjacent", "all"] = "best-vs-worst"
     """best-vs-random draws any other response and makes no pair where it ties with the best;
     best-vs-random-non-max draws among the strictly worse; adjacent pairs each rank with the next;
     all takes every pair."""

@@ -10,7 +10,7 @@ from dataframely.exc import SchemaError, ValidationError
 from pairwright.schemas.errors import StoreError
 
 ID = r"^[0-9a-f]{24}$"
-MESSAGE = {"role": dy.String(nullable=False), "content": dy.String(nullable=False)}
+MESSAGE: dict[str, dy.Column] = {"role": dy.String(nullable=False), "content": dy.String(nullable=False)}
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 """polars type of a conversation."""
 
@@ -108,7 +108,7 @@ class Preferences(dy.Schema):
 
 
 class Pairs(dy.Schema):
-    """A candidate pair: a view on two responses. Columns `filter_<name>` and `kept_<name>` follow, one each a filter."""
+    """A candidate pair: a view on two responses. Columns `filter_<name>` and `kept_<name>` follow, for each filter."""
 
     pair_id = _id(primary_key=True)
     prompt_id = _id()
