@@ -206,7 +206,7 @@ def _counts(workspace: Workspace, files: dict[str, Any]) -> dict[str, int]:
 def _splits(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
     """prompt_id and split of every prompt, over narrow columns."""
     prompts = pl.scan_parquet(workspace.files("prompts"), glob=False)
-    narrow = prompts.select("prompt_id", "split", "split_keys").collect()
+    narrow = prompts.select("prompt_id", "split", "sketch").collect()
     return assign_splits(narrow, recipe.release.test_fraction)
 
 

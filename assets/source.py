@@ -15,7 +15,7 @@ from pairwright.assets import face, views
 from pairwright.assets.conform import TEXTS, column_names, conform, settle
 from pairwright.assets.progress import tell
 from pairwright.assets.readers import Opened, Records, open_source
-from pairwright.assets.splits import split_keys
+from pairwright.assets.splits import sketches
 from pairwright.assets.store import (
     Shard,
     Workspace,
@@ -291,7 +291,7 @@ def _merged_prompts(rows: pl.DataFrame) -> pl.DataFrame:
         .with_columns(pl.col("references", "tags").fill_null([]))
     )
     text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" ")
-    return prompts.join(split_keys(prompts.select("prompt_id", text=text)), on="prompt_id", maintain_order="left")
+    return prompts.join(sketches(prompts.select("prompt_id", text=text)), on="prompt_id", maintain_order="left")
 
 
 def _merged_responses(answers: pl.DataFrame) -> pl.DataFrame:
@@ -348,7 +348,7 @@ def _counted(workspace: Workspace, table: str, rows: int) -> dict[str, Any]:
 
     def make() -> dict[str, str]:
         shown = scan(files).head(views.PREVIEW).collect()
-        return {"preview": views.table(shown.select(pl.exclude("split_keys", "tests")))}
+        return {"preview": views.table(shown.select(pl.exclude("sketch", "tests")))}
 
     view = views.kept_view(workspace, table, [version_of(path) for path in files], make)
     return {

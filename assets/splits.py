@@ -1,8 +1,8 @@
 """Which split a prompt falls into: by its id, so that it never changes, and together with its near-duplicates.
 
-A prompt's own draw is a number in [0, 1) from its id. Near-duplicates (MinHash over words, banded: LSH) form groups,
-and a group is in test when its smallest draw is: as the data grows a prompt can move from train to test, where a
-near-duplicate of it already is, but not from test to train (short of a group growing into a template, see COMMON).
+A prompt's own draw is a number in [0, 1) from its id. Near-duplicates (MinHash over words, found by LSH and checked)
+form groups, and a group is in test when its smallest draw is: as the data grows a prompt can move from train to
+test, where a near-duplicate of it already is, but not from test to train (unless its group grows into a template).
 """
 
 import numpy as np
@@ -12,90 +12,84 @@ from scipy.sparse.csgraph import connected_components
 
 from pairwright.schemas.ids import digest
 
-BANDS, ROWS = 8, 4
-"""Of the LSH: two prompts sharing 90 % of their words meet with probability .9998, 70 % with .89, 40 % with .19."""
-COMMON = 64
-"""A band key that more prompts share is a template's, not a near-duplicate's: it groups nobody."""
+BANDS, ROWS = 8, 6
+"""Of the LSH: two prompts meet with probability .998 when they share 90 % of their words, .91 with 80 %, .12 with 50 %."""
+SKETCH = BANDS * ROWS
+ALIKE = 0.75
+"""Estimated Jaccard similarity of the words from which on two prompts are near-duplicates."""
+TEMPLATE = 16
+"""More prompts than this that share a band key, or hang together, are a template's and not one another's duplicates:
+each keeps its own draw, or one template could pull a whole data set into test."""
 WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+"
 """Words, or characters where a script writes none apart."""
-_MULTIPLIERS = [int(digest("split", str(i), size=8), 16) | 1 for i in range(BANDS * ROWS)]
+_MULTIPLIERS = np.array([int(digest("split", str(i), size=8), 16) | 1 for i in range(SKETCH)], dtype=np.uint64)
+_SCATTER = np.uint64(0x9E3779B97F4A7C15)
 
 
-def split_keys(texts: pl.DataFrame) -> pl.DataFrame:
-    """LSH band keys of prompts.
+def sketches(texts: pl.DataFrame) -> pl.DataFrame:
+    """MinHash sketches of texts.
 
-    `texts` has prompt_id and text. Returns prompt_id and split_keys, a list of BANDS unsigned 64-bit numbers; empty
-    for texts without a word.
+    `texts` has prompt_id (unique) and text. Returns prompt_id and sketch, a list of SKETCH 16-bit numbers of which
+    two texts agree on about as large a share as their sets of words have in common; empty for a text without a word.
     """
-    words = (
-        texts.select("prompt_id", word=pl.col("text").str.to_lowercase().str.extract_all(WORD))
-        .explode("word", empty_as_null=False)
-        .unique()
-    )
-    vocabulary = words.select(pl.col("word").unique())
-    hashes = np.array([int(digest(word, size=8), 16) for word in vocabulary.get_column("word")], dtype=np.uint64)
-    words = words.join(vocabulary.with_columns(hash=pl.Series(hashes, dtype=pl.UInt64)), on="word").sort("prompt_id")
-    if words.is_empty():
-        return texts.select("prompt_id", split_keys=pl.lit([], pl.List(pl.UInt64)))
-    ids = words.get_column("prompt_id").rle().struct.unnest()
-    ends = np.cumsum(ids.get_column("len").to_numpy(), dtype=np.int64)
-    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
-    word_hashes = words.get_column("hash").to_numpy()
-    bands = []
-    for band in range(BANDS):
-        key = np.full(ids.height, band, dtype=np.uint64)
-        for multiplier in _MULTIPLIERS[band * ROWS : (band + 1) * ROWS]:
-            smallest = np.minimum.reduceat(_mix(word_hashes * np.uint64(multiplier)), starts)
-            key = _mix(key * np.uint64(0x9E3779B97F4A7C15) + smallest)
-        bands.append(key)
-    keys = pl.DataFrame(
-        {"prompt_id": ids.get_column("value"), "split_keys": np.stack(bands, axis=1)},
-        schema_overrides={"split_keys": pl.List(pl.UInt64)},
-    )
-    return (
-        texts.select("prompt_id")
-        .join(keys, on="prompt_id", how="left")
-        .with_columns(pl.col("split_keys").fill_null([]))
-    )
-
-
-def _mix(values: np.ndarray) -> np.ndarray:
-    """Scatter the bits of unsigned 64-bit numbers (the finaliser of MurmurHash3)."""
-    values = values ^ (values >> np.uint64(33))
-    values = values * np.uint64(0xFF51AFD7ED558CCD)
-    values = values ^ (values >> np.uint64(33))
-    values = values * np.uint64(0xC4CEB9FE1A85EC53)
-    return values ^ (values >> np.uint64(33))
+    words = texts.select("prompt_id", words=pl.col("text").str.to_lowercase().str.extract_all(WORD))
+    some = words.filter(pl.col("words").list.len() > 0)
+    if some.is_empty():
+        return texts.select("prompt_id", sketch=pl.lit([], pl.List(pl.UInt16)))
+    lengths = some.get_column("words").list.len().to_numpy()
+    starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)[:-1]))
+    encoded = some.get_column("words").explode().to_arrow().dictionary_encode()
+    hashes = [int(digest(word, size=8), 16) for word in encoded.dictionary.to_pylist()]
+    of_words = np.array(hashes, dtype=np.uint64)[encoded.indices.to_numpy()]
+    smallest = [np.minimum.reduceat(of_words * multiplier, starts) for multiplier in _MULTIPLIERS]
+    sketch = np.stack([((one * _SCATTER) >> np.uint64(48)).astype(np.uint16) for one in smallest], axis=1)
+    made = some.select("prompt_id", sketch=pl.Series(sketch).cast(pl.List(pl.UInt16)))
+    return texts.select("prompt_id").join(made, on="prompt_id", how="left").with_columns(pl.col("sketch").fill_null([]))
 
 
 def assign_splits(prompts: pl.DataFrame, test_fraction: float) -> pl.DataFrame:
     """The split of every prompt of a data set.
 
-    `prompts` has prompt_id, split (what the source says, or null) and split_keys. Returns prompt_id and split,
-    `train` or `test`, sorted by prompt_id. A group with a prompt that the source puts in test is in test.
+    `prompts` has prompt_id, split (what the source says, or null) and sketch. Returns prompt_id and split, `train` or
+    `test`, sorted by prompt_id. A group with a prompt that the source puts in test is in test.
     """
-    prompts = prompts.sort("prompt_id").with_row_index("node")
+    prompts = prompts.sort("prompt_id")
     draw = pl.col("prompt_id").str.slice(0, 12).str.to_integer(base=16, dtype=pl.UInt64) / 2**48
     given = pl.when(pl.col("split").str.starts_with("test")).then(0.0).when(pl.col("split").is_not_null()).then(1.0)
-    groups = _groups(prompts)
-    return (
-        prompts.with_columns(draw=pl.coalesce(given, draw), group=pl.Series(groups))
-        .with_columns(pl.col("draw").min().over("group"))
-        .select(
-            "prompt_id",
-            split=pl.when(pl.col("draw") < test_fraction).then(pl.lit("test")).otherwise(pl.lit("train")),
-        )
+    shared = pl.when(pl.len().over("group") <= TEMPLATE).then(pl.col("draw").min().over("group"))
+    in_test = pl.coalesce(shared, pl.col("draw")) < test_fraction
+    return prompts.with_columns(draw=pl.coalesce(given, draw), group=pl.Series(_groups(prompts))).select(
+        "prompt_id", split=pl.when(in_test).then(pl.lit("test")).otherwise(pl.lit("train"))
     )
 
 
 def _groups(prompts: pl.DataFrame) -> np.ndarray:
-    """The near-duplicate group of each node: connected through shared band keys."""
-    edges = (
-        prompts.select("node", key="split_keys")
-        .explode("key", empty_as_null=False)
-        .with_columns(first=pl.col("node").min().over("key"), shared=pl.len().over("key"))
-        .filter((pl.col("node") != pl.col("first")) & (pl.col("shared") <= COMMON))
+    """The near-duplicate group of each row: connected through band keys and alike by their whole sketches."""
+    some = prompts.with_row_index("row").filter(pl.col("sketch").list.len() == SKETCH)
+    sketch = some.get_column("sketch").explode().to_numpy().reshape(-1, SKETCH)
+    pairs = [np.empty((0, 2), np.int64)]
+    for band in range(BANDS):
+        key = np.zeros(len(sketch), dtype=np.uint64)
+        for column in range(band * ROWS, (band + 1) * ROWS):
+            key = (key ^ sketch[:, column]) * _SCATTER
+            key ^= key >> np.uint64(32)
+        pairs.append(_meeting(key, sketch))
+    rows = some.get_column("row").to_numpy()
+    ends = rows[np.concatenate(pairs)].T
+    graph = coo_array(
+        (np.ones(ends.shape[1], dtype=np.int8), (ends[0], ends[1])), shape=(prompts.height, prompts.height)
     )
-    ends = (edges.get_column("first").to_numpy(), edges.get_column("node").to_numpy())
-    graph = coo_array((np.ones(edges.height, dtype=np.int8), ends), shape=(prompts.height, prompts.height))
     return connected_components(graph, directed=False)[1]
+
+
+def _meeting(key: np.ndarray, sketch: np.ndarray) -> np.ndarray:
+    """Pairs (n, 2) of positions that share a key with few others and are alike: each with the first of its key."""
+    position = pl.DataFrame({"key": key}).with_row_index("second")
+    shared = position.with_columns(first=pl.col("second").min().over("key"), size=pl.len().over("key"))
+    shared = shared.filter((pl.col("second") != pl.col("first")) & (pl.col("size") <= TEMPLATE))
+    pairs = shared.select("first", "second").to_numpy().astype(np.int64)
+    alike = [
+        (sketch[part[:, 0]] == sketch[part[:, 1]]).mean(axis=1) >= ALIKE
+        for part in np.array_split(pairs, max(1, len(pairs) // 100_000))
+    ]
+    return pairs[np.concatenate(alike)]

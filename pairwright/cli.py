@@ -149,7 +149,7 @@ def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, as_json:
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 @DATA
 def ui(recipes: Path | None, port: int, data: Path) -> None:
-    """Open the Dagster UI on 127.0.0.1 for a recipe or a folder of them (default: PAIRWRIGHT_RECIPES, else the demo)."""
+    """Open the Dagster UI on 127.0.0.1 for a recipe or a folder of them (else PAIRWRIGHT_RECIPES, else the demo)."""
     from pairwright.pipelines.instance import use_home
     from pairwright.pipelines.serve import serve
 

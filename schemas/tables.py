@@ -31,7 +31,7 @@ class Prompts(dy.Schema):
     domain = dy.String(nullable=True)
     tags = dy.List(dy.String(nullable=False), nullable=False)
     split = dy.String(nullable=True)
-    split_keys = dy.List(dy.UInt64(nullable=False), nullable=False)
+    sketch = dy.List(dy.UInt16(nullable=False), nullable=False)
 
 
 class Responses(dy.Schema):
