@@ -14,7 +14,8 @@ import polars as pl
 from pairwright import __version__
 from pairwright.assets import face, views
 from pairwright.assets.card import card
-from pairwright.assets.pair import FunnelStep, funnel, with_texts
+from pairwright.assets.judge import KEY
+from pairwright.assets.pair import FunnelStep, funnel
 from pairwright.assets.prefer import judges_of
 from pairwright.assets.progress import tell
 from pairwright.assets.rolling import SplitWriter
@@ -27,6 +28,8 @@ from pairwright.schemas.recipe import Recipe
 CODE = 1
 """Raised when the same tables would give other release files."""
 CONTENT = ("pairs", "rankings")
+PIECE = 16_384
+"""Rows put together at a time: texts stay in memory for these only, besides one shard of each table."""
 
 
 class Release(NamedTuple):
@@ -215,51 +218,56 @@ def _turn(text: str) -> pl.Expr:
     return pl.concat_list(pl.struct(role=pl.lit("assistant"), content=pl.col(text)))
 
 
-def _prompts(workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> pl.LazyFrame:
-    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False)
-    kept = prompts.select("prompt_id", "source", "license", "domain", prompt="messages")
-    return kept.join(splits.lazy(), on="prompt_id", how="left")
-
-
 def _pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    pairs = pl.scan_parquet(workspace.file("pairs", shard), glob=False).filter("kept").drop("kept", "reason")
-    pairs = pairs.drop([f"kept_{one.name}" for one in recipe.filters])
-    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False)
-    preferences = pl.scan_parquet(workspace.file("preferences", shard), glob=False)
-    sides = responses.select("prompt_id", "response_id", "policies").join(
-        preferences.select("prompt_id", "response_id", "scores"), on=["prompt_id", "response_id"], how="left"
-    )
-    for side in ("chosen", "rejected"):
-        renamed = sides.rename(
-            {"response_id": f"{side}_id", "policies": f"{side}_policies", "scores": f"{side}_scores"}
-        )
-        pairs = pairs.join(renamed, on=["prompt_id", f"{side}_id"], how="left")
-    pairs = pairs.join(_prompts(workspace, shard, splits), on="prompt_id", how="left")
-    frame = with_texts(pairs.collect(), responses).sort("prompt_id", "pair_id")
+    """The kept pairs of a shard, some at a time, with everything that a trainer or a reader wants beside them."""
+    pairs = pl.scan_parquet(workspace.file("pairs", shard), glob=False).filter("kept")
+    pairs = pairs.drop("kept", "reason", *(f"kept_{one.name}" for one in recipe.filters)).sort("prompt_id", "pair_id")
+    prompts = _prompts(workspace, shard, splits)
+    sides = _responses(workspace, shard, "policies", "text", "scores")
     leading = ["pair_id", "prompt_id", "prompt", "chosen", "rejected"]
-    frame = frame.with_columns(chosen=_turn("chosen"), rejected=_turn("rejected"))
-    yield frame.select(*leading, pl.exclude(leading))
+    for piece in pairs.collect().iter_slices(PIECE):
+        frame = piece.join(prompts, on="prompt_id", how="left", maintain_order="left")
+        for side in ("chosen", "rejected"):
+            renamed = {
+                "response_id": f"{side}_id",
+                "policies": f"{side}_policies",
+                "scores": f"{side}_scores",
+                "text": side,
+            }
+            one = sides.rename(renamed)
+            frame = frame.join(one, on=["prompt_id", f"{side}_id"], how="left", maintain_order="left")
+        frame = frame.with_columns(chosen=_turn("chosen"), rejected=_turn("rejected"))
+        yield frame.select(*leading, pl.exclude(leading))
 
 
 def _rankings(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    rankings = pl.read_parquet(workspace.file("rankings", shard), glob=False)
-    texts = pl.read_parquet(
-        workspace.file("responses", shard),
-        columns=["prompt_id", "response_id", "text", "policies"],
-        glob=False,
-    )
-    long = rankings.select("prompt_id", response_id="response_ids").explode("response_id", empty_as_null=False)
-    long = long.join(texts, on=["prompt_id", "response_id"], how="left", maintain_order="left")
-    lists = long.group_by("prompt_id", maintain_order=True).agg(responses=_turn("text"), policies="policies")
-    frame = (
-        rankings.lazy()
-        .join(lists.lazy(), on="prompt_id", how="left")
-        .join(_prompts(workspace, shard, splits), on="prompt_id", how="left")
-        .sort("prompt_id")
-        .collect()
-    )
+    """The rankings of a shard, some at a time, with the texts."""
+    rankings = pl.read_parquet(workspace.file("rankings", shard), glob=False).sort("prompt_id")
+    prompts = _prompts(workspace, shard, splits)
+    texts = _responses(workspace, shard, "policies", "text")
     leading = ["prompt_id", "prompt", "responses", "scores", "ranks", "soft_targets"]
-    yield frame.select(*leading, pl.exclude(leading))
+    for piece in rankings.iter_slices(PIECE):
+        long = piece.select("prompt_id", response_id="response_ids").explode("response_id", empty_as_null=False)
+        long = long.join(texts, on=["prompt_id", "response_id"], how="left", maintain_order="left")
+        lists = long.group_by("prompt_id", maintain_order=True).agg(responses=_turn("text"), policies="policies")
+        frame = piece.join(lists, on="prompt_id", how="left", maintain_order="left")
+        frame = frame.join(prompts, on="prompt_id", how="left", maintain_order="left")
+        yield frame.select(*leading, pl.exclude(leading))
+
+
+def _prompts(workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> pl.DataFrame:
+    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False)
+    kept = prompts.select("prompt_id", "source", "license", "domain", prompt="messages")
+    return kept.join(splits.lazy(), on="prompt_id", how="left").collect()
+
+
+def _responses(workspace: Workspace, shard: Shard, *columns: str) -> pl.DataFrame:
+    """Columns of the responses and preferences tables of a shard, by key."""
+    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False)
+    if "scores" in columns:
+        scores = pl.scan_parquet(workspace.file("preferences", shard), glob=False).select(*KEY, "scores")
+        responses = responses.join(scores, on=KEY, how="left")
+    return responses.select(*KEY, *columns).collect()
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:

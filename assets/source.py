@@ -157,9 +157,7 @@ def _spool(recipe: Recipe, opened: list[Opened], workspace: Workspace, folder: P
                     first = rejects[-1].row(0, named=True)
                     raise SourceError(f"{first['source']}, row {first['row']}: {first['reason']} (on_bad_row: fail)")
             good = _identified(raw.filter(pl.col("bad").is_null()), number, records.part)
-            prompts.add(
-                good.drop("answers", "excerpt").unique(["prompt_id", *ATTRIBUTES], keep="first", maintain_order=True)
-            )
+            prompts.add(good.drop("answers").unique(["prompt_id", "variant"], keep="first", maintain_order=True))
             responses.add(_answers(good))
             total += raw.height
             tell("source", total)
@@ -181,14 +179,17 @@ def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
 
 def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
     ids = [prompt_id(messages) for messages in raw.get_column("messages").to_list()]
-    return raw.drop("bad").with_columns(
-        pl.Series("prompt_id", ids, pl.String), origin=pl.lit(number, pl.UInt32), part=pl.lit(part)
+    return raw.drop("bad", "excerpt").with_columns(
+        pl.Series("prompt_id", ids, pl.String),
+        origin=pl.lit(number, pl.UInt32),
+        part=pl.lit(part),
+        variant=pl.struct(_said()).hash(),  # tells rows of a prompt apart within this run; never stored
     )
 
 
 def _answers(good: pl.DataFrame) -> pl.DataFrame:
     rows = (
-        good.select("prompt_id", "origin", "part", "row", "excerpt", *_conflict_keys(), answer="answers")
+        good.select("prompt_id", "variant", "origin", "part", "row", answer="answers")
         .explode("answer", empty_as_null=False)
         .unnest("answer")
     )
@@ -196,7 +197,7 @@ def _answers(good: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.Series("response_id", ids, pl.String))
 
 
-def _conflict_keys() -> list[pl.Expr]:
+def _said() -> list[pl.Expr]:
     """One text per attribute, null where the row says nothing of it, to compare rows of the same prompt by."""
     lists = [
         pl.when(pl.col(name).list.len() > 0).then(pl.col(name).list.join("\x1f")).alias(f"_{name}")
@@ -238,44 +239,37 @@ def _unspool(folder: Path, table: str, shard: Shard) -> pl.DataFrame | None:
 
 def _settle(rows: pl.DataFrame, answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, list[pl.DataFrame]]:
     """Merge rows of the same prompt; of conflicting ones, those with the smallest content stay, whatever the order."""
-    keys = [f"_{name}" for name in ATTRIBUTES]
-    rows = rows.with_columns(_conflict_keys())
-    homeless = answers.join(rows.filter(pl.col("origin") == 0), on="prompt_id", how="anti")
-    rows = rows.join(rows.filter(pl.col("origin") == 0).select("prompt_id").unique(), on="prompt_id", how="semi")
-    smallest = rows.group_by("prompt_id").agg(pl.col(keys).min().name.suffix("!"))
-    conflict = pl.any_horizontal(
-        [(pl.col(key).is_not_null() & (pl.col(key) != pl.col(f"{key}!"))).alias(key) for key in keys]
+    known = rows.filter(pl.col("origin") == 0).select("prompt_id").unique()
+    said = [f"_{name}" for name in ATTRIBUTES]
+    rows = rows.with_columns(_said())
+    smallest = (
+        rows.join(known, on="prompt_id", how="semi").group_by("prompt_id").agg(pl.col(said).min().name.suffix("!"))
     )
-    reason = pl.concat_str(
-        [pl.when(pl.col(key) != pl.col(f"{key}!")).then(pl.lit(key[1:])) for key in keys],
-        separator=", ",
-        ignore_nulls=True,
+    other = [pl.when(pl.col(one) != pl.col(f"{one}!")).then(pl.lit(one[1:])) for one in said]
+    names = pl.concat_str(other, separator=", ", ignore_nulls=True)
+    homeless = pl.lit("no prompt of the prompts source has this text")
+    rows = (
+        rows.join(known.with_columns(known=True), on="prompt_id", how="left")
+        .join(smallest, on="prompt_id", how="left")
+        .with_columns(
+            reason=pl.when(pl.col("known").is_null())
+            .then(homeless)
+            .when(names != "")
+            .then(pl.format("the same prompt came with other {}", names)),
+            excerpt=pl.col("messages").list.last().struct.field("content").str.slice(0, 200),
+        )
+        .drop("known", *said, *(f"{one}!" for one in said))
     )
-    reason = pl.format("the same prompt came with other {}", reason)
-    rows = rows.join(smallest, on="prompt_id")
-    rejected_rows = rows.filter(conflict)
-    rows = rows.filter(~conflict)
-    answers = answers.join(homeless.select("prompt_id").unique(), on="prompt_id", how="anti").join(
-        smallest, on="prompt_id"
+    out = rows.filter(pl.col("reason").is_not_null())
+    why = out.select("prompt_id", "variant", "reason", "excerpt").unique(["prompt_id", "variant"])
+    lost = answers.join(why, on=["prompt_id", "variant"])
+    rejects = [one.select(source="part", row="row", reason="reason", excerpt="excerpt") for one in (out, lost)]
+    answers = answers.join(why, on=["prompt_id", "variant"], how="anti")
+    return (
+        _merged_prompts(rows.filter(pl.col("reason").is_null())),
+        _merged_responses(answers),
+        [pl.concat(rejects).unique()],
     )
-    rejected_answers = answers.filter(conflict)
-    rejects = [
-        _prompt_rejects(rejected_rows, reason),
-        rejected_answers.select(source="part", row="row", reason=reason, excerpt="excerpt"),
-        homeless.select(
-            source="part",
-            row="row",
-            reason=pl.lit("no prompt of the prompts source has this text"),
-            excerpt="excerpt",
-        ),
-    ]
-    prompts = _merged_prompts(rows)
-    return prompts, _merged_responses(answers.filter(~conflict)), [pl.concat(rejects).unique()]
-
-
-def _prompt_rejects(rows: pl.DataFrame, reason: pl.Expr) -> pl.DataFrame:
-    first = pl.col("messages").list.last().struct.field("content").str.slice(0, 200)
-    return rows.select(source="part", row="row", reason=reason, excerpt=first)
 
 
 def _merged_prompts(rows: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from pairwright.schemas.ids import digest
 
 BANDS, ROWS = 8, 6
-"""Of the LSH: two prompts meet with probability .998 when they share 90 % of their words, .91 with 80 %, .12 with 50 %."""
+"""Of the LSH: prompts that share 90 % of their words meet with probability .998, 80 % with .91, 50 % with .12."""
 SKETCH = BANDS * ROWS
 ALIKE = 0.75
 """Estimated Jaccard similarity of the words from which on two prompts are near-duplicates."""
