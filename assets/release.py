@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from pairwright.schemas.recipe import Recipe
 
 CODE = 1
 """Raised when the same tables would give other release files."""
+_Rows = Callable[[Recipe, Workspace, Shard, pl.DataFrame], Iterator[pl.DataFrame]]
 CONTENT = ("pairs", "rankings")
 PIECE = 16_384
 """Rows put together at a time: texts stay in memory for these only, besides one shard of each table."""
@@ -154,14 +155,9 @@ def _write(
     steps: list[FunnelStep],
     parent: Release | None,
 ) -> Release:
-    splits = _splits(recipe, workspace)
-    writers = {name: SplitWriter(aside / name) for name in CONTENT}
-    for shard in workspace.each_shard():
-        for name, rows in (("pairs", _pairs), ("rankings", _rankings)):
-            for piece in rows(recipe, workspace, shard, splits):
-                writers[name].add(piece)
-        tell("release", shard.index + 1, shard.count)
-    files = {f"{name}/{path.name}": rows for name in CONTENT for path, rows in writers[name].close()}
+    splits = splits_of(recipe, workspace)
+    files = write_pairs(recipe, workspace, splits, aside / "pairs")
+    files |= write_rankings(recipe, workspace, splits, aside / "rankings")
     described = {name: {"rows": rows, **_described(aside / name)} for name, rows in sorted(files.items())}
     digest = fingerprint({name: one["blake2b"] for name, one in described.items()})
     if parent and parent.manifest["digest"] == digest:
@@ -189,6 +185,27 @@ def _write(
     return Release(version, path, manifest, fresh=True)
 
 
+def write_pairs(recipe: Recipe, workspace: Workspace, splits: pl.DataFrame, folder: Path) -> dict[str, int]:
+    """Write the kept pairs; rows of each file by its name within the release."""
+    return _write_content(recipe, workspace, splits, folder, _pairs)
+
+
+def write_rankings(recipe: Recipe, workspace: Workspace, splits: pl.DataFrame, folder: Path) -> dict[str, int]:
+    """Write the rankings; rows of each file by its name within the release."""
+    return _write_content(recipe, workspace, splits, folder, _rankings)
+
+
+def _write_content(
+    recipe: Recipe, workspace: Workspace, splits: pl.DataFrame, folder: Path, rows: _Rows
+) -> dict[str, int]:
+    with SplitWriter(folder) as writer:
+        for shard in workspace.each_shard():
+            for piece in rows(recipe, workspace, shard, splits):
+                writer.add(piece)
+            tell(f"release: {folder.name}", shard.index + 1, shard.count)
+    return {f"{folder.name}/{path.name}": count for path, count in writer.files}
+
+
 def _described(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
@@ -206,7 +223,7 @@ def _counts(workspace: Workspace, files: dict[str, Any]) -> dict[str, int]:
     return counts
 
 
-def _splits(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
+def splits_of(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
     """prompt_id and split of every prompt, over narrow columns."""
     prompts = pl.scan_parquet(workspace.files("prompts"), glob=False)
     narrow = prompts.select("prompt_id", "split", "sketch").collect()

@@ -1,5 +1,7 @@
 """Writing a split table as Parquet files whose bytes depend on the rows alone, not on how they arrive."""
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -8,27 +10,48 @@ import pyarrow.parquet as pq
 
 GROUP = 8_192
 """Rows of a row group, which is what the writer holds."""
+AHEAD = 2
+"""Frames that may wait for the writer."""
 FILE = 524_288
 """Rows of a file, a multiple of GROUP."""
 
 
 class SplitWriter:
-    """Writes frames with a `split` column to `<folder>/<split>-00000.parquet` and on."""
+    """Writes frames with a `split` column to `<folder>/<split>-00000.parquet` and on, while the next are made.
+
+    A context manager; `files` holds path and rows of each file once it is left.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.files: list[tuple[Path, int]] = []
         self._splits: dict[str, _Rolling] = {}
+        self._thread = ThreadPoolExecutor(1)  # one: rows keep their order
+        self._waiting: deque[Future[None]] = deque()
         folder.mkdir(parents=True)
+
+    def __enter__(self) -> "SplitWriter":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            while self._waiting:
+                self._waiting.popleft().result()
+            if kind is None:
+                self.files = [made for name in sorted(self._splits) for made in self._splits[name].close()]
+        finally:
+            self._thread.shutdown()
 
     def add(self, frame: pl.DataFrame) -> None:
         """Append rows in their order, each to its split."""
+        self._waiting.append(self._thread.submit(self._write, frame))
+        while len(self._waiting) > AHEAD:
+            self._waiting.popleft().result()
+
+    def _write(self, frame: pl.DataFrame) -> None:
         for (split,), rows in frame.partition_by("split", as_dict=True, include_key=False, maintain_order=True).items():
             table = _plain(rows.to_arrow(compat_level=pl.CompatLevel.oldest()))
             self._splits.setdefault(str(split), _Rolling(self.folder, str(split))).add(table)
-
-    def close(self) -> list[tuple[Path, int]]:
-        """Finish all files: path and rows of each."""
-        return [made for name in sorted(self._splits) for made in self._splits[name].close()]
 
 
 class _Rolling:

@@ -1,0 +1,63 @@
+"""Runs the benchmarks, prints a table against the targets, and writes benchmarks/results.json.
+
+`python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build.
+"""
+
+import importlib
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+
+class Target(NamedTuple):
+    """What a figure should reach: at most or at least `value`."""
+
+    value: float
+    unit: str
+    at_least: bool = False
+
+    def met(self, figure: float) -> bool:
+        """Whether a figure reaches it."""
+        return figure >= self.value if self.at_least else figure <= self.value
+
+
+BENCHMARKS = ("bleu", "pairs", "build")
+TARGETS = {
+    "bleu_vs_sacrebleu": Target(5, "times as fast", at_least=True),
+    "pairs_vs_polars": Target(2, "times as long"),
+    "rerun_unchanged_seconds": Target(5, "s"),
+    "build_peak_gib": Target(2, "GiB"),
+    "build_peak_flat": Target(1.15, "times as much"),
+}
+
+
+def main(names: list[str]) -> None:
+    """Run, print, write."""
+    rows = []
+    for name in names or BENCHMARKS:
+        figures = importlib.import_module(f"benchmarks.{name}").measure()
+        for figure, value in figures.items():
+            if figure in TARGETS:
+                target = TARGETS[figure]
+                bound = f"{'>=' if target.at_least else '<='} {target.value:g}"
+                row = {"name": figure, "value": round(value, 3), "unit": target.unit, "target": bound}
+                rows.append({**row, "met": target.met(value)})
+                print(
+                    f"{figure:28} {value:10.3f} {target.unit:14} target {bound:8} {'met' if rows[-1]['met'] else 'MISSED'}"
+                )
+            else:
+                print(f"{figure:28} {value:10.1f}")
+    known = {row["name"]: row for row in json.loads((HERE / "results.json").read_text())} if names else {}
+    merged = {**known, **{row["name"]: row for row in rows}}
+    (HERE / "results.json").write_text(json.dumps(list(merged.values()), indent=2) + "\n")
+    print(f"on {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
