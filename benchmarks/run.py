@@ -47,10 +47,10 @@ def main(names: list[str]) -> None:
                 target = TARGETS[figure]
                 bound = f"{'>=' if target.at_least else '<='} {target.value:g}"
                 row = {"name": figure, "value": round(value, 3), "unit": target.unit, "target": bound}
-                rows.append({**row, "met": target.met(value)})
-                print(
-                    f"{figure:28} {value:10.3f} {target.unit:14} target {bound:8} {'met' if rows[-1]['met'] else 'MISSED'}"
-                )
+                met = target.met(value)
+                rows.append({**row, "met": met})
+                verdict = "met" if met else "MISSED"
+                print(f"{figure:28} {value:10.3f} {target.unit:14} target {bound:8} {verdict}")
             else:
                 print(f"{figure:28} {value:10.1f}")
     known = {row["name"]: row for row in json.loads((HERE / "results.json").read_text())} if names else {}
