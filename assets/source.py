@@ -12,9 +12,9 @@ import polars as pl
 import pyarrow as pa
 
 from pairwright.assets import face, views
-from pairwright.assets.conform import TEXTS, column_names, conform, settle
+from pairwright.assets.conform import NO_COLUMNS, RAW, TEXTS, column_names, conform, settle
 from pairwright.assets.progress import tell
-from pairwright.assets.readers import Opened, Records, open_source
+from pairwright.assets.readers import Opened, open_source
 from pairwright.assets.splits import split_keys
 from pairwright.assets.store import (
     Shard,
@@ -28,7 +28,7 @@ from pairwright.assets.store import (
     write,
 )
 from pairwright.schemas.errors import SourceError
-from pairwright.schemas.ids import fingerprint, prompt_id, response_id
+from pairwright.schemas.ids import fingerprint, prompt_id, references_id, response_id
 from pairwright.schemas.recipe import Recipe, Source
 from pairwright.schemas.tables import Prompts, Rejects, Responses, check, empty, types
 
@@ -57,7 +57,10 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
     version = fingerprint(
         {
             "code": CODE,
-            "sources": [[source.version, one.columns.model_dump()] for source, one in _both(recipe, opened)],
+            "sources": [
+                [source.version, one.model_dump(exclude={"source", "revision"})]
+                for source, one in _both(recipe, opened)
+            ],
         }
     )
     summary = workspace.root / "intake.json"
@@ -72,7 +75,7 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
             rows, rejects = _spool(recipe, opened, workspace, spool)
             prompts = responses = 0
             for shard in workspace.each_shard():
-                made = _settle_shard(spool, shard, workspace, version)
+                made = _settle_shard(recipe, spool, shard, workspace, version)
                 prompts, responses = prompts + made.prompts, responses + made.responses
                 rejects += made.rejects
             rejects_table = pl.concat([empty(Rejects), *rejects]).sort("source", "row", "reason")
@@ -145,34 +148,46 @@ def _spool(recipe: Recipe, opened: list[Opened], workspace: Workspace, folder: P
     prompts = _Spool(folder, "prompts", workspace.shards)
     responses = _Spool(folder, "responses", workspace.shards)
     for number, (opened_source, source) in enumerate(_both(recipe, opened)):
-        columns, part = None, ""
+        rows = 0
+        columns, names, part = NO_COLUMNS, list[str](), ""
         for records in opened_source.stream():
-            if columns is None or (records.part != part and column_names(records)):
-                columns, part = settle(source.columns, _names(records), records.part), records.part
+            if records.part != part:
+                names, part = [], records.part
+            if new := [name for name in column_names(records) if name not in names]:
+                names += new  # records of JSON Lines need not all have the same fields
+                columns = settle(source.columns, names, records.part)
+            if number > 0:
+                columns = columns._replace(references=[], tags=[], texts={})
             raw = conform(records, columns)
             bad = raw.filter(pl.col("bad").is_not_null())
             if bad.height:
                 rejects.append(_rejects(bad, records.part))
-                if source.on_bad_row == "fail":
-                    first = rejects[-1].row(0, named=True)
-                    raise SourceError(f"{first['source']}, row {first['row']}: {first['reason']} (on_bad_row: fail)")
+                _fail_on(rejects[-1], source)
             good = _identified(raw.filter(pl.col("bad").is_null()), number, records.part)
-            prompts.add(
-                good.drop("answers", "excerpt").unique(["prompt_id", *ATTRIBUTES], keep="first", maintain_order=True)
-            )
+            if number == 0:
+                prompts.add(_without_repeats(good).drop("answers"))
             responses.add(_answers(good))
-            total += raw.height
-            tell("source", total)
+            rows += raw.height
+            tell("source", total + rows)
+        if rows and not names:
+            raise SourceError(f"{source.source}: none of its {rows} rows is a record with named fields")
+        total += rows
     prompts.close()
     responses.close()
     return total, rejects
 
 
-def _names(records: Records) -> list[str]:
-    names = column_names(records)
-    if not names:
-        raise SourceError(f"{records.part}: none of the first rows is a record with named fields")
-    return names
+def _fail_on(rejects: pl.DataFrame, source: Source) -> None:
+    if source.on_bad_row == "fail" and rejects.height:
+        first = rejects.sort("source", "row").row(0, named=True)
+        raise SourceError(f"{first['source']}, row {first['row']}: {first['reason']} (on_bad_row: fail)")
+
+
+def _without_repeats(good: pl.DataFrame) -> pl.DataFrame:
+    """Without rows that say nothing new of their prompt; their answers are spooled on their own, and count them."""
+    silent = pl.col("answers").list.len() == 0
+    told = good.filter(~silent).unique(["prompt_id", *ATTRIBUTES], keep="first", maintain_order=True)
+    return pl.concat([told, good.filter(silent)])
 
 
 def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
@@ -199,10 +214,16 @@ def _answers(good: pl.DataFrame) -> pl.DataFrame:
 def _conflict_keys() -> list[pl.Expr]:
     """One text per attribute, null where the row says nothing of it, to compare rows of the same prompt by."""
     lists = [
-        pl.when(pl.col(name).list.len() > 0).then(pl.col(name).list.join("\x1f")).alias(f"_{name}")
+        pl.when(pl.col(name).list.len() > 0)
+        .then(pl.col(name).list.eval(pl.format("{}:{}", pl.element().str.len_bytes(), pl.element())).list.join(""))
+        .alias(f"_{name}")
         for name in ("references", "tags")
     ]
     return [*lists, *(pl.col(name).alias(f"_{name}") for name in TEXTS)]
+
+
+_NO_ROWS = _identified(pl.DataFrame(schema=RAW), 0, "").drop("answers")
+_NO_ANSWERS = _answers(_identified(pl.DataFrame(schema=RAW), 0, ""))
 
 
 class _Settled(NamedTuple):
@@ -211,19 +232,20 @@ class _Settled(NamedTuple):
     rejects: list[pl.DataFrame]
 
 
-def _settle_shard(folder: Path, shard: Shard, workspace: Workspace, version: str) -> _Settled:
+def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspace, version: str) -> _Settled:
     """Write one shard's prompts and responses from what was spooled."""
     rows = _unspool(folder, "prompts", shard)
     answers = _unspool(folder, "responses", shard)
-    if rows is None or answers is None:
-        prompts, responses, rejects = empty(Prompts), empty(Responses), list[pl.DataFrame]()
-    else:
-        prompts, responses, rejects = _settle(rows, answers)
+    prompts, responses, rejects = _settle(
+        _NO_ROWS if rows is None else rows, _NO_ANSWERS if answers is None else answers
+    )
+    for number, source in enumerate(recipe.sources):
+        _fail_on(rejects.filter(pl.col("origin") == number), source)
     for table, frame, schema in (("prompts", prompts, Prompts), ("responses", responses, Responses)):
         checked = check(frame, schema)
         write(checked, workspace.file(table, shard), {"version": content_version(checked), "source": version})
     tell("source: shards", shard.index + 1, shard.count)
-    return _Settled(prompts.height, responses.height, rejects)
+    return _Settled(prompts.height, responses.height, [rejects.drop("origin")])
 
 
 def _unspool(folder: Path, table: str, shard: Shard) -> pl.DataFrame | None:
@@ -236,46 +258,41 @@ def _unspool(folder: Path, table: str, shard: Shard) -> pl.DataFrame | None:
     return frame
 
 
-def _settle(rows: pl.DataFrame, answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, list[pl.DataFrame]]:
-    """Merge rows of the same prompt; of conflicting ones, those with the smallest content stay, whatever the order."""
+def _settle(rows: pl.DataFrame, answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Merge rows of the same prompt. Of conflicting ones, those with the smallest content stay, whatever the order."""
     keys = [f"_{name}" for name in ATTRIBUTES]
     rows = rows.with_columns(_conflict_keys())
-    homeless = answers.join(rows.filter(pl.col("origin") == 0), on="prompt_id", how="anti")
-    rows = rows.join(rows.filter(pl.col("origin") == 0).select("prompt_id").unique(), on="prompt_id", how="semi")
-    smallest = rows.group_by("prompt_id").agg(pl.col(keys).min().name.suffix("!"))
-    conflict = pl.any_horizontal(
-        [(pl.col(key).is_not_null() & (pl.col(key) != pl.col(f"{key}!"))).alias(key) for key in keys]
-    )
-    reason = pl.concat_str(
-        [pl.when(pl.col(key) != pl.col(f"{key}!")).then(pl.lit(key[1:])) for key in keys],
-        separator=", ",
-        ignore_nulls=True,
-    )
-    reason = pl.format("the same prompt came with other {}", reason)
-    rows = rows.join(smallest, on="prompt_id")
-    rejected_rows = rows.filter(conflict)
-    rows = rows.filter(~conflict)
-    answers = answers.join(homeless.select("prompt_id").unique(), on="prompt_id", how="anti").join(
-        smallest, on="prompt_id"
-    )
-    rejected_answers = answers.filter(conflict)
+    homeless = answers.join(rows, on="prompt_id", how="anti")
+    differs = [pl.col(key) != pl.col(f"{key}!") for key in keys]
+    conflict = pl.any_horizontal(differs).fill_null(False)
+    names = [pl.when(one).then(pl.lit(key[1:])) for key, one in zip(keys, differs, strict=True)]
+    reason = pl.format("the same prompt came with other {}", pl.concat_str(names, separator=", ", ignore_nulls=True))
+    agreed = _agreed(rows, keys)
+    rows = rows.join(agreed, on="prompt_id")
+    answers = answers.join(agreed, on="prompt_id")
+    about = {"source": pl.col("part"), "row": pl.col("row"), "excerpt": pl.col("excerpt"), "origin": pl.col("origin")}
     rejects = [
-        _prompt_rejects(rejected_rows, reason),
-        rejected_answers.select(source="part", row="row", reason=reason, excerpt="excerpt"),
-        homeless.select(
-            source="part",
-            row="row",
-            reason=pl.lit("no prompt of the prompts source has this text"),
-            excerpt="excerpt",
-        ),
+        rows.filter(conflict).select(reason=reason, **about),
+        answers.filter(conflict).select(reason=reason, **about),
+        homeless.select(reason=pl.lit("no prompt of the prompts source has this text"), **about),
     ]
-    prompts = _merged_prompts(rows)
-    return prompts, _merged_responses(answers.filter(~conflict)), [pl.concat(rejects).unique()]
+    rejected = pl.concat(rejects).unique().select(*Rejects.column_names(), "origin")
+    return _merged_prompts(rows.filter(~conflict)), _merged_responses(answers.filter(~conflict)), rejected
 
 
-def _prompt_rejects(rows: pl.DataFrame, reason: pl.Expr) -> pl.DataFrame:
-    first = pl.col("messages").list.last().struct.field("content").str.slice(0, 200)
-    return rows.select(source="part", row="row", reason=reason, excerpt=first)
+def _agreed(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Per prompt, `<key>!`: the content that stays, so that at least one of its rows has it.
+
+    Where rows differ, key after key, those without the smallest one leave.
+    """
+    smallest, largest = (pl.col(keys).min().name.suffix("!"), pl.col(keys).max().name.suffix("?"))
+    spread = rows.group_by("prompt_id").agg(smallest, largest)
+    peaceful = ~pl.any_horizontal([pl.col(f"{key}!") != pl.col(f"{key}?") for key in keys]).fill_null(False)
+    left = rows.join(spread.filter(~peaceful), on="prompt_id", how="semi").select("prompt_id", *keys)
+    for key in keys:
+        left = left.filter((pl.col(key) == pl.col(key).min().over("prompt_id")).fill_null(True))
+    fought = left.group_by("prompt_id").agg(pl.col(keys).min().name.suffix("!"))
+    return pl.concat([spread.filter(peaceful).select("prompt_id", pl.col(r"^.*!$")), fought])
 
 
 def _merged_prompts(rows: pl.DataFrame) -> pl.DataFrame:
@@ -290,6 +307,8 @@ def _merged_prompts(rows: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.col("messages").first(), *(pl.col(name).drop_nulls().first() for name in ATTRIBUTES))
         .with_columns(pl.col("references", "tags").fill_null([]))
     )
+    ids = [references_id(texts) for texts in prompts.get_column("references").to_list()]
+    prompts = prompts.with_columns(pl.Series("references_id", ids, pl.String))
     text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" ")
     return prompts.join(split_keys(prompts.select("prompt_id", text=text)), on="prompt_id", maintain_order="left")
 

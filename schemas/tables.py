@@ -25,6 +25,7 @@ class Prompts(dy.Schema):
     prompt_id = _id(primary_key=True)
     messages = dy.List(dy.Struct(MESSAGE), nullable=False, min_length=1)
     references = dy.List(dy.String(nullable=False), nullable=False)
+    references_id = _id()
     tests = dy.String(nullable=True)
     source = dy.String(nullable=True)
     license = dy.String(nullable=True)
