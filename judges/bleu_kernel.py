@@ -65,9 +65,7 @@ def sentence_bleu(
         # bincount adds in the order of the references, hence the same bits in any batch
         return np.bincount(pairs.response, formula(chunk.split(pairs))) / pairs.sizes
 
-    return _score(
-        prompts, responses, formula if references == "joint" else mean, rstrip=variant == "sacrebleu"
-    )
+    return _score(prompts, responses, formula if references == "joint" else mean, rstrip=variant == "sacrebleu")
 
 
 def unigram_f1(prompts: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
