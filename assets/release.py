@@ -160,7 +160,7 @@ def _write(
         tell("release", shard.index + 1, shard.count)
     files = {f"{name}/{path.name}": rows for name in CONTENT for path, rows in writers[name].close()}
     described = {name: {"rows": rows, **_described(aside / name)} for name, rows in sorted(files.items())}
-    digest = fingerprint({name: one["blake2b"] for name, one in described.items()})
+    digest = fingerprint([recipe.release.license, {name: one["blake2b"] for name, one in described.items()}])
     if parent and parent.manifest["digest"] == digest:
         return parent
     manifest = {
