@@ -48,7 +48,7 @@ class Judge(Kind, family="judge"):
     """
 
     reads: ClassVar[tuple[Literal["references"], ...]] = ()
-    """What its answers depend on besides conversation and response. When it changes, the answers are no longer valid."""
+    """What its answers depend on besides conversation and response; where that changes, they do not count."""
 
     @abstractmethod
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
