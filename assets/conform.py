@@ -45,6 +45,10 @@ class Columns(NamedTuple):
     policies: str | list[str] | None
 
 
+NO_COLUMNS = Columns("", None, [], [], {}, None, [], None, None)
+"""Before any record with named fields was seen."""
+
+
 def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
     """Match the recipe's column map against a source's columns.
 

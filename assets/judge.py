@@ -17,6 +17,8 @@ from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Scores
 
 KEY = ["prompt_id", "response_id"]
+WANTED = [*KEY, "evidence"]
+"""What a verdict is asked for by, beside the judge's fingerprint."""
 BATCH = 16_384
 """Responses handed to a judge at a time: what a kill can cost of work that is free."""
 
@@ -27,19 +29,28 @@ def verdicts_table(judge: Judge) -> str:
     return f"verdicts/{kind}-{judge.fingerprint}"
 
 
+def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
+    """What a judge is asked about: WANTED for each response of a shard, in the order of the responses."""
+    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY)
+    if not judge.reads:
+        return responses.with_columns(evidence=pl.lit(""))
+    evidence = pl.concat_str([f"{name}_id" for name in judge.reads])
+    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False).select("prompt_id", evidence=evidence)
+    return responses.join(prompts, on="prompt_id", how="left", maintain_order="left")
+
+
 def judge_shard(judge: Judge, workspace: Workspace, shard: Shard) -> int:
     """Compute the verdicts that a shard lacks; how many there were."""
     paths = [workspace.file(table, shard) for table in ("prompts", "responses")]
     work = _work(judge, workspace, shard)
-    with Ledger(workspace, verdicts_table(judge), shard, Scores, KEY) as ledger:
+    with Ledger(workspace, verdicts_table(judge), shard, Scores, WANTED) as ledger:
         if ledger.is_done(work):
             return 0
-        wanted = pl.scan_parquet(paths[1], glob=False).select(KEY).collect()
-        missing = ledger.missing(wanted)
+        missing = ledger.missing(wanted(judge, workspace, shard).collect())
         done = 0
         for batch in _batches(missing, paths[0], paths[1]):
             for frame in _answers(judge, batch):
-                ledger.append(frame)
+                ledger.append(frame.join(missing, on=KEY, maintain_order="left"))
             done += batch.responses.height
             tell(f"verdicts/{judge.name} {shard.index + 1}/{shard.count}", done, missing.height)
         ledger.merge(work)
@@ -49,10 +60,10 @@ def judge_shard(judge: Judge, workspace: Workspace, shard: Shard) -> int:
 def missing_work(judge: Judge, workspace: Workspace, shard: Shard) -> Iterator[Batch]:
     """What `judge_shard` would hand to the judge."""
     prompts, responses = (workspace.file(table, shard) for table in ("prompts", "responses"))
-    with Ledger(workspace, verdicts_table(judge), shard, Scores, KEY) as ledger:
+    with Ledger(workspace, verdicts_table(judge), shard, Scores, WANTED) as ledger:
         if not ledger.is_done(_work(judge, workspace, shard)):
-            wanted = pl.scan_parquet(responses, glob=False).select(KEY).collect()
-            yield from _batches(ledger.missing(wanted), prompts, responses)
+            missing = ledger.missing(wanted(judge, workspace, shard).collect())
+            yield from _batches(missing, prompts, responses)
 
 
 def _work(judge: Judge, workspace: Workspace, shard: Shard) -> str:

@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from pairwright.assets import face, views
-from pairwright.assets.judge import KEY, verdicts_table
+from pairwright.assets.judge import KEY, WANTED, verdicts_table, wanted
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
 from pairwright.judges.base import Judge
@@ -24,11 +24,11 @@ def prefer(recipe: Recipe, workspace: Workspace) -> int:
     made = 0
     scale = scales(recipe, workspace)
     for shard in workspace.each_shard():
-        inputs = [workspace.file("responses", shard), *_verdict_files(recipe, workspace, shard)]
+        inputs = [*_asked_about(recipe, workspace, shard), *_verdict_files(recipe, workspace, shard)]
         made_from = {
             "code": CODE,
             "inputs": [version_of(path) for path in inputs],
-            "scales": scale,
+            "scales": list(scale.items()),
             "jury": recipe.jury.model_dump(mode="json"),
         }
         path = workspace.file("preferences", shard)
@@ -47,26 +47,28 @@ def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.Lazy
 
     The mean over its criteria in the newest round; null, with the reason, where one of them failed.
     """
-    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY)
     verdicts = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
-    newest = verdicts.filter(pl.col("round") == pl.col("round").max().over([*KEY, "criterion"]))
-    per_response = newest.group_by(KEY).agg(
+    newest = verdicts.filter(pl.col("round") == pl.col("round").max().over([*WANTED, "criterion"]))
+    per_response = newest.group_by(WANTED).agg(
         score=pl.when(~pl.col("failure").is_not_null().any()).then(pl.col("score").mean()),
         failure=pl.col("failure").drop_nulls().first(),
     )
-    return responses.join(per_response, on=KEY, how="left", maintain_order="left")
+    asked = wanted(judge, workspace, shard)
+    return asked.join(per_response, on=WANTED, how="left", maintain_order="left").drop("evidence")
 
 
 def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:
     """Each judge's scale over the data set, from its narrow column of scores; kept until a verdict changes."""
     made_from: dict[str, Any] = {"code": CODE}
     for judge in judges_of(recipe):
-        inputs = [*workspace.files("responses"), *workspace.files(verdicts_table(judge))]
+        asked = [path for shard in workspace.each_shard() for path in _asked_about(recipe, workspace, shard)]
+        inputs = [*asked, *workspace.files(verdicts_table(judge))]
         made_from[judge.name] = [judge.fingerprint, *(version_of(path) for path in inputs)]
     path = workspace.root / "scales.parquet"
     derive(path, made_from, _scales, recipe, workspace)
     rows = pl.read_parquet(path, glob=False).select("judge", "mean", "sd").iter_rows()
-    return {judge: Scale(mean, sd) for judge, mean, sd in rows}
+    kept = {judge: Scale(mean, sd) for judge, mean, sd in rows}
+    return {judge.name: kept[judge.name] for judge in judges_of(recipe)}  # in the order of the recipe, not of the file
 
 
 def _scales(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
@@ -78,6 +80,12 @@ def _scales(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
         scale = scale_of(pl.concat(shards).get_column("score").drop_nulls().to_numpy())
         rows.append({"judge": judge.name, "mean": scale.mean, "sd": scale.sd})
     return pl.DataFrame(rows, schema={"judge": pl.String, "mean": pl.Float64, "sd": pl.Float64})
+
+
+def _asked_about(recipe: Recipe, workspace: Workspace, shard: Shard) -> list[Path]:
+    """The tables that say which verdicts count: those on other references are kept, but are not of this data set."""
+    tables = ["responses", *(["prompts"] if any(judge.reads for judge in judges_of(recipe)) else [])]
+    return [workspace.file(name, shard) for name in tables]
 
 
 def _verdict_files(recipe: Recipe, workspace: Workspace, shard: Shard) -> list[Path]:

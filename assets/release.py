@@ -159,7 +159,7 @@ def _write(
     files = write_pairs(recipe, workspace, splits, aside / "pairs")
     files |= write_rankings(recipe, workspace, splits, aside / "rankings")
     described = {name: {"rows": rows, **_described(aside / name)} for name, rows in sorted(files.items())}
-    digest = fingerprint({name: one["blake2b"] for name, one in described.items()})
+    digest = fingerprint([recipe.release.license, {name: one["blake2b"] for name, one in described.items()}])
     if parent and parent.manifest["digest"] == digest:
         return parent
     manifest = {

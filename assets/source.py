@@ -12,9 +12,9 @@ import polars as pl
 import pyarrow as pa
 
 from pairwright.assets import face, views
-from pairwright.assets.conform import TEXTS, column_names, conform, settle
+from pairwright.assets.conform import NO_COLUMNS, RAW, TEXTS, column_names, conform, settle
 from pairwright.assets.progress import tell
-from pairwright.assets.readers import Opened, Records, open_source
+from pairwright.assets.readers import Opened, open_source
 from pairwright.assets.splits import sketches
 from pairwright.assets.store import (
     Shard,
@@ -28,7 +28,7 @@ from pairwright.assets.store import (
     write,
 )
 from pairwright.schemas.errors import SourceError
-from pairwright.schemas.ids import fingerprint, prompt_id, response_id
+from pairwright.schemas.ids import fingerprint, prompt_id, references_id, response_id
 from pairwright.schemas.recipe import Recipe, Source
 from pairwright.schemas.tables import Prompts, Rejects, Responses, check, empty, types
 
@@ -57,7 +57,10 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
     version = fingerprint(
         {
             "code": CODE,
-            "sources": [[source.version, one.columns.model_dump()] for source, one in _both(recipe, opened)],
+            "sources": [
+                [source.version, one.model_dump(exclude={"source", "revision"})]
+                for source, one in _both(recipe, opened)
+            ],
         }
     )
     summary = workspace.root / "intake.json"
@@ -72,7 +75,7 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
             rows, rejects = _spool(recipe, opened, workspace, spool)
             prompts = responses = 0
             for shard in workspace.each_shard():
-                made = _settle_shard(spool, shard, workspace, version)
+                made = _settle_shard(recipe, spool, shard, workspace, version)
                 prompts, responses = prompts + made.prompts, responses + made.responses
                 rejects += made.rejects
             rejects_table = pl.concat([empty(Rejects), *rejects]).sort("source", "row", "reason")
@@ -145,32 +148,46 @@ def _spool(recipe: Recipe, opened: list[Opened], workspace: Workspace, folder: P
     prompts = _Spool(folder, "prompts", workspace.shards)
     responses = _Spool(folder, "responses", workspace.shards)
     for number, (opened_source, source) in enumerate(_both(recipe, opened)):
-        columns, part = None, ""
+        rows = 0
+        columns, names, part = NO_COLUMNS, list[str](), ""
         for records in opened_source.stream():
-            if columns is None or (records.part != part and column_names(records)):
-                columns, part = settle(source.columns, _names(records), records.part), records.part
+            if records.part != part:
+                names, part = [], records.part
+            if new := [name for name in column_names(records) if name not in names]:
+                names += new  # records of JSON Lines need not all have the same fields
+                columns = settle(source.columns, names, records.part)
+            if number > 0:
+                columns = columns._replace(references=[], tags=[], texts={})
             raw = conform(records, columns)
             bad = raw.filter(pl.col("bad").is_not_null())
             if bad.height:
                 rejects.append(_rejects(bad, records.part))
-                if source.on_bad_row == "fail":
-                    first = rejects[-1].row(0, named=True)
-                    raise SourceError(f"{first['source']}, row {first['row']}: {first['reason']} (on_bad_row: fail)")
+                _fail_on(rejects[-1], source)
             good = _identified(raw.filter(pl.col("bad").is_null()), number, records.part)
-            prompts.add(good.drop("answers").unique(["prompt_id", "variant"], keep="first", maintain_order=True))
+            if number == 0:
+                prompts.add(_without_repeats(good).drop("answers"))
             responses.add(_answers(good))
-            total += raw.height
-            tell("source", total)
+            rows += raw.height
+            tell("source", total + rows)
+        if rows and not names:
+            raise SourceError(f"{source.source}: none of its {rows} rows is a record with named fields")
+        total += rows
     prompts.close()
     responses.close()
     return total, rejects
 
 
-def _names(records: Records) -> list[str]:
-    names = column_names(records)
-    if not names:
-        raise SourceError(f"{records.part}: none of the first rows is a record with named fields")
-    return names
+def _fail_on(rejects: pl.DataFrame, source: Source) -> None:
+    if source.on_bad_row == "fail" and rejects.height:
+        first = rejects.sort("source", "row").row(0, named=True)
+        raise SourceError(f"{first['source']}, row {first['row']}: {first['reason']} (on_bad_row: fail)")
+
+
+def _without_repeats(good: pl.DataFrame) -> pl.DataFrame:
+    """Without rows that say nothing new of their prompt; their answers are spooled on their own, and count them."""
+    silent = pl.col("answers").list.len() == 0
+    told = good.filter(~silent).unique(["prompt_id", "variant"], keep="first", maintain_order=True)
+    return pl.concat([told, good.filter(silent)])
 
 
 def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
@@ -179,7 +196,7 @@ def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
 
 def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
     ids = [prompt_id(messages) for messages in raw.get_column("messages").to_list()]
-    return raw.drop("bad", "excerpt").with_columns(
+    return raw.drop("bad").with_columns(
         pl.Series("prompt_id", ids, pl.String),
         origin=pl.lit(number, pl.UInt32),
         part=pl.lit(part),
@@ -188,8 +205,9 @@ def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
 
 
 def _answers(good: pl.DataFrame) -> pl.DataFrame:
+    excerpt = pl.when(pl.col("origin") > 0).then("excerpt")  # of a row that may turn out to be nobody's
     rows = (
-        good.select("prompt_id", "variant", "origin", "part", "row", answer="answers")
+        good.select("prompt_id", "variant", "origin", "part", "row", excerpt, answer="answers")
         .explode("answer", empty_as_null=False)
         .unnest("answer")
     )
@@ -200,10 +218,16 @@ def _answers(good: pl.DataFrame) -> pl.DataFrame:
 def _said() -> list[pl.Expr]:
     """One text per attribute, null where the row says nothing of it, to compare rows of the same prompt by."""
     lists = [
-        pl.when(pl.col(name).list.len() > 0).then(pl.col(name).list.join("\x1f")).alias(f"_{name}")
+        pl.when(pl.col(name).list.len() > 0)
+        .then(pl.col(name).list.eval(pl.format("{}:{}", pl.element().str.len_bytes(), pl.element())).list.join(""))
+        .alias(f"_{name}")
         for name in ("references", "tags")
     ]
     return [*lists, *(pl.col(name).alias(f"_{name}") for name in TEXTS)]
+
+
+_NO_ROWS = _identified(pl.DataFrame(schema=RAW), 0, "").drop("answers")
+_NO_ANSWERS = _answers(_identified(pl.DataFrame(schema=RAW), 0, ""))
 
 
 class _Settled(NamedTuple):
@@ -212,19 +236,20 @@ class _Settled(NamedTuple):
     rejects: list[pl.DataFrame]
 
 
-def _settle_shard(folder: Path, shard: Shard, workspace: Workspace, version: str) -> _Settled:
+def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspace, version: str) -> _Settled:
     """Write one shard's prompts and responses from what was spooled."""
     rows = _unspool(folder, "prompts", shard)
     answers = _unspool(folder, "responses", shard)
-    if rows is None or answers is None:
-        prompts, responses, rejects = empty(Prompts), empty(Responses), list[pl.DataFrame]()
-    else:
-        prompts, responses, rejects = _settle(rows, answers)
+    prompts, responses, rejects = _settle(
+        _NO_ROWS if rows is None else rows, _NO_ANSWERS if answers is None else answers
+    )
+    for number, source in enumerate(recipe.sources):
+        _fail_on(rejects.filter(pl.col("origin") == number), source)
     for table, frame, schema in (("prompts", prompts, Prompts), ("responses", responses, Responses)):
         checked = check(frame, schema)
         write(checked, workspace.file(table, shard), {"version": content_version(checked), "source": version})
     tell("source: shards", shard.index + 1, shard.count)
-    return _Settled(prompts.height, responses.height, rejects)
+    return _Settled(prompts.height, responses.height, [rejects.drop("origin")])
 
 
 def _unspool(folder: Path, table: str, shard: Shard) -> pl.DataFrame | None:
@@ -237,39 +262,40 @@ def _unspool(folder: Path, table: str, shard: Shard) -> pl.DataFrame | None:
     return frame
 
 
-def _settle(rows: pl.DataFrame, answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, list[pl.DataFrame]]:
-    """Merge rows of the same prompt; of conflicting ones, those with the smallest content stay, whatever the order."""
-    known = rows.filter(pl.col("origin") == 0).select("prompt_id").unique()
-    said = [f"_{name}" for name in ATTRIBUTES]
+def _settle(rows: pl.DataFrame, answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Merge rows of the same prompt. Of conflicting ones, those with the smallest content stay, whatever the order."""
+    keys = [f"_{name}" for name in ATTRIBUTES]
     rows = rows.with_columns(_said())
-    smallest = (
-        rows.join(known, on="prompt_id", how="semi").group_by("prompt_id").agg(pl.col(said).min().name.suffix("!"))
-    )
-    other = [pl.when(pl.col(one) != pl.col(f"{one}!")).then(pl.lit(one[1:])) for one in said]
-    names = pl.concat_str(other, separator=", ", ignore_nulls=True)
-    homeless = pl.lit("no prompt of the prompts source has this text")
-    rows = (
-        rows.join(known.with_columns(known=True), on="prompt_id", how="left")
-        .join(smallest, on="prompt_id", how="left")
-        .with_columns(
-            reason=pl.when(pl.col("known").is_null())
-            .then(homeless)
-            .when(names != "")
-            .then(pl.format("the same prompt came with other {}", names)),
-            excerpt=pl.col("messages").list.last().struct.field("content").str.slice(0, 200),
-        )
-        .drop("known", *said, *(f"{one}!" for one in said))
-    )
+    differs = [pl.col(key) != pl.col(f"{key}!") for key in keys]
+    names = [pl.when(one).then(pl.lit(key[1:])) for key, one in zip(keys, differs, strict=True)]
+    reason = pl.format("the same prompt came with other {}", pl.concat_str(names, separator=", ", ignore_nulls=True))
+    conflict = pl.any_horizontal(differs).fill_null(False)
+    rows = rows.join(_agreed(rows, keys), on="prompt_id").with_columns(reason=pl.when(conflict).then(reason))
+    rows = rows.select(pl.exclude(r"^_.*$"))
     out = rows.filter(pl.col("reason").is_not_null())
     why = out.select("prompt_id", "variant", "reason", "excerpt").unique(["prompt_id", "variant"])
-    lost = answers.join(why, on=["prompt_id", "variant"])
-    rejects = [one.select(source="part", row="row", reason="reason", excerpt="excerpt") for one in (out, lost)]
-    answers = answers.join(why, on=["prompt_id", "variant"], how="anti")
-    return (
-        _merged_prompts(rows.filter(pl.col("reason").is_null())),
-        _merged_responses(answers),
-        [pl.concat(rejects).unique()],
-    )
+    homeless = answers.join(rows, on="prompt_id", how="anti")
+    lost = answers.drop("excerpt").join(why, on=["prompt_id", "variant"])
+    nobody = homeless.with_columns(reason=pl.lit("no prompt of the prompts source has this text"))
+    columns = {"source": pl.col("part")} | {name: pl.col(name) for name in ("row", "reason", "excerpt", "origin")}
+    rejected = pl.concat([one.select(**columns) for one in (out, lost, nobody)]).unique()
+    kept = answers.join(why, on=["prompt_id", "variant"], how="anti").join(rows, on="prompt_id", how="semi")
+    return _merged_prompts(rows.filter(pl.col("reason").is_null())), _merged_responses(kept), rejected
+
+
+def _agreed(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Per prompt, `<key>!`: the content that stays, so that at least one of its rows has it.
+
+    Where rows differ, key after key, those without the smallest one leave.
+    """
+    smallest, largest = (pl.col(keys).min().name.suffix("!"), pl.col(keys).max().name.suffix("?"))
+    spread = rows.group_by("prompt_id").agg(smallest, largest)
+    peaceful = ~pl.any_horizontal([pl.col(f"{key}!") != pl.col(f"{key}?") for key in keys]).fill_null(False)
+    left = rows.join(spread.filter(~peaceful), on="prompt_id", how="semi").select("prompt_id", *keys)
+    for key in keys:
+        left = left.filter((pl.col(key) == pl.col(key).min().over("prompt_id")).fill_null(True))
+    fought = left.group_by("prompt_id").agg(pl.col(keys).min().name.suffix("!"))
+    return pl.concat([spread.filter(peaceful).select("prompt_id", pl.col(r"^.*!$")), fought])
 
 
 def _merged_prompts(rows: pl.DataFrame) -> pl.DataFrame:
@@ -284,6 +310,8 @@ def _merged_prompts(rows: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.col("messages").first(), *(pl.col(name).drop_nulls().first() for name in ATTRIBUTES))
         .with_columns(pl.col("references", "tags").fill_null([]))
     )
+    ids = [references_id(texts) for texts in prompts.get_column("references").to_list()]
+    prompts = prompts.with_columns(pl.Series("references_id", ids, pl.String))
     text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" ")
     return prompts.join(sketches(prompts.select("prompt_id", text=text)), on="prompt_id", maintain_order="left")
 

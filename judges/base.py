@@ -3,7 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import polars as pl
 
@@ -46,6 +46,9 @@ class Judge(Kind, family="judge"):
     rationale, raw and cost_usd, as soon as it has them, so that the journal can keep up. A response that it cannot
     score gets a row with a null score and a failure; `retry` says whether asking again could help.
     """
+
+    reads: ClassVar[tuple[Literal["references"], ...]] = ()
+    """What its answers depend on besides conversation and response; where that changes, they do not count."""
 
     @abstractmethod
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:

@@ -1,7 +1,7 @@
 """BLEU against references as an annotator (BLEUBERI), and unigram F1 as its plain control."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import polars as pl
 
@@ -14,6 +14,7 @@ NO_REFERENCE = "the prompt has no reference to compare with"
 class Bleu(Judge):
     """Sentence BLEU of a response against the references of its prompt."""
 
+    reads: ClassVar = ("references",)
     kind: Literal["bleu"] = "bleu"
     variant: Literal["nmt", "sacrebleu"] = "nmt"
     """nmt: smoothed on every order, brevity against the shortest reference, 0 to 1. sacrebleu: as that library's
@@ -31,6 +32,7 @@ class Bleu(Judge):
 class UnigramF1(Judge):
     """Overlap of words with the best-matching reference, 0 to 1."""
 
+    reads: ClassVar = ("references",)
     kind: Literal["unigram-f1"] = "unigram-f1"
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:

@@ -36,6 +36,11 @@ def response_id(prompt: str, text: str) -> str:
     return digest("response", prompt, text)
 
 
+def references_id(references: Iterable[str]) -> str:
+    """Id of a prompt's references in their order: verdicts of judges that read them hold for these alone."""
+    return digest("references", *references)
+
+
 def fingerprint(content: Any) -> str:
     """16 hex characters naming a JSON-like value, whatever the order of its keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

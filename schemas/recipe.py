@@ -115,7 +115,7 @@ class Recipe(Part):
     prompts: Source
     """Where the prompts come from; the same rows may hold responses."""
     responses: list[Source] = []
-    """Further sources of responses, joined to the prompts by content."""
+    """Further sources of responses, joined to the prompts by content; only their responses are taken."""
     shards: Annotated[int, Field(ge=1, le=4096)] = 4
     """Pieces that the prompts are cut into; memory is bounded by one of them."""
     judges: Annotated[list[Annotated[Kind, OneOf("judge")]], Field(min_length=1)]

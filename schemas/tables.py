@@ -25,6 +25,7 @@ class Prompts(dy.Schema):
     prompt_id = _id(primary_key=True)
     messages = dy.List(dy.Struct(MESSAGE), nullable=False, min_length=1)
     references = dy.List(dy.String(nullable=False), nullable=False)
+    references_id = _id()
     tests = dy.String(nullable=True)
     source = dy.String(nullable=True)
     license = dy.String(nullable=True)
@@ -50,10 +51,14 @@ class Responses(dy.Schema):
 
 
 class Scores(dy.Schema):
-    """A judge's score of one response, or the reason why there is none."""
+    """A judge's score of one response, or the reason why there is none.
+
+    `evidence` names what the judge read besides conversation and response: the ids of the references, or nothing.
+    """
 
     prompt_id = _id(primary_key=True)
     response_id = _id(primary_key=True)
+    evidence = dy.String(nullable=False, primary_key=True)
     fingerprint = dy.String(nullable=False, primary_key=True)
     criterion = dy.String(nullable=False, primary_key=True)
     round = dy.UInt16(nullable=False, primary_key=True)
