@@ -1,4 +1,4 @@
-"""A build that is killed again and again ends in the very release of one that was left alone, and pays for nothing twice."""
+"""A build killed again and again ends in the very release of one left alone, and pays for nothing twice."""
 
 import json
 import random
