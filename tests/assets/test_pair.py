@@ -111,7 +111,9 @@ def test_a_draw_does_not_depend_on_the_order_or_on_other_prompts(
 ) -> None:
     frame = preferences(prompts)
     pairs = drawn(frame, strategy=strategy, seed=7)
-    assert drawn(frame.sample(fraction=1, shuffle=True, seed=shuffler.randrange(99)), strategy=strategy, seed=7) == pairs
+    assert (
+        drawn(frame.sample(fraction=1, shuffle=True, seed=shuffler.randrange(99)), strategy=strategy, seed=7) == pairs
+    )
     alone = [pair for _, one in frame.group_by("prompt_id") for pair in drawn(one, strategy=strategy, seed=7)]
     assert sorted(alone) == pairs
 
@@ -236,7 +238,11 @@ def test_filter_values_of_no_pairs_are_none() -> None:
 
 def test_strength_and_confidence_are_over_the_voting_judges() -> None:
     struct = [{"a": 1.0, "b": 0.0, "c": 5.0}, {"a": 0.0, "b": 0.0, "c": 9.0}]
-    sides = preferences([[1.0, 0.0]]).sort("utility", descending=True).with_columns(scores=pl.Series(struct), z=pl.Series(struct))
+    sides = (
+        preferences([[1.0, 0.0]])
+        .sort("utility", descending=True)
+        .with_columns(scores=pl.Series(struct), z=pl.Series(struct))
+    )
     pairs = annotate(draw(sides, PairOptions()), sides, ["a", "b"])
     row = pairs.row(0, named=True)
     assert (row["strength"], row["label_confidence"], row["margin"]) == (0.5, 0.75, 1.0)
@@ -270,7 +276,10 @@ def test_filters_annotate_and_the_funnel_adds_up(tmp_path: Path) -> None:
         if name in {"best", "longest"}:
             fraction = 0.6 if name == "best" else 0.5
             assert after.height == -(-left.height * int(fraction * 10) // 10), "of what the filters before it kept"
-            assert after.get_column(f"filter_{name}").min() >= left.filter(~pl.col(f"kept_{name}")).get_column(f"filter_{name}").max()  # type: ignore[operator]
+            assert (
+                after.get_column(f"filter_{name}").min()
+                >= left.filter(~pl.col(f"kept_{name}")).get_column(f"filter_{name}").max()
+            )  # type: ignore[operator]
         left = after
     assert left.height == pairs.filter("kept").height == steps[-1]["left"]
     released = sum(pl.read_parquet(path).height for path in made.path.glob("pairs/*"))
@@ -287,7 +296,10 @@ def test_margin_by_a_judge_reads_its_scores_and_a_wrong_name_is_told(tmp_path: P
     size = {side: pl.col(side).list.last().struct.field("content").str.len_chars() for side in ("chosen", "rejected")}
     assert pairs.select((pl.col("filter_margin") == size["chosen"].cast(pl.Int64) - size["rejected"]).all()).item()
     with pytest.raises(RecipeError, match="by names 'lenght'; the judges are test-counting, length"):
-        build(recipe_of(tmp_path, "rows.jsonl", judges=judges, filters=[{"kind": "margin", "by": "lenght"}]), tmp_path / "data")
+        build(
+            recipe_of(tmp_path, "rows.jsonl", judges=judges, filters=[{"kind": "margin", "by": "lenght"}]),
+            tmp_path / "data",
+        )
 
 
 def test_no_pair_left_is_an_error_that_shows_where_they_went(tmp_path: Path) -> None:

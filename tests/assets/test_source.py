@@ -394,7 +394,7 @@ def test_wide_form_names_policies_by_list_column_or_recipe(tmp_path: Path) -> No
 CELL = st.one_of(st.none(), st.sampled_from(["", " ", "a", "b\x1c", "\x1f", "\u3000", "\x85", "é\x00", "long " * 60]))
 ROW = st.fixed_dictionaries(
     {
-        **{name: CELL for name in ("prompt", "system", "response", "policy", "x", "y", "domain", "license")},
+        **dict.fromkeys(("prompt", "system", "response", "policy", "x", "y", "domain", "license"), CELL),
         "references": st.none() | st.lists(CELL, max_size=3),
         "gold": CELL,
         "responses": st.none() | st.lists(CELL, max_size=3),

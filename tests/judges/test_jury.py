@@ -102,7 +102,11 @@ def test_a_judge_that_scored_no_response_of_a_prompt_abstains_there() -> None:
 
 def test_a_failure_leaves_its_response_unranked_with_the_reason_and_the_others_ranked() -> None:
     """Failures are neither 0, nor 1, nor −1."""
-    rows: list[Any] = [("p", "r1", {"a": -9.0, "b": -8.0}), ("p", "r2", {"a": 2.0, "b": "refused"}), ("p", "r3", {"a": 3.0, "b": 1.0})]
+    rows: list[Any] = [
+        ("p", "r1", {"a": -9.0, "b": -8.0}),
+        ("p", "r2", {"a": 2.0, "b": "refused"}),
+        ("p", "r3", {"a": 3.0, "b": 1.0}),
+    ]
     found = jury(rows)
     assert (found["r2"]["utility"], found["r2"]["rank"], found["r2"]["agreement"]) == (None, None, None)
     assert found["r2"]["unranked"] == "b: refused"
@@ -124,7 +128,11 @@ def test_weight_zero_is_a_column_without_a_vote() -> None:
 
 
 def test_a_judge_without_spread_says_nothing() -> None:
-    rows: list[Any] = [("p", "r1", {"a": 1.0, "b": 0.1}), ("p", "r2", {"a": 2.0, "b": 0.1}), ("q", "q1", {"a": 2.0, "b": 0.1})]
+    rows: list[Any] = [
+        ("p", "r1", {"a": 1.0, "b": 0.1}),
+        ("p", "r2", {"a": 2.0, "b": 0.1}),
+        ("q", "q1", {"a": 2.0, "b": 0.1}),
+    ]
     found = jury(rows)
     assert found["r1"]["utility"] < found["r2"]["utility"]
     assert found["r2"]["utility"] == found["q1"]["utility"]
@@ -140,7 +148,9 @@ ANSWER = st.one_of(st.floats(-100, 100), st.integers(0, 3).map(float), st.just("
 def test_jury_against_a_plain_rendering(table: list[Any], weights: list[float]) -> None:
     names = ["a", "b", "c"]
     given_weights = dict(zip(names, weights, strict=True))
-    rows: list[Any] = [(f"p{p}", f"r{i}", dict(zip(names, answers, strict=True))) for i, (p, *answers) in enumerate(table)]
+    rows: list[Any] = [
+        (f"p{p}", f"r{i}", dict(zip(names, answers, strict=True))) for i, (p, *answers) in enumerate(table)
+    ]
     found = jury(rows, given_weights)
     voting = [name for name in names if given_weights[name] > 0]
     scales = {n: scale_of(np.array([r[2][n] for r in rows if isinstance(r[2][n], float)])) for n in names}
