@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 from pairwright.schemas.kinds import SLUG, Kind, OneOf
 from pairwright.schemas.tables import Preferences
 
-
 TAKEN = frozenset({*Preferences.column_names(), "jury", "longer-wins", "random"})
 """Names that no judge can have: of columns beside its own, and of what it is compared with."""
 

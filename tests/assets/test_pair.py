@@ -1,6 +1,7 @@
 """Pairs: every strategy against a slow rendering of it, filters that annotate, and a funnel that adds up."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_best_vs_worst_adjacent_and_all_against_plain_renderings(prompts: list[l
     for prompt, ranked in lists(frame).items():
         if ranked[0][1] > ranked[-1][1]:
             expected["best-vs-worst"].append((prompt, ranked[0][0], ranked[-1][0]))
-        for better, worse in zip(ranked, ranked[1:], strict=False):
+        for better, worse in pairwise(ranked):
             if better[1] > worse[1]:
                 expected["adjacent"].append((prompt, better[0], worse[0]))
         expected["all"] += [(prompt, a[0], b[0]) for a in ranked for b in ranked if a[1] > b[1]]

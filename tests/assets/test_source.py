@@ -454,3 +454,8 @@ def test_another_process_at_work_is_told_not_waited_for(tmp_path: Path) -> None:
         pytest.raises(PairwrightError, match="in use by another build"),
     ):
         taken(tmp_path, "a.jsonl")
+
+
+def test_a_hub_dataset_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="the Hub dataset nobody/nothing cannot be reached"):
+        taken(tmp_path, "hf://nobody/nothing")
