@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pairwright.assets.readers import Records
+from pairwright.assets.text import SPACES
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.recipe import ColumnMap
 from pairwright.schemas.tables import MESSAGES
@@ -105,8 +106,16 @@ def conform(records: Records, columns: Columns) -> pl.DataFrame:
     frame = records.frame
     if _typed(frame, columns):
         return _by_column(frame, columns)
+    frame = frame.select("_row", *_used(columns, frame.columns))
     objects = [(record.pop("_row"), record, None) for record in frame.to_dicts()]
     return _by_row(objects, columns)
+
+
+def _used(columns: Columns, there: Sequence[str]) -> list[str]:
+    """The source's columns that something of ours is taken from."""
+    used = {name for value in columns for name in ([value] if isinstance(value, str) else value or [])}
+    used |= set(columns.texts.values())
+    return [name for name in there if name in used]
 
 
 def _typed(frame: pl.DataFrame, columns: Columns) -> bool:
@@ -120,7 +129,8 @@ def _typed(frame: pl.DataFrame, columns: Columns) -> bool:
         and all(schema[name] in text for name in singles if name)
         and all(schema[name] in texts for name in many)
         and all(schema[name] in (texts if len(columns.responses) == 1 else text) for name in columns.responses)
-        and not (columns.policies and len(columns.responses) == 1)  # two lists to zip: row by row
+        # two lists to zip: row by row
+        and not (isinstance(columns.policies, str) or (columns.policies and len(columns.responses) == 1))
     )
 
 
@@ -130,11 +140,11 @@ def _by_column(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
     messages = pl.concat_list(turn)
     if columns.system:
         with_system = pl.concat_list(pl.struct(role=pl.lit("system"), content=pl.col(columns.system)), turn)
-        messages = pl.when(pl.col(columns.system).str.strip_chars() != "").then(with_system).otherwise(messages)
+        messages = pl.when(_says_something(pl.col(columns.system))).then(with_system).otherwise(messages)
     answers, bad_answers = _answers_by_column(frame, columns)
     bad = pl.coalesce(
         pl.when(prompt.is_null()).then(pl.lit(f"{columns.prompt} is missing")),
-        pl.when(prompt.str.strip_chars() == "").then(pl.lit(f"{columns.prompt} is empty")),
+        pl.when(~_says_something(prompt)).then(pl.lit(f"{columns.prompt} is empty")),
         bad_answers,
     )
     return frame.select(
@@ -144,9 +154,17 @@ def _by_column(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
         messages=messages,
         references=_texts_by_column(frame, columns.references),
         tags=_texts_by_column(frame, columns.tags),
-        **{field: pl.col(columns.texts[field]) if field in columns.texts else pl.lit(None) for field in TEXTS},
+        **{field: _text_by_column(columns.texts.get(field)) for field in TEXTS},
         answers=answers,
     ).cast(RAW)
+
+
+def _says_something(text: pl.Expr) -> pl.Expr:
+    return text.cast(pl.String).str.strip_chars(SPACES) != ""
+
+
+def _text_by_column(name: str | None) -> pl.Expr:
+    return pl.when(_says_something(pl.col(name))).then(pl.col(name)) if name else pl.lit(None)
 
 
 def _texts_by_column(frame: pl.DataFrame, names: list[str]) -> pl.Expr:
@@ -159,13 +177,14 @@ def _texts_by_column(frame: pl.DataFrame, names: list[str]) -> pl.Expr:
         .fill_null([])
         for name in names
     ]
-    return pl.concat_list(lists).list.eval(pl.element().filter(pl.element().str.strip_chars() != ""))
+    return pl.concat_list(lists).list.eval(pl.element().filter(_says_something(pl.element())))
 
 
 def _answers_by_column(frame: pl.DataFrame, columns: Columns) -> tuple[pl.Expr, pl.Expr]:
     none, fine = pl.lit([], ANSWERS), pl.lit(None, pl.String)
     if columns.response:
-        policy = pl.col(columns.policy).fill_null("unknown") if columns.policy else pl.lit("unknown")
+        named = pl.col(columns.policy).cast(pl.String) if columns.policy else pl.lit(None, pl.String)
+        policy = pl.when(named != "").then(named).otherwise(pl.lit("unknown"))
         answer = pl.concat_list(pl.struct(policy=policy, text=pl.col(columns.response)))
         missing = pl.when(pl.col(columns.response).is_null()).then(pl.lit(f"{columns.response} is missing"))
         return answer, missing
@@ -177,7 +196,9 @@ def _answers_by_column(frame: pl.DataFrame, columns: Columns) -> tuple[pl.Expr, 
             [pl.struct(policy=pl.lit(p), text=pl.col(name)) for p, name in zip(names, columns.responses, strict=True)]
         )
         return answers.list.eval(pl.element().filter(pl.element().struct.field("text").is_not_null())), fine
-    texts = pl.col(columns.responses[0]).cast(pl.List(pl.String)).fill_null([])
+    only = pl.col(columns.responses[0])
+    texts = only if isinstance(frame.schema[columns.responses[0]], pl.List) else pl.concat_list(only)
+    texts = texts.cast(pl.List(pl.String)).fill_null([])
     answers = texts.list.eval(pl.struct(policy=pl.lit("unknown"), text=pl.element()))
     return answers.list.eval(pl.element().filter(pl.element().struct.field("text").is_not_null())), fine
 
@@ -205,7 +226,8 @@ def _conformed(record: Any, columns: Columns) -> dict[str, Any]:
         "answers": _answers(record, columns),
     }
     for field, name in columns.texts.items():
-        row[field] = _text(record.get(name), name)
+        text = _text(record.get(name), name)
+        row[field] = text if text and text.strip() else None
     system = _text(record.get(columns.system), columns.system) if columns.system else None
     if system and system.strip():
         row["messages"] = [{"role": "system", "content": system}, *row["messages"]]
@@ -256,7 +278,7 @@ def _answers(record: dict[str, Any], columns: Columns) -> list[dict[str, str]]:
     policies: list[Any] = ["unknown"] * len(texts)
     if isinstance(columns.policies, list):
         policies = list(columns.policies)
-    elif columns.policies:
+    elif columns.policies and record.get(columns.policies) is not None:
         policies = _texts(record.get(columns.policies), columns.policies, with_nulls=True)
     elif len(columns.responses) > 1:
         policies = list(columns.responses)

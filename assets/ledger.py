@@ -127,12 +127,19 @@ def _segment_of(segment: Path, table: Path) -> bool:
 
 
 def _parquet(path: Path) -> list[pl.DataFrame]:
-    return [pl.read_parquet(path, glob=False)] if path.exists() else []
+    if not path.exists():
+        return []
+    try:
+        return [pl.read_parquet(path, glob=False)]
+    except pl.exceptions.PolarsError as error:
+        raise StoreError(f"{path} is damaged ({error}); delete it and build again") from error
 
 
 def journal_frames(segments: list[Path]) -> Iterator[pl.DataFrame]:
     """Every whole batch of journal files, oldest first; a torn tail is left out."""
     for segment in segments:
+        if not segment.exists():
+            continue  # another process has just made it part of its table, which is read after
         with pa.OSFile(str(segment), "rb") as file:
             try:
                 reader = pa.ipc.open_stream(file)

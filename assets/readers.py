@@ -24,6 +24,7 @@ from pairwright.schemas.recipe import Source
 BATCH = 16_384
 """Rows read at a time."""
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
+UNKNOWN_TO_POLARS = ("decimal256", "interval", "union")
 COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
 
 
@@ -66,7 +67,10 @@ def open_source(source: Source, beside: Path) -> Opened:
     if source.source.startswith("hf://"):
         return Opened(_hub_revision(source), [(source.source, None)], source)
     for folder in (beside, Path()):
-        found = sorted(Path(name) for name in glob.glob(str(folder / source.source)))  # noqa: PTH207 - absolute patterns
+        pattern = str(Path(glob.escape(str(folder))) / source.source)
+        found = sorted(Path(name) for name in glob.glob(pattern))  # noqa: PTH207 - absolute patterns
+        if (folder / source.source).exists():  # a name that looks like a pattern
+            found = [folder / source.source]
         if found:
             break
     else:
@@ -78,8 +82,13 @@ def open_source(source: Source, beside: Path) -> Opened:
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
                 state.update(_file_hash(file))
-    labels = [source.source if len(found) == 1 else path.name for path in found]
+    labels = [source.source if len(found) == 1 else _label(path, folder) for path in found]
     return Opened(state.hexdigest(), list(zip(labels, found, strict=True)), source)
+
+
+def _label(path: Path, folder: Path) -> str:
+    """What a file is called in messages and rejects: told apart from its namesakes, alike on every machine."""
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
 def _bare_suffix(path: Path) -> str:
@@ -124,9 +133,15 @@ def _parquet(label: str, path: Path) -> Iterator[Records]:
 def _from_arrow(label: str, table: pa.Table, row: int) -> Records:
     """Typed rows; where texts are not UTF-8, which Arrow does not check by itself, records one by one."""
     numbers = pl.int_range(row, row + table.num_rows, dtype=pl.UInt64, eager=True).alias("_row")
+    twice = [name for position, name in enumerate(table.column_names) if name in table.column_names[:position]]
+    if twice:
+        raise SourceError(f"{label} has two columns {twice[0]!r}; rename one")
     try:
         table.validate(full=True)
+        untyped = any(word in str(kind) for kind in table.schema.types for word in UNKNOWN_TO_POLARS)
     except pa.ArrowInvalid:
+        untyped = True
+    if untyped:
         return Records(label, None, [_decoded(table.slice(i, 1), row + i) for i in range(table.num_rows)])
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
@@ -138,6 +153,8 @@ def _decoded(row: pa.Table, number: int) -> tuple[int, Any, str | None]:
         return number, row.to_pylist()[0], None
     except UnicodeDecodeError:
         return number, None, "the row is not valid UTF-8"
+    except (ValueError, OverflowError) as error:
+        return number, None, f"the row cannot be read: {error}"
 
 
 def _dataset(label: str, path: Path | None, source: Source) -> Iterator[Records]:
@@ -198,23 +215,45 @@ def _parsed(number: int, line: bytes) -> tuple[int, Any, str | None]:
 
 def _csv(label: str, path: Path) -> Iterator[Records]:
     csv.field_size_limit(1 << 30)
-    with _open_bytes(path) as binary:
-        text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        rows = csv.reader(text)
-        header = next(rows, None)
-        if not header:
-            raise SourceError(f"{path} is empty; a CSV source needs a header line")
-        numbered = enumerate(rows, start=1)
-        while chunk := list(islice(numbered, BATCH)):
-            yield Records(label, None, [_csv_record(number, header, row) for number, row in chunk])
+    try:
+        with _open_bytes(path) as binary:
+            text = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
+            rows = csv.reader(text)
+            header = _csv_header(path, rows)
+            numbered = enumerate(rows, start=1)
+            while chunk := list(islice(numbered, BATCH)):
+                yield Records(label, None, [_csv_record(number, header, row) for number, row in chunk if row])
+    except (pa.ArrowInvalid, OSError, csv.Error) as error:
+        raise SourceError(f"{path} cannot be read: {error}") from error
+
+
+def _csv_header(path: Path, rows: Iterator[list[str]]) -> list[str]:
+    header = next((row for row in rows if row), None)
+    if header is None:
+        raise SourceError(f"{path} is empty; a CSV source needs a header line")
+    for position, name in enumerate(header):
+        if not _is_unicode(name):
+            raise SourceError(f"{path}: the header is not valid UTF-8; save the file as UTF-8")
+        if name in header[:position]:
+            raise SourceError(f"{path} has two columns {name!r}; rename one")
+    return header
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _csv_record(number: int, header: list[str], row: list[str]) -> tuple[int, Any, str | None]:
     if len(row) != len(header):
-        return number, ",".join(row)[:200], f"the row has {len(row)} fields, the header {len(header)}"
-    try:
-        for value in row:
-            value.encode()
-    except UnicodeEncodeError:
+        return (
+            number,
+            ",".join(row)[:200].encode(errors="replace").decode(),
+            f"the row has {len(row)} fields, the header {len(header)}",
+        )
+    if not all(map(_is_unicode, row)):
         return number, None, "the row is not valid UTF-8"
     return number, dict(zip(header, row, strict=True)), None

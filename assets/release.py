@@ -60,6 +60,7 @@ def release(recipe: Recipe, workspace: Workspace) -> Release:
             raise PairwrightError(f"{recipe.dataset}: no pair is left to release ({lost})")
         version = f"v{int(parent.version[1:]) + 1 if parent else 1}"
         aside = workspace.releases / f".{version}.{os.getpid()}.tmp"
+        shutil.rmtree(aside, ignore_errors=True)  # of a killed process that had the same number
         try:
             made = _write(recipe, workspace, aside, version, steps, parent)
         finally:
@@ -78,10 +79,15 @@ def latest(workspace: Workspace) -> Release | None:
 def versions(workspace: Workspace) -> list[Release]:
     """All versions, oldest first."""
     folders = [path for path in workspace.releases.glob("v*") if path.name[1:].isdigit()]
-    return [
-        Release(path.name, path, json.loads((path / "manifest.json").read_text()))
-        for path in sorted(folders, key=lambda path: int(path.name[1:]))
-    ]
+    return [Release(path.name, path, _manifest(path)) for path in sorted(folders, key=lambda path: int(path.name[1:]))]
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); put it back or remove {folder}") from error
 
 
 def find(workspace: Workspace, version: str) -> Release:
@@ -102,7 +108,7 @@ def resolve(data: Path, name: str) -> Release:
     """
     if (Path(name) / "manifest.json").is_file():
         path = Path(name).resolve()
-        manifest = json.loads((path / "manifest.json").read_text())
+        manifest = _manifest(path)
         return Release(manifest["version"], path, manifest)
     sets = sorted(path.parent.name for path in data.glob("*/releases") if path.is_dir())
     dataset, _, version = name.partition("/")
@@ -178,8 +184,9 @@ def _write(
         "recipe": recipe.model_dump(mode="json", exclude_unset=True),
         "files": described,
     }
-    (aside / "README.md").write_text(card(recipe, manifest))
-    (aside / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+    (aside / "README.md").write_text(card(recipe, manifest), encoding="utf-8")
+    manifest_text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+    (aside / "manifest.json").write_text(manifest_text, encoding="utf-8")
     path = workspace.releases / version
     aside.rename(path)
     return Release(version, path, manifest, fresh=True)

@@ -55,7 +55,8 @@ def assign_splits(prompts: pl.DataFrame, test_fraction: float) -> pl.DataFrame:
     """
     prompts = prompts.sort("prompt_id")
     draw = pl.col("prompt_id").str.slice(0, 12).str.to_integer(base=16, dtype=pl.UInt64) / 2**48
-    given = pl.when(pl.col("split").str.starts_with("test")).then(0.0).when(pl.col("split").is_not_null()).then(1.0)
+    said = pl.col("split").str.to_lowercase()
+    given = pl.when(said.str.starts_with("test")).then(-1.0).when(said.is_not_null()).then(1.0)
     shared = pl.when(pl.len().over("group") <= TEMPLATE).then(pl.col("draw").min().over("group"))
     in_test = pl.coalesce(shared, pl.col("draw")) < test_fraction
     return prompts.with_columns(draw=pl.coalesce(given, draw), group=pl.Series(_groups(prompts))).select(
@@ -83,11 +84,14 @@ def _groups(prompts: pl.DataFrame) -> np.ndarray:
 
 
 def _meeting(key: np.ndarray, sketch: np.ndarray) -> np.ndarray:
-    """Pairs (n, 2) of positions that share a key with few others and are alike: each with the first of its key."""
-    position = pl.DataFrame({"key": key}).with_row_index("second")
-    shared = position.with_columns(first=pl.col("second").min().over("key"), size=pl.len().over("key"))
-    shared = shared.filter((pl.col("second") != pl.col("first")) & (pl.col("size") <= TEMPLATE))
-    pairs = shared.select("first", "second").to_numpy().astype(np.int64)
+    """Pairs (n, 2) of positions that share a key with few others and are alike.
+
+    Every pair of a key, not each with its first: a newcomer that sorts first must not part those that were together.
+    """
+    position = pl.DataFrame({"key": key}).with_row_index("first")
+    shared = position.filter(pl.len().over("key").is_between(2, TEMPLATE))
+    both = shared.join(shared.rename({"first": "second"}), on="key").filter(pl.col("first") < pl.col("second"))
+    pairs = both.select("first", "second").to_numpy().astype(np.int64)
     alike = [
         (sketch[part[:, 0]] == sketch[part[:, 1]]).mean(axis=1) >= ALIKE
         for part in np.array_split(pairs, max(1, len(pairs) // 100_000))

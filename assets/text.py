@@ -3,6 +3,8 @@
 import html
 import unicodedata
 
+SPACES = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())
+"""What `str.strip` strips; polars by itself leaves U+001C to U+001F."""
 _MARKDOWN = str.maketrans({char: f"&#{ord(char)};" for char in "|`*_[]()~\\!:"})
 """Not `#`: entities hold it, and it means nothing inside a line."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from pairwright.assets import face
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.reading import load_recipe
 from pairwright.schemas.recipe import Recipe
@@ -31,16 +32,17 @@ def find_recipes(folder: Path | None = None) -> list[Recipe]:
         except RecipeError as error:
             logging.getLogger("pairwright").error("left out: %s", error)
             continue
-        if recipe.dataset in recipes:
-            other = recipes[recipe.dataset].path
+        group = face.group(recipe)  # where Dagster tells no `-` from `_`
+        if group in recipes:
+            other = recipes[group].path
             raise RecipeError(f"{path} and {other} both build {recipe.dataset!r}; rename one of the data sets")
-        recipes[recipe.dataset] = recipe
+        recipes[group] = recipe
     return list(recipes.values())
 
 
 def _is_recipe(path: Path) -> bool:
     try:
         content = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError):
         return True  # so that its error is told
     return isinstance(content, dict) and "dataset" in content

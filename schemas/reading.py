@@ -20,6 +20,8 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key is no text; quote it", key_node.start_mark)
             if key in seen:
                 raise RecipeError(f"line {key_node.start_mark.line + 1}: key {key!r} is given twice")
             seen.add(key)
@@ -42,6 +44,8 @@ def load_recipe(path: str | Path) -> Recipe:
         content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.YAMLError as error:
         raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise RecipeError(f"{path} is not valid YAML: it is nested too deeply") from None
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from None
     if not isinstance(content, dict):

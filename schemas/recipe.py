@@ -6,6 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from pairwright.schemas.kinds import SLUG, Kind, OneOf
+from pairwright.schemas.tables import Preferences
+
+TAKEN = frozenset({*Preferences.column_names(), "jury", "longer-wins", "random"})
+"""Names that no judge can have: of columns beside its own, and of what it is compared with."""
 
 
 class Part(BaseModel):
@@ -146,11 +150,19 @@ class Recipe(Part):
     @field_validator("judges", "filters")
     @classmethod
     def _distinct_names(cls, parts: list[Kind]) -> list[Kind]:
-        names = [part.name for part in parts]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        names = [part.name.replace("-", "_") for part in parts]  # which Dagster does not tell apart
+        twice = [part.name for part in parts if names.count(part.name.replace("-", "_")) > 1]
         if twice:
-            raise ValueError(f"name {twice[0]!r} is used twice; give one of them another `name:`")
+            raise ValueError(f"name {twice[-1]!r} is used twice; give one of them another `name:`")
         return parts
+
+    @field_validator("judges")
+    @classmethod
+    def _free_names(cls, judges: list[Kind]) -> list[Kind]:
+        for judge in judges:
+            if judge.name in TAKEN:
+                raise ValueError(f"name {judge.name!r} is taken; give the judge another `name:`")
+        return judges
 
     @model_validator(mode="after")
     def _weights_name_judges(self) -> "Recipe":

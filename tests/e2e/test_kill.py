@@ -1,4 +1,4 @@
-"""A build killed again and again ends in the very release of one left alone, and pays for nothing twice."""
+"""A build that is killed again and again ends in the very release of one left alone, and pays for nothing twice."""
 
 import json
 import random
@@ -102,7 +102,8 @@ def killed_and_resumed(tmp_path: Path, prompts: int, kills: int, seed: int) -> d
         while not done:
             process = start(recipe, data)
             try:
-                limit = moments.uniform(0, whole * 1.2) if landed < kills else None
+                # mostly early, so that one build is killed several times, and now and then as late as can be
+                limit = moments.uniform(0, whole * moments.choice([0.3, 0.6, 1.2])) if landed < kills else None
                 process.wait(timeout=limit)
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)

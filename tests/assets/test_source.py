@@ -1,0 +1,461 @@
+"""What comes in: every format, every form, and what becomes of rows that cannot be used."""
+
+import gzip
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from helpers import SHARED, recipe_of, table, wide, write_jsonl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairwright.assets.conform import conform, settle
+from pairwright.assets.readers import Records
+from pairwright.assets.source import Intake, take_in
+from pairwright.assets.store import Workspace, locked
+from pairwright.schemas.errors import PairwrightError, SourceError
+from pairwright.schemas.recipe import ColumnMap
+
+LINE = b'{"prompt": "q", "responses": ["a", "bb"]}\n'
+OTHER = b'{"prompt": "r", "responses": ["c"]}\n'
+
+
+def taken(folder: Path, source: str | dict[str, Any], **parts: Any) -> tuple[Intake, Workspace]:
+    block = {"source": source} if isinstance(source, str) else source
+    recipe = recipe_of(folder, "unused", judges=[{"kind": "length"}], **{"shards": 1, **parts, "prompts": block})
+    workspace = Workspace.of(recipe, folder / "data")
+    return take_in(recipe, workspace), workspace
+
+
+def rejects(workspace: Workspace) -> list[tuple[int, str]]:
+    return pl.read_parquet(workspace.root / "rejects.parquet").select("row", "reason").rows()
+
+
+def texts(workspace: Workspace) -> dict[str, list[str]]:
+    """The texts of the responses, by the last message of their prompt."""
+    prompts = table(workspace, "prompts").select(
+        "prompt_id", prompt=pl.col("messages").list.last().struct.field("content")
+    )
+    rows = prompts.join(table(workspace, "responses"), on="prompt_id", how="left").sort("prompt", "text")
+    return {
+        prompt: [text for text in found if text is not None]
+        for prompt, found in rows.group_by("prompt").agg("text").rows()
+    }
+
+
+def zstd(content: bytes) -> bytes:
+    return pa.Codec("zstd").compress(content).to_pybytes()
+
+
+CSV = b"prompt,response\nq,a\nq,bb\nr,c\n"
+SAME = {
+    "lines.jsonl": LINE + OTHER,
+    "lines.ndjson": LINE + b"\n  \n" + OTHER.rstrip(),
+    "crlf.jsonl": (LINE + OTHER).replace(b"\n", b"\r\n"),
+    "bom.jsonl": b"\xef\xbb\xbf" + LINE + OTHER,
+    "one.jsonl.gz": gzip.compress(LINE + OTHER),
+    "members.jsonl.gz": gzip.compress(LINE) + gzip.compress(OTHER),
+    "one.jsonl.zst": zstd(LINE + OTHER),
+    "frames.jsonl.zst": zstd(LINE) + zstd(OTHER),
+    "table.csv": CSV,
+    "bom-crlf.csv": b"\xef\xbb\xbf" + CSV.replace(b"\n", b"\r\n"),
+    "blank-lines.csv": CSV.replace(b"\n", b"\n\n"),
+    "table.csv.gz": gzip.compress(CSV),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_each_text_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(SAME[name])
+    made, workspace = taken(tmp_path, name)
+    assert texts(workspace) == {"q": ["a", "bb"], "r": ["c"]}
+    assert made.rejects == 0
+
+
+@pytest.mark.parametrize("form", ["wide", "long", "columns", "messages", "large", "dictionary", "view"])
+def test_each_form_of_parquet_gives_the_same_rows(tmp_path: Path, form: str) -> None:
+    columns: dict[str, Any] = {"responses": ["x", "y"]} if form == "columns" else {}
+    long = {"prompt": ["q", "q", "r"], "response": ["a", "bb", "c"]}
+    tables = {
+        "wide": pa.table({"prompt": ["q", "r"], "responses": [["a", "bb", None], ["c"]]}),
+        "long": pa.table(long),
+        "columns": pa.table({"prompt": ["q", "r"], "x": ["a", "c"], "y": ["bb", None]}),
+        "messages": pa.table(
+            {"messages": [[{"role": "user", "content": one}] for one in "qr"], "responses": [["a", "bb"], ["c"]]}
+        ),
+        "large": pa.table({name: pa.array(values, pa.large_string()) for name, values in long.items()}),
+        "dictionary": pa.table({name: pa.array(values).dictionary_encode() for name, values in long.items()}),
+        "view": pa.table({name: pa.array(values, pa.string_view()) for name, values in long.items()}),
+    }
+    pq.write_table(tables[form], tmp_path / "rows.parquet")
+    made, workspace = taken(tmp_path, {"source": "rows.parquet", "columns": columns})
+    assert texts(workspace) == {"q": ["a", "bb"], "r": ["c"]}
+    assert made.rejects == 0
+
+
+def test_a_folder_written_by_datasets_and_its_splits(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    rows = {"train": [json.loads(LINE)], "extra": [json.loads(OTHER)]}
+    datasets.DatasetDict({k: datasets.Dataset.from_list(v) for k, v in rows.items()}).save_to_disk(tmp_path / "saved")
+    assert texts(taken(tmp_path, "saved")[1]) == {"q": ["a", "bb"]}
+    assert texts(taken(tmp_path, {"source": "saved", "split": "extra"})[1]) == {"r": ["c"]}, (
+        "another split is other rows"
+    )
+    with pytest.raises(SourceError, match=r"no split 'test'; it has train, extra"):
+        taken(tmp_path, {"source": "saved", "split": "test"})
+
+
+def test_a_glob_reads_every_file_with_columns_of_its_own(tmp_path: Path) -> None:
+    for folder, column in (("x", "prompt"), ("y", "messages")):
+        (tmp_path / folder).mkdir()
+        pq.write_table(
+            pa.table({column: [f"from {folder}", None], "response": ["a", "b"]}), tmp_path / folder / "rows.parquet"
+        )
+    _, workspace = taken(tmp_path, "*/rows.parquet")
+    assert texts(workspace) == {"from x": ["a"], "from y": ["a"]}
+    named = pl.read_parquet(workspace.root / "rejects.parquet").get_column("source").to_list()
+    assert named == ["x/rows.parquet", "y/rows.parquet"]
+
+
+@pytest.mark.parametrize("name", ["[1].jsonl", "a*.jsonl", "a?.jsonl"])
+def test_a_name_that_looks_like_a_pattern_is_found(tmp_path: Path, name: str) -> None:
+    home = tmp_path / "[x]"
+    home.mkdir()
+    (home / name).write_bytes(LINE)
+    assert taken(home, name)[0].prompts == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "source", "columns", "message"),
+    [
+        ({"a.jsonl": LINE}, "b.jsonl", {}, r"no source at .*b\.jsonl; .* holds a\.jsonl"),
+        ({}, "no/b.jsonl", {}, r"the folder .*no does not exist"),
+        ({"a.txt": LINE}, "a.txt", {}, r"cannot read \.txt; allowed: .*\.parquet"),
+        ({"a.jsonl": LINE}, "a.jsonl", {"prompt": "question"}, r"names 'question'; the source has prompt, responses"),
+        ({"a.jsonl": b'{"text": "q"}\n'}, "a.jsonl", {}, r"no column 'prompt' or 'messages'.*: text"),
+        ({"a.jsonl": b"[1]\n3\n{]\n\xff\n"}, "a.jsonl", {}, r"none of its 4 rows is a record"),
+        ({"a.csv": b""}, "a.csv", {}, r"a\.csv is empty; a CSV source needs a header line"),
+        ({"a.csv": b"prompt,response,response\nq,a,b\n"}, "a.csv", {}, r"two columns 'response'"),
+        ({"a.csv": b"prompt\xff,response\nq,a\n"}, "a.csv", {}, r"header is not valid UTF-8"),
+        ({"a.parquet": b""}, "a.parquet", {}, r"not readable Parquet"),
+        ({"a.parquet": LINE}, "a.parquet", {}, r"not readable Parquet"),
+        ({"a.jsonl.gz": gzip.compress(LINE * 999)[:-20]}, "a.jsonl.gz", {}, r"cannot be read: Truncated"),
+        ({"a.csv.gz": gzip.compress(CSV * 999)[:-20]}, "a.csv.gz", {}, r"cannot be read: Truncated"),
+        ({"a.csv.gz": CSV}, "a.csv.gz", {}, r"cannot be read: .*incorrect header"),
+        ({"a.jsonl.zst": zstd(LINE * 999)[:-5]}, "a.jsonl.zst", {}, r"cannot be read: Truncated"),
+        ({"a.jsonl.zst": LINE}, "a.jsonl.zst", {}, r"cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_at_all_is_one_clear_line(
+    tmp_path: Path, files: dict[str, bytes], source: str, columns: dict[str, Any], message: str
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=message) as raised:
+        taken(tmp_path, {"source": source, "columns": columns})
+    assert "\n" not in str(raised.value)
+
+
+def test_damaged_pages_of_parquet_are_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"prompt": [f"q{i}" for i in range(5000)]}), path, compression="none")
+    content = bytearray(path.read_bytes())
+    content[100:400] = b"\xff" * 300
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match="not readable Parquet"):
+        taken(tmp_path, "a.parquet")
+
+
+def test_an_empty_source_has_no_rows(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b"")
+    made, workspace = taken(tmp_path, "a.jsonl", shards=3)
+    assert made == Intake(prompts=0, responses=0, rows=0, rejects=0, fresh=True)
+    assert table(workspace, "prompts").is_empty()
+
+
+RUBBISH: list[tuple[bytes, str]] = [
+    (b'{"prompt": "x", "responses": [1]}', "responses is int (1), expected a text"),
+    (b'{"prompt": "x", "responses": {"a": 1}}', "responses is dict ({'a': 1}), expected a text"),
+    (b'{"prompt": 7, "responses": ["a"]}', "prompt is int (7), expected a text or a list of messages"),
+    (b'{"prompt": null, "responses": ["a"]}', "prompt is missing"),
+    (b'{"responses": ["a"]}', "prompt is missing"),
+    (b'{"prompt": "", "responses": ["a"]}', "prompt is empty"),
+    (b'{"prompt": " \\u001f\\u3000\\n", "responses": ["a"]}', "prompt is empty"),
+    (b'{"prompt": [], "responses": ["a"]}', "prompt is empty"),
+    (b'{"prompt": ["q"], "responses": ["a"]}', "prompt: turn 1 is no message with role and content"),
+    (b'{"prompt": [{"role": "user"}], "responses": []}', "prompt: turn 1 has no content"),
+    (b'{"prompt": [{"role": "robot", "content": "q"}]}', "prompt: turn 1 has role 'robot'; allowed: "),
+    (
+        b'{"prompt": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}',
+        "prompt ends with the assistant's turn, expected the user's",
+    ),
+    (b'{"prompt": "x", "responses": ["a"', "the line is not valid JSON: "),
+    (b'{"prompt": "\\ud800", "responses": ["a"]}', "the line is not valid JSON: "),
+    (b'{"prompt": "x\x00", "responses": ["a"]}', "the line is not valid JSON: "),
+    (b'{"prompt": "\xff", "responses": ["a"]}', "the line is not valid UTF-8"),
+    (b'{"prompt":' + b"[" * 3000 + b"]" * 3000 + b"}", "the line is not valid JSON: "),
+    (b"[1, 2]", "the record is list ([1, 2]), expected an object"),
+    (b"null", "the record is NoneType (None), expected an object"),
+    (b'{"prompt": "x", "responses": ["a"], "domain": 3}', "domain is int (3), expected a text"),
+    (b'{"prompt": "x", "references": [["a"]]}', "references is list (['a']), expected a text"),
+    (b'{"prompt": "x", "responses": ["a", "b"], "policies": ["p"]}', "2 responses but 1 policies"),
+]
+
+
+def test_a_bad_row_is_rejected_with_its_number_and_reason_and_harms_no_other(tmp_path: Path) -> None:
+    """A row with None does not set its batch to None, and one bad row does not end the build."""
+    content = b""
+    for number, (line, _) in enumerate(RUBBISH):
+        good = {"prompt": f"good {number}", "responses": [f"answer {number}"], "policies": ["p"]}
+        content += line + b"\n" + json.dumps(good).encode() + b"\n"
+    (tmp_path / "a.jsonl").write_bytes(content)
+    made, workspace = taken(tmp_path, "a.jsonl")
+    found = rejects(workspace)
+    assert [row for row, _ in found] == [1 + 2 * i for i in range(len(RUBBISH))]
+    for (_, reason), (_, expected) in zip(found, RUBBISH, strict=True):
+        assert reason.startswith(expected)
+    assert texts(workspace) == {f"good {i}": [f"answer {i}"] for i in range(len(RUBBISH))}
+    assert (made.rows, made.rejects) == (2 * len(RUBBISH), len(RUBBISH))
+
+
+def test_csv_rejects_ragged_rows_and_invalid_bytes_and_keeps_the_rest(tmp_path: Path) -> None:
+    lines = [b"prompt,response", b"q,a", b"q", b"q,a,b", b"\xff,a", b'"two\nlines, quoted",b', b"nul\x00,c", b"'q\xff"]
+    (tmp_path / "a.csv").write_bytes(b"\n".join(lines))
+    _, workspace = taken(tmp_path, "a.csv")
+    assert texts(workspace) == {"q": ["a"], "two\nlines, quoted": ["b"], "nul\x00": ["c"]}
+    assert rejects(workspace) == [
+        (2, "the row has 1 fields, the header 2"),
+        (3, "the row has 3 fields, the header 2"),
+        (4, "the row is not valid UTF-8"),
+        (7, "the row has 1 fields, the header 2"),
+    ]
+
+
+def test_parquet_text_that_is_not_utf8_is_rejected_row_by_row(tmp_path: Path) -> None:
+    offsets = pa.array([0, 1, 3, 4], pa.int32()).buffers()[1]
+    broken = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(b"q\xff\xfer")])
+    pq.write_table(pa.table({"prompt": broken, "response": ["a", "b", "c"]}), tmp_path / "a.parquet")
+    _, workspace = taken(tmp_path, "a.parquet")
+    assert texts(workspace) == {"q": ["a"], "r": ["c"]}
+    assert rejects(workspace) == [(2, "the row is not valid UTF-8")]
+
+
+def test_parquet_columns_of_odd_types_harm_nothing(tmp_path: Path) -> None:
+    odd = {
+        "a": pa.array([1, 2], pa.decimal256(50)),
+        "b": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int32())),
+        "c": pa.array([1, 2], pa.duration("s")),
+        "d": pa.array([2**50, 1], pa.timestamp("s")),
+        "_row": ["x", "y"],
+    }
+    for names in (["a"], ["b", "c", "d", "_row"]):
+        chosen = {name: odd[name] for name in names}
+        pq.write_table(
+            pa.table({"prompt": ["q", "r"], "policies": [["p"], ["p"]], "responses": [["a"], ["c"]], **chosen}),
+            tmp_path / "a.parquet",
+        )
+        assert texts(taken(tmp_path, "a.parquet")[1]) == {"q": ["a"], "r": ["c"]}
+
+
+def test_a_prompt_column_of_bytes_is_rejected_not_guessed(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"prompt": [b"q"], "response": ["a"]}), tmp_path / "a.parquet")
+    made, workspace = taken(tmp_path, "a.parquet")
+    assert made.prompts == 0
+    assert rejects(workspace) == [(1, "prompt is bytes (b'q'), expected a text or a list of messages")]
+
+
+def test_a_text_of_ten_million_characters_comes_through(tmp_path: Path) -> None:
+    huge = "é" * 10_000_000
+    write_jsonl(tmp_path / "a.jsonl", [{"prompt": "q", "responses": [huge]}])
+    assert texts(taken(tmp_path, "a.jsonl")[1]) == {"q": [huge]}
+
+
+def test_fields_that_first_show_up_late_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pairwright.assets.readers.BATCH", 4)
+    rows: list[Any] = [None] * 5 + [{"prompt": f"p{i}"} for i in range(9)]
+    rows += [{"prompt": "late", "responses": ["a"], "references": ["gold"], "domain": "d"}]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    made, workspace = taken(tmp_path, "a.jsonl")
+    assert texts(workspace)["late"] == ["a"]
+    kept = table(workspace, "prompts").filter(pl.col("domain") == "d")
+    assert kept.get_column("references").to_list() == [["gold"]]
+    assert made.rejects == 5
+
+
+@pytest.mark.parametrize("kind", ["field", "conflict", "homeless"])
+def test_on_bad_row_fail_stops_the_build_and_names_the_row(tmp_path: Path, kind: str) -> None:
+    rows: list[Any] = [{"prompt": "q", "domain": "a", "responses": ["x"]}]
+    extra: list[Any] = [{"prompt": "q", "response": "y"}]
+    if kind == "field":
+        rows.append({"prompt": ""})
+    elif kind == "conflict":
+        rows.append({"prompt": "q", "domain": "b"})
+    else:
+        extra.append({"prompt": "nobody asked", "response": "y"})
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    write_jsonl(tmp_path / "b.jsonl", extra)
+    made, _ = taken(tmp_path, "a.jsonl", responses=[{"source": "b.jsonl"}])
+    assert made.rejects == 1
+    with pytest.raises(SourceError, match=r"[ab]\.jsonl, row 2: .*\(on_bad_row: fail\)"):
+        taken(
+            tmp_path,
+            {"source": "a.jsonl", "on_bad_row": "fail"},
+            responses=[{"source": "b.jsonl", "on_bad_row": "fail"}],
+        )
+
+
+def test_of_conflicting_rows_one_stays_whatever_the_order(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "q", "domain": "b", "references": ["1"], "responses": ["x"]},
+        {"prompt": "q", "domain": "a", "references": ["2"], "responses": ["y"]},
+        {"prompt": "q", "license": "mit", "responses": ["z"]},
+        {"prompt": [{"role": "user", "content": "q"}], "domain": "c", "responses": ["w", "v"]},
+        {"prompt": "other", "responses": ["x"]},
+    ]
+    seen = set()
+    for seed in range(6):
+        random.Random(seed).shuffle(rows)
+        write_jsonl(tmp_path / "a.jsonl", rows)
+        made, workspace = taken(tmp_path, "a.jsonl")
+        assert (made.prompts, made.rejects) == (2, 2)
+        assert [reason for _, reason in rejects(workspace)].count("the same prompt came with other domain") >= 1
+        prompts = table(workspace, "prompts").drop("messages", "split_keys")
+        seen.add((str(prompts.to_dicts()), str(texts(workspace))))
+    assert len(seen) == 1
+    assert texts(workspace) == {"q": ["x", "z"], "other": ["x"]}
+
+
+def test_conflicts_are_counted_however_the_rows_are_batched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"prompt": "q", "domain": domain} for domain in "abbbbabab"]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    for batch in (1, 2, 100):
+        monkeypatch.setattr("pairwright.assets.readers.BATCH", batch)
+        made, _ = taken(tmp_path, "a.jsonl", dataset=f"by-{batch}")
+        assert made.rejects == 6
+
+
+def test_references_are_compared_as_lists(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"prompt": "q", "references": one} for one in (["a\x1fb"], ["a", "b"])])
+    assert taken(tmp_path, "a.jsonl")[0].rejects == 1
+
+
+def test_the_same_text_twice_is_one_response_that_counts_both(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "q", "response": "a", "policy": "m"},
+        {"prompt": "q", "response": "a", "policy": "n"},
+        {"prompt": "q", "response": "a", "policy": ""},
+        {"prompt": "q", "response": "a "},
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    _, workspace = taken(tmp_path, "a.jsonl")
+    found = table(workspace, "responses").sort("text").select("text", "policies", "sample_count").rows()
+    assert found == [("a", ["m", "n", "unknown"], 3), ("a ", ["unknown"], 1)]
+
+
+def test_secondary_sources_give_responses_and_nothing_else(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "p.jsonl", [{"prompt": "q", "source": "wiki", "license": "mit"}, {"prompt": "r"}])
+    extra = [
+        {"prompt": "q", "response": "a", "policy": "m", "source": "a model", "license": "closed", "domain": 3},
+        {"prompt": "elsewhere", "response": "b"},
+    ]
+    write_jsonl(tmp_path / "r.jsonl", extra)
+    made, workspace = taken(tmp_path, "p.jsonl", responses=[{"source": "r.jsonl"}], shards=7)
+    assert texts(workspace) == {"q": ["a"], "r": []}
+    assert (made.prompts, made.responses, made.rejects) == (2, 1, 1)
+    assert rejects(workspace) == [(2, "no prompt of the prompts source has this text")]
+    assert set(table(workspace, "prompts").get_column("license")) == {"mit", None}
+
+
+def test_wide_form_names_policies_by_list_column_or_recipe(tmp_path: Path) -> None:
+    both = {"policies": ["p", "q"], "x": "a", "y": "b", "list": ["a", "b"]}
+    write_jsonl(tmp_path / "a.jsonl", [{"prompt": "q", **both}])
+    pq.write_table(pa.Table.from_pylist([{"prompt": "q", **both}]), tmp_path / "a.parquet")
+    for source in ("a.jsonl", "a.parquet"):
+        for columns, expected in (
+            ({"responses": "list"}, ["p", "q"]),
+            ({"responses": "list", "policies": ["s", "t"]}, ["s", "t"]),
+            ({"responses": ["x", "y"]}, ["p", "q"]),
+            ({"responses": ["x", "y"], "policies": ["s", "t"]}, ["s", "t"]),
+        ):
+            _, workspace = taken(tmp_path, {"source": source, "columns": columns})
+            found = table(workspace, "responses").sort("text").get_column("policies").to_list()
+            assert found == [[name] for name in expected]
+    with pytest.raises(SourceError, match="1 policies for 2 response columns"):
+        taken(tmp_path, {"source": "a.jsonl", "columns": {"responses": ["x", "y"], "policies": ["s"]}})
+
+
+CELL = st.one_of(st.none(), st.sampled_from(["", " ", "a", "b\x1c", "\x1f", "\u3000", "\x85", "é\x00", "long " * 60]))
+ROW = st.fixed_dictionaries(
+    {
+        **dict.fromkeys(("prompt", "system", "response", "policy", "x", "y", "domain", "license"), CELL),
+        "references": st.none() | st.lists(CELL, max_size=3),
+        "gold": CELL,
+        "responses": st.none() | st.lists(CELL, max_size=3),
+        "policies": st.none() | st.lists(CELL, max_size=3),
+    }
+)
+MAPS: dict[str, Callable[[], ColumnMap]] = {
+    "long": lambda: ColumnMap(system="system", references=["references", "gold"], policy="policy"),
+    "wide": lambda: ColumnMap(responses="responses", tags="gold", domain="domain"),
+    "wide with policies": lambda: ColumnMap(responses="responses", policies="policies"),
+    "one text": lambda: ColumnMap(responses="x", tags=["gold", "x"]),
+    "columns": lambda: ColumnMap(responses=["x", "y"], license="domain"),
+    "named columns": lambda: ColumnMap(responses=["x", "y"], policies=["m", "n"]),
+    "columns with policies": lambda: ColumnMap(responses=["x", "y"], policies="policies"),
+}
+
+
+@pytest.mark.parametrize("form", MAPS)
+@given(rows=st.lists(ROW, min_size=1, max_size=4))
+def test_typed_columns_give_what_row_by_row_gives(form: str, rows: list[dict[str, Any]]) -> None:
+    """The fast path's oracle is the slow one."""
+    drop = {"response", "policy"} if form != "long" else {"responses", "policies"}
+    if form in {"wide", "one text", "columns", "named columns"}:
+        drop |= {"policies"}
+    names = [name for name in rows[0] if name not in drop]
+    lists = {"references", "responses", "policies"}
+    schema = {name: pl.List(pl.String) if name in lists else pl.String for name in names}
+    rows = [{name: row[name] for name in names} for row in rows]
+    numbered = pl.DataFrame(rows, schema=schema).with_columns(_row=pl.int_range(1, len(rows) + 1, dtype=pl.UInt64))
+    columns = settle(MAPS[form](), names, "test")
+    fast = conform(Records("test", numbered, []), columns)
+    slow = conform(Records("test", None, [(i, row, None) for i, row in enumerate(rows, start=1)]), columns)
+    assert fast.select("row", "bad", "excerpt").rows() == slow.select("row", "bad", "excerpt").rows()
+    assert fast.filter(pl.col("bad").is_null()).equals(slow.filter(pl.col("bad").is_null()))
+    assert fast.schema == slow.schema
+
+
+def test_real_sources_come_in_without_loss(tmp_path: Path) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("the real data is not beside this checkout")
+    made, workspace = taken(
+        tmp_path,
+        {"source": str(SHARED / "multi_response.parquet"), "columns": {"policy": "model"}},
+        shards=4,
+    )
+    rows = pl.read_parquet(SHARED / "multi_response.parquet")
+    assert made.rows == rows.height
+    kept = table(workspace, "responses").get_column("sample_count").sum()
+    assert kept + made.rejects == rows.height
+    assert made.prompts == rows.filter(pl.col("prompt").str.strip_chars() != "").get_column("prompt").n_unique()
+
+
+def test_another_process_at_work_is_told_not_waited_for(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", wide(2))
+    with (
+        locked(tmp_path / "data" / "tested" / "intake.lock"),
+        pytest.raises(PairwrightError, match="in use by another build"),
+    ):
+        taken(tmp_path, "a.jsonl")
+
+
+def test_a_hub_dataset_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="the Hub dataset nobody/nothing cannot be reached"):
+        taken(tmp_path, "hf://nobody/nothing")

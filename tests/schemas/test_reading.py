@@ -1,0 +1,148 @@
+"""Reading recipes: every error names the key, the value, what is allowed and the nearest match."""
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pairwright.pipelines.recipes import DEMO
+from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.reading import load_recipe, parse_recipe
+from pairwright.schemas.recipe import recipe_json_schema
+
+GOOD = "dataset: d\nprompts: {source: a.jsonl}\njudges: [{kind: bleu}]\n"
+
+
+def error(folder: Path, text: str | bytes) -> str:
+    path = folder / "recipe.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(path)
+    assert str(path) in str(raised.value)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD + "jugdes: []\n", "jugdes: unknown key (did you mean 'judges'?); allowed: dataset, "),
+        (GOOD + "pairs: {stategy: all}\n", "pairs.stategy: unknown key (did you mean 'strategy'?); allowed: "),
+        (GOOD.replace("bleu}", "bleu, variation: x}"), "judges[0].variation: unknown key (did you mean 'variant'?)"),
+        (GOOD.replace("source: a", "sauce: a"), "prompts.sauce: unknown key (did you mean 'source'?)"),
+        (GOOD.replace("source: a", "sauce: a"), "prompts.source: missing, and it has no default"),
+        (GOOD.replace("bleu", "blue"), "judges[0].kind: 'blue' is not known (did you mean 'bleu'?); allowed: "),
+        (GOOD.replace("kind: bleu", "variant: nmt"), "judges[0]: `kind` is missing; allowed: bleu, "),
+        (
+            GOOD.replace("bleu}", "bleu, variant: ntm}"),
+            "'ntm' is not allowed (did you mean 'nmt'?); allowed: nmt, sacrebleu",
+        ),
+        (
+            GOOD + "pairs: {strategy: best-vs-wurst}\n",
+            "pairs.strategy: 'best-vs-wurst' is not allowed (did you mean 'best-vs-worst'?)",
+        ),
+        (GOOD + "shards: 0\n", "shards: input should be greater than or equal to 1; found 0"),
+        (GOOD + "shards: many\n", "shards: "),
+        (GOOD.replace("dataset: d", "dataset: ../x"), "dataset: '../x' is not allowed; use a-z, 0-9"),
+        (GOOD.replace("dataset: d", "dataset: 2024-01-01"), "dataset: "),
+        (GOOD + "jury: {weights: {blue: 1}}\n", "jury.weights names 'blue'; the judges are bleu"),
+        (GOOD + "jury: {weights: {bleu: 0}}\n", "jury.weights leaves no judge with a weight above 0"),
+        (GOOD + "jury: {weights: {bleu: -1}}\n", "jury.weights.bleu: "),
+        (GOOD + "jury: {weights: {bleu: .inf}}\n", "jury.weights.bleu: "),
+        (GOOD.replace("[{kind: bleu}]", "[]"), "judges: "),
+        (GOOD.replace("[{kind: bleu}]", "[{kind: bleu}, {kind: bleu}]"), "name 'bleu' is used twice"),
+        (GOOD + "release: {test_fraction: 1}\n", "release.test_fraction: "),
+        (GOOD + "filters: [{kind: margin, keep_fraction: 0}]\n", "filters[0].keep_fraction: "),
+        (GOOD + "dataset: e\n", "line 4: key 'dataset' is given twice"),
+        (GOOD.replace("bleu}", "bleu, kind: length}"), "line 3: key 'kind' is given twice"),
+        (GOOD + "1: x\n", "1"),
+        ("", "holds NoneType, expected a mapping"),
+        ("- a\n", "holds list, expected a mapping"),
+        ("a: [\n", "is not valid YAML"),
+        ("dataset: {{ name }}\n", "is not valid YAML"),
+        ("? [a]\n: b\n", "is not valid YAML"),
+        ("a: !!python/object/apply:os.system [id]\n", "is not valid YAML"),
+        ("a: &a [*a]\n", "dataset: missing"),
+        ("[" * 5000, "is not valid YAML"),
+        (b"dataset: \xff\n", "cannot be read as UTF-8"),
+        (b"dataset: \x00\n", "is not valid YAML"),
+    ],
+)
+def test_an_error_says_what_is_wrong_and_what_is_allowed(tmp_path: Path, text: str | bytes, message: str) -> None:
+    assert message in error(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "name", ["rank", "utility", "prompt_id", "response_id", "unranked", "jury", "random", "longer-wins"]
+)
+def test_a_judge_may_not_take_the_name_of_a_column_or_a_baseline(tmp_path: Path, name: str) -> None:
+    assert f"name '{name}' is taken" in error(tmp_path, GOOD.replace("bleu}", f"bleu, name: {name}}}"))
+
+
+def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
+    text = error(tmp_path, GOOD + "shards: 0\npears: {}\n")
+    assert "shards" in text
+    assert "pears" in text
+
+
+def test_a_missing_recipe_and_a_folder_are_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"no recipe at .*no\.yaml; `pairwright init DIR`"):
+        load_recipe(tmp_path / "no.yaml")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(tmp_path)
+
+
+def test_byte_order_mark_crlf_and_anchors_are_fine(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    text = "x: &j {kind: bleu}\n"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert load_recipe(path).dataset == "d"
+    path.write_text(GOOD.replace("{source: a.jsonl}", "&s {source: a.jsonl}") + "responses: [*s]\n")
+    assert len(load_recipe(path).sources) == 2
+    assert text
+
+
+def test_the_json_schema_accepts_good_recipes_and_refuses_bad_ones() -> None:
+    schema = recipe_json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(yaml.safe_load(GOOD))
+    validator.validate(yaml.safe_load(DEMO.read_text()))
+    for bad in (
+        GOOD + "jugdes: []\n",
+        GOOD.replace("bleu", "blue"),
+        GOOD + "shards: 0\n",
+        GOOD.replace("dataset: d", "a: b"),
+    ):
+        assert not validator.is_valid(yaml.safe_load(bad))
+    kinds = str(schema["$defs"].keys())
+    assert all(name in kinds for name in ("Bleu", "Length", "Margin", "NearIdentical"))
+
+
+VALUES: Any = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["bleu", "margin", "all"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["kind", "name", "source", "columns", "x"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+KEYS = ["dataset", "prompts", "responses", "shards", "judges", "jury", "pairs", "rankings", "filters", "release", "zzz"]
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), VALUES), st.booleans())
+def test_any_mapping_is_a_recipe_or_a_recipe_error(content: dict[str, Any], on_top: bool) -> None:
+    if on_top:
+        content = yaml.safe_load(GOOD) | content
+    try:
+        parse_recipe(content, Path("recipe.yaml"))
+    except RecipeError as problem:
+        assert str(problem).startswith("recipe.yaml: ")
