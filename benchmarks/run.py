@@ -1,4 +1,4 @@
-"""Runs the benchmarks, prints a table against the targets, and writes benchmarks/results.json.
+"""Runs the benchmarks, prints the figures against the targets, and writes benchmarks/results.json and the table.
 
 `python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build.
 """
@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -27,6 +27,7 @@ class Target(NamedTuple):
         return figure >= self.value if self.at_least else figure <= self.value
 
 
+MARK = "<!-- written by run.py -->"
 BENCHMARKS = ("bleu", "pairs", "build")
 TARGETS = {
     "bleu_vs_sacrebleu": Target(5, "times as fast", at_least=True),
@@ -56,7 +57,24 @@ def main(names: list[str]) -> None:
     known = {row["name"]: row for row in json.loads((HERE / "results.json").read_text())} if names else {}
     merged = {**known, **{row["name"]: row for row in rows}}
     (HERE / "results.json").write_text(json.dumps(list(merged.values()), indent=2) + "\n")
-    print(f"on {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}")
+    _write_page(list(merged.values()))
+
+
+def _write_page(rows: list[dict[str, Any]]) -> None:
+    """The table for people, in place of the one before."""
+    page = HERE / "README.md"
+    head = page.read_text().split(MARK)[0]
+    cells = "".join(
+        f"| {row['name']} | {row['value']:g} {row['unit']} | {row['target']} | {'met' if row['met'] else '**missed**'} |\n"
+        for row in rows
+    )
+    machine = f"Measured on {_machine()}."
+    page.write_text(f"{head}{MARK}\n| figure | measured | target | |\n|---|---|---|---|\n{cells}\n{machine}\n")
+
+
+def _machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB, Python {platform.python_version()}"
 
 
 if __name__ == "__main__":
