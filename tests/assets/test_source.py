@@ -326,7 +326,7 @@ def test_of_conflicting_rows_one_stays_whatever_the_order(tmp_path: Path) -> Non
         made, workspace = taken(tmp_path, "a.jsonl")
         assert (made.prompts, made.rejects) == (2, 2)
         assert [reason for _, reason in rejects(workspace)].count("the same prompt came with other domain") >= 1
-        prompts = table(workspace, "prompts").drop("messages", "split_keys")
+        prompts = table(workspace, "prompts").drop("messages", "sketch")
         seen.add((str(prompts.to_dicts()), str(texts(workspace))))
     assert len(seen) == 1
     assert texts(workspace) == {"q": ["x", "z"], "other": ["x"]}
