@@ -200,7 +200,7 @@ def _value(one: Filter, pairs: pl.DataFrame, workspace: Workspace, shard: Shard)
 
 def with_likelihoods(pairs: pl.DataFrame, need: Need, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """The pairs with a model's row of both sides as structs `likelihood_chosen` and `likelihood_rejected`, by key."""
-    rows = pl.scan_parquet(workspace.file(need.table, shard), glob=False).drop("evidence")
+    rows = pl.scan_parquet(workspace.file(need.table, shard), glob=False).drop("evidence", "follow_ups", "token_logprobs")
     lazy = pairs.lazy()
     for side in ("chosen", "rejected"):
         one = rows.select(

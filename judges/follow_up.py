@@ -5,9 +5,10 @@ reads all 120 remarks behind a response's stored prefix.
 """
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import polars as pl
+from pydantic import Field
 
 from pairwright.judges.base import Batch, Judge
 from pairwright.judges.likelihood.need import Need, rows_of, utterance_id
@@ -24,6 +25,8 @@ class FollowUp(Judge):
     version: ClassVar[int] = 1
     model: CausalModel
     """Reads the dialogue."""
+    remarks: Annotated[int, Field(ge=1, le=10)] = 10
+    """Remarks read of each of the twelve lists; the cost is in proportion."""
 
     def needs(self) -> tuple[Need, ...]:
         """All remarks behind each response."""
@@ -41,7 +44,7 @@ class FollowUp(Judge):
             heard.select("prompt_id", "response_id", "follow_ups")
             .explode("follow_ups")
             .unnest("follow_ups")
-            .join(_remarks(), on="utterance")
+            .join(_remarks(self.remarks), on="utterance")
             .group_by("prompt_id", "response_id", "criterion", maintain_order=True)
             .agg(score=2 * (pl.col("sign") * pl.col("logprob") / pl.col("tokens")).mean())
         )
@@ -60,16 +63,16 @@ class FollowUp(Judge):
         )
 
     def _need(self) -> Need:
-        said = [text for remarks in REMARKS.values() for side in remarks for text in side]
+        said = [text for remarks in REMARKS.values() for side in remarks for text in side[: self.remarks]]
         return Need(self.model, follow_ups=tuple(said))
 
 
-def _remarks() -> pl.DataFrame:
+def _remarks(count: int) -> pl.DataFrame:
     """Each remark's dimension, and whether it counts for or against."""
     rows = [
         {"utterance": utterance_id(text), "criterion": dimension, "sign": sign}
         for dimension, remarks in REMARKS.items()
         for side, sign in ((remarks.pleased, 1.0), (remarks.displeased, -1.0))
-        for text in side
+        for text in side[:count]
     ]
     return pl.DataFrame(rows, schema={"utterance": pl.String, "criterion": pl.String, "sign": pl.Float64})
