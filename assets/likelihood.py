@@ -1,7 +1,8 @@
 """Likelihoods: each model's one pass over the responses, a table of its own that judges and filters share."""
 
+import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import dagster as dg
@@ -42,6 +43,15 @@ def passes(recipe: Recipe) -> list[Need]:
 def reference_need(recipe: Recipe) -> Need | None:
     """The pass behind a release's reference log-probabilities."""
     return Need(recipe.release.reference_model) if recipe.release.reference_model else None
+
+
+def read_pass(need: Need, workspace: Workspace, shards: Iterable[Shard]) -> int:
+    """Read what several shards lack; how many responses there were. The model is loaded once, and only if needed.
+
+    Raises JudgeError, in one line, when it cannot be; no table has changed then.
+    """
+    backend = functools.cache(lambda: load(need.model))
+    return sum(read_shard(need, workspace, shard, backend) for shard in shards)
 
 
 def read_shard(need: Need, workspace: Workspace, shard: Shard, backend: Callable[[], Backend]) -> int:
@@ -141,7 +151,7 @@ def _batch(todo: pl.DataFrame, prompts_path: Path, responses_path: Path) -> Batc
     return Batch(prompts.collect(), responses.select(*KEY, "text").collect())
 
 
-def files_of(needs: Iterator[Need] | list[Need], workspace: Workspace, shard: Shard) -> list[Path]:
+def files_of(needs: Iterable[Need], workspace: Workspace, shard: Shard) -> list[Path]:
     """The likelihoods files of a shard that some needs are answered from."""
     return [workspace.file(need.table, shard) for need in needs]
 
@@ -184,14 +194,7 @@ def _pass(recipe: Recipe, need: Need) -> dg.AssetsDefinition:
     )
     def likelihoods(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
-        loaded: list[Backend] = []
-
-        def backend() -> Backend:
-            if not loaded:
-                loaded.append(load(need.model))
-            return loaded[0]
-
-        count = sum(read_shard(need, workspace, shard, backend) for shard in face.shards(context, workspace))
+        count = read_pass(need, workspace, face.shards(context, workspace))
         context.log.info(f"model {need.model.id}: {count} responses read")
         files = [path for shard in workspace.each_shard() if (path := workspace.file(need.table, shard)).exists()]
         made_from = [version_of(path) for path in files]
