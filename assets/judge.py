@@ -6,11 +6,11 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from pairwright.assets import face, views
+from pairwright.assets import face, likelihood, views
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Shard, Workspace, scan, version_of
-from pairwright.judges.base import Batch, Judge
+from pairwright.judges.base import EVIDENCE, Batch, Judge
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
@@ -34,7 +34,7 @@ def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
     responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY)
     if not judge.reads:
         return responses.with_columns(evidence=pl.lit(""))
-    evidence = pl.concat_str([f"{name}_id" for name in judge.reads])
+    evidence = pl.concat_str([pl.col(EVIDENCE[name]).fill_null("") for name in judge.reads], separator=" ")
     prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False).select("prompt_id", evidence=evidence)
     return responses.join(prompts, on="prompt_id", how="left", maintain_order="left")
 
@@ -47,8 +47,11 @@ def judge_shard(judge: Judge, workspace: Workspace, shard: Shard) -> int:
         if ledger.is_done(work):
             return 0
         missing = ledger.missing(wanted(judge, workspace, shard).collect())
+        needs = list(judge.needs())
         done = 0
         for batch in _batches(missing, paths[0], paths[1]):
+            if needs:
+                batch = batch._replace(likelihoods=likelihood.tables_for(needs, workspace, shard, batch.responses))
             for frame in _answers(judge, batch):
                 ledger.append(frame.join(missing, on=KEY, maintain_order="left"))
             done += batch.responses.height
@@ -68,9 +71,13 @@ def missing_work(judge: Judge, workspace: Workspace, shard: Shard) -> Iterator[B
 
 def _work(judge: Judge, workspace: Workspace, shard: Shard) -> str:
     """Names what a judge is wanted to judge in a shard."""
-    return fingerprint(
-        [judge.fingerprint, *(version_of(workspace.file(table, shard)) for table in ("prompts", "responses"))]
-    )
+    tables = ("prompts", "responses", *(need.table for need in judge.needs()))
+    return fingerprint([judge.fingerprint, *(_version(workspace.file(table, shard)) for table in tables)])
+
+
+def _version(path: Path) -> str:
+    """The version of an input; that of likelihoods which are yet to be made, when a plan asks, is none."""
+    return version_of(path) if path.exists() or "likelihoods" not in path.parts else ""
 
 
 def _batches(missing: pl.DataFrame, prompts_path: Path, responses_path: Path) -> Iterator[Batch]:
@@ -139,7 +146,7 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
 
     @dg.asset(
         **face.common(recipe, *table, sharded=True),
-        deps=[face.key(recipe, "responses")],
+        deps=[face.key(recipe, "responses"), *{likelihood.key(recipe, need) for need in judge.needs()}],
         code_version=judge.fingerprint,
         check_specs=face.check_specs(recipe, table, checks),
     )

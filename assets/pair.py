@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import dagster as dg
 import polars as pl
 
-from pairwright.assets import face, views
+from pairwright.assets import face, likelihood, views
 from pairwright.assets.filters.base import Cutoff, Filter
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
+from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.ids import digest
 from pairwright.schemas.recipe import PairOptions, Recipe
 from pairwright.schemas.tables import Pairs, check
@@ -162,6 +163,7 @@ def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard) -> dict[str, 
     return {
         "code": CODE,
         "inputs": [version_of(workspace.file(table, shard)) for table in ("responses", "preferences")],
+        "likelihoods": [version_of(path) for path in likelihood.files_of(_needs(recipe), workspace, shard)],
         "pairs": recipe.pairs.model_dump(mode="json"),
         "weights": recipe.jury.weights,
         "filters": [[one.name, one.fingerprint] for one in recipe.filters],
@@ -176,7 +178,7 @@ def _candidates(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFr
     filters = filters_of(recipe)
     if any(one.needs_texts for one in filters):
         pairs = with_texts(pairs, pl.scan_parquet(workspace.file("responses", shard), glob=False))
-    values = [one.value(pairs).cast(pl.Float64).alias(f"filter_{one.name}") for one in filters]
+    values = [_value(one, pairs, workspace, shard).alias(f"filter_{one.name}") for one in filters]
     texts = [name for name in ("chosen", "rejected") if name in pairs.columns]
     return pairs.with_columns(values).drop("scores_chosen", "scores_rejected", *texts)
 
@@ -185,6 +187,29 @@ def _judged_shard(
     recipe: Recipe, workspace: Workspace, shard: Shard, cutoffs: dict[str, Cutoff | None]
 ) -> pl.DataFrame:
     return judged(_candidates(recipe, workspace, shard), filters_of(recipe), cutoffs)
+
+
+def _needs(recipe: Recipe) -> list[Need]:
+    return [need for one in filters_of(recipe) if (need := one.need())]
+
+
+def _value(one: Filter, pairs: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.Series:
+    need = one.need()
+    return one.value(with_likelihoods(pairs, need, workspace, shard) if need else pairs).cast(pl.Float64)
+
+
+def with_likelihoods(pairs: pl.DataFrame, need: Need, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """The pairs with a model's row of both sides as structs `likelihood_chosen` and `likelihood_rejected`, by key."""
+    rows = pl.scan_parquet(workspace.file(need.table, shard), glob=False).drop(
+        "evidence", "follow_ups", "token_logprobs"
+    )
+    lazy = pairs.lazy()
+    for side in ("chosen", "rejected"):
+        one = rows.select(
+            "prompt_id", pl.col("response_id").alias(f"{side}_id"), pl.struct(pl.all()).alias(f"likelihood_{side}")
+        )
+        lazy = lazy.join(one, on=["prompt_id", f"{side}_id"], how="left", maintain_order="left")
+    return lazy.collect()
 
 
 def with_texts(pairs: pl.DataFrame, responses: pl.LazyFrame) -> pl.DataFrame:
@@ -224,7 +249,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         **face.common(recipe, "pairs", sharded=False),
-        deps=[face.key(recipe, "preferences")],
+        deps=[face.key(recipe, "preferences"), *{likelihood.key(recipe, need) for need in _needs(recipe)}],
         check_specs=face.check_specs(recipe, ("pairs",), checks),
     )
     def pairs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

@@ -45,9 +45,12 @@ def judges_of(recipe: Recipe) -> list[Judge]:
 def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
     """A judge's one score for each response of a shard: prompt_id, response_id, score, failure.
 
-    The mean over its criteria in the newest round; null, with the reason, where one of them failed.
+    That of its headline criterion, else the mean over its criteria, in the newest round; null, with the reason,
+    where one of them failed.
     """
     verdicts = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
+    if (headline := judge.headline()) is not None:
+        verdicts = verdicts.filter((pl.col("criterion") == headline) | pl.col("failure").is_not_null())
     newest = verdicts.filter(pl.col("round") == pl.col("round").max().over([*WANTED, "criterion"]))
     per_response = newest.group_by(WANTED).agg(
         score=pl.when(~pl.col("failure").is_not_null().any()).then(pl.col("score").mean()),

@@ -12,10 +12,11 @@ import dagster as dg
 import polars as pl
 
 from pairwright import __version__
-from pairwright.assets import face, views
+from pairwright.assets import face, likelihood, views
 from pairwright.assets.card import card
+from pairwright.assets.filters.difficulty import reference_logprob
 from pairwright.assets.judge import KEY
-from pairwright.assets.pair import FunnelStep, funnel
+from pairwright.assets.pair import FunnelStep, funnel, with_likelihoods
 from pairwright.assets.prefer import judges_of
 from pairwright.assets.progress import tell
 from pairwright.assets.rolling import SplitWriter
@@ -147,10 +148,28 @@ def _made_from(recipe: Recipe, workspace: Workspace) -> str:
     return fingerprint(
         {
             "code": CODE,
-            "inputs": [[version_of(path) for path in workspace.files(table)] for table in tables],
+            "inputs": [
+                [version_of(path) for path in workspace.files(table)] for table in (*tables, *_references(recipe))
+            ],
             "options": recipe.release.model_dump(mode="json"),
         }
     )
+
+
+def _references(recipe: Recipe) -> list[str]:
+    """The table of the reference model, if the release has one."""
+    need = likelihood.reference_need(recipe)
+    return [need.table] if need else []
+
+
+def _with_reference(recipe: Recipe, frame: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """With the reference model's log-probabilities of both sides, null where it could not read one."""
+    need = likelihood.reference_need(recipe)
+    if need is None:
+        return frame
+    columns = {f"ref_{side}_logps": reference_logprob(f"likelihood_{side}") for side in ("chosen", "rejected")}
+    read = with_likelihoods(frame, need, workspace, shard).with_columns(**columns)
+    return read.drop("likelihood_chosen", "likelihood_rejected")
 
 
 def _write(
@@ -260,6 +279,7 @@ def _pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFr
             }
             one = sides.rename(renamed)
             frame = frame.join(one, on=["prompt_id", f"{side}_id"], how="left", maintain_order="left")
+        frame = _with_reference(recipe, frame, workspace, shard)
         frame = frame.with_columns(chosen=_turn("chosen"), rejected=_turn("rejected"))
         yield frame.select(*leading, pl.exclude(leading))
 
@@ -303,7 +323,10 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         **face.common(recipe, "release", sharded=False),
-        deps=[face.key(recipe, table) for table in ("pairs", "rankings")],
+        deps=[
+            *(face.key(recipe, table) for table in ("pairs", "rankings")),
+            *(likelihood.key(recipe, need) for need in [likelihood.reference_need(recipe)] if need),
+        ],
         check_specs=face.check_specs(recipe, ("release",), checks),
     )
     def versioned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

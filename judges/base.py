@@ -2,13 +2,16 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 import polars as pl
 
+from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.kinds import Kind
 
+EVIDENCE = {"references": "references_id", "domain": "domain"}
+"""What a judge may read of a prompt besides the conversation: the column of the prompts table that names it."""
 SAMPLE = 256
 """Responses that a free judge is timed on."""
 
@@ -20,6 +23,8 @@ class Batch(NamedTuple):
     """Rows of the prompts table, sorted by prompt_id."""
     responses: pl.DataFrame
     """Rows of the responses table for these prompts, sorted by (prompt_id, response_id)."""
+    likelihoods: Mapping[str, pl.DataFrame] = {}
+    """Rows of the likelihoods tables that the judge needs, for these responses, by the need's key."""
 
 
 class Estimate(NamedTuple):
@@ -47,8 +52,16 @@ class Judge(Kind, family="judge"):
     score gets a row with a null score and a failure; `retry` says whether asking again could help.
     """
 
-    reads: ClassVar[tuple[Literal["references"], ...]] = ()
+    reads: ClassVar[tuple[Literal["references", "domain"], ...]] = ()
     """What its answers depend on besides conversation and response; where that changes, they do not count."""
+
+    def needs(self) -> Sequence[Need]:
+        """What it asks of causal models; their answers are then in `work.likelihoods`."""
+        return ()
+
+    def headline(self) -> str | None:
+        """The criterion that is the judge's score, where the others only explain it; None for the mean of all."""
+        return None
 
     @abstractmethod
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
@@ -60,6 +73,8 @@ class Judge(Kind, family="judge"):
         A judge that is free to run is timed on a few of the responses; one that is not overrides this.
         """
         total = work.responses.height
+        if self.needs():
+            return Estimate(verdicts=total)  # an expression over likelihoods, whose passes are estimated apart
         few = work.responses.head(SAMPLE)
         sample = Batch(work.prompts.join(few, on="prompt_id", how="semi", maintain_order="left"), few)
         start = time.perf_counter()

@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
+from pairwright.assets import likelihood
 from pairwright.assets.judge import missing_work
+from pairwright.assets.likelihood import passes
 from pairwright.assets.prefer import judges_of
 from pairwright.assets.source import Intake, take_in
 from pairwright.assets.store import Workspace
@@ -11,7 +13,7 @@ from pairwright.schemas.recipe import Recipe
 
 
 class Line(NamedTuple):
-    """What one judge would take."""
+    """What one judge, or one model's pass, would take."""
 
     judge: str
     kind: str
@@ -38,7 +40,13 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
     intake = take_in(recipe, workspace)
     return Plan(
         intake,
-        [Line(judge.name, judge.content()["kind"], _missing(judge, workspace)) for judge in judges_of(recipe)],
+        [
+            *(
+                Line(likelihood.name(need), "likelihoods", likelihood.estimate(need, workspace))
+                for need in passes(recipe)
+            ),
+            *(Line(judge.name, judge.content()["kind"], _missing(judge, workspace)) for judge in judges_of(recipe)),
+        ],
     )
 
 

@@ -20,6 +20,9 @@ class _RuntimeMark:
 
 Runtime = _RuntimeMark()
 
+IDENTITY = {"identity": True}
+"""Context of a dump that is to be hashed: parts that are known by content give it instead of their name or path."""
+
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """What names of datasets, judges, filters and policies look like: safe in paths, columns and URLs."""
 
@@ -63,7 +66,7 @@ class Kind(BaseModel):
     def content(self) -> dict[str, Any]:
         """The options that can change an answer, as JSON-like values."""
         runtime = {name for name, field in type(self).model_fields.items() if Runtime in field.metadata}
-        return self.model_dump(mode="json", exclude=runtime)
+        return self.model_dump(mode="json", exclude=runtime, context=IDENTITY)
 
     @property
     def fingerprint(self) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from pairwright.schemas.kinds import SLUG, Kind, OneOf
+from pairwright.schemas.models import CausalModel
 from pairwright.schemas.tables import Preferences
 
 TAKEN = frozenset({*Preferences.column_names(), "jury", "longer-wins", "random"})
@@ -107,6 +108,9 @@ class ReleaseOptions(Part):
     """Share of prompts whose rows go to the test split, by prompt id."""
     license: str | None = None
     """Of the emitted data set, for its card."""
+    reference_model: CausalModel | None = None
+    """Adds this model's summed log-probabilities, the end of the turn included, as the columns `ref_chosen_logps`
+    and `ref_rejected_logps` that trainers take instead of running it."""
 
 
 class Recipe(Part):

@@ -50,6 +50,51 @@ class Responses(dy.Schema):
     completion_tokens = dy.UInt32(nullable=True)
 
 
+class Likelihoods(dy.Schema):
+    """A causal model's pass over one response, or the reason why there is none. What nobody asked for is null.
+
+    `evidence` is the prompt's domain, where that changes what the model is shown, or nothing.
+    """
+
+    prompt_id = _id(primary_key=True)
+    response_id = _id(primary_key=True)
+    evidence = dy.String(nullable=False, primary_key=True)
+    logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
+    """Natural log-probability of the response's tokens, summed; the end of the turn apart."""
+    tokens = dy.UInt32(nullable=True)
+    end_logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
+    """Of the token that ends the turn; null where the model has none."""
+    prompt_tokens = dy.UInt32(nullable=True)
+    truncated = dy.Bool(nullable=True)
+    """Whether the prompt was cut on the left."""
+    token_ids = dy.List(dy.UInt32(nullable=False), nullable=True)
+    token_logprobs = dy.List(dy.Float64(nullable=False), nullable=True)
+    gram = dy.List(
+        dy.Struct(
+            {"other": dy.String(nullable=False), "sums": dy.Float64(nullable=False), "last": dy.Float64(nullable=False)}
+        ),
+        nullable=True,
+    )
+    """Inner products with every response of the prompt: of summed hidden states (tokens + 1 of them), of the last."""
+    follow_ups = dy.List(
+        dy.Struct(
+            {
+                "utterance": dy.String(nullable=False),
+                "logprob": dy.Float64(nullable=False),
+                "tokens": dy.UInt32(nullable=False),
+            }
+        ),
+        nullable=True,
+    )
+    """Empty where there was no room for them behind the response."""
+    failure = dy.String(nullable=True)
+    retry = dy.Bool(nullable=False)
+
+    @dy.rule()
+    def read_or_failed(cls) -> pl.Expr:
+        return cls.logprob.col.is_null() == cls.failure.col.is_not_null()
+
+
 class Scores(dy.Schema):
     """A judge's score of one response, or the reason why there is none.
 

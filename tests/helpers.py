@@ -12,6 +12,7 @@ import polars as pl
 from pydantic import Field
 
 from pairwright.assets.judge import judge_shard
+from pairwright.assets.likelihood import passes, read_pass
 from pairwright.assets.pair import pair
 from pairwright.assets.prefer import judges_of, prefer
 from pairwright.assets.rank import rank
@@ -117,6 +118,8 @@ def build(recipe: Recipe, data: Path) -> Release:
     """All stages in order, as the assets run them."""
     workspace = Workspace.of(recipe, data)
     take_in(recipe, workspace)
+    for need in passes(recipe):
+        read_pass(need, workspace, workspace.each_shard())
     for judge in judges_of(recipe):
         for shard in workspace.each_shard():
             judge_shard(judge, workspace, shard)

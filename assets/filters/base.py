@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 import polars as pl
 from pydantic import Field
 
+from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.kinds import Kind
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -36,6 +37,11 @@ class Filter(Kind, family="filter"):
 
     keep_fraction: Share | None = None
     """Keep this share of the pairs that the filters before it kept, best first, over the whole data set."""
+
+    def need(self) -> Need | None:
+        """What it asks of a causal model: `value` then finds the model's row of each side in the struct columns
+        `likelihood_chosen` and `likelihood_rejected`."""
+        return None
 
     @abstractmethod
     def value(self, pairs: pl.DataFrame) -> pl.Series:

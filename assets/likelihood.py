@@ -1,0 +1,225 @@
+"""Likelihoods: each model's one pass over the responses, a table of its own that judges and filters share."""
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from pairwright.assets import face, views
+from pairwright.assets.filters.base import Filter
+from pairwright.assets.ledger import Ledger
+from pairwright.assets.progress import tell
+from pairwright.assets.store import Shard, Workspace, scan, version_of
+from pairwright.judges.base import SAMPLE, Batch, Estimate, Judge
+from pairwright.judges.likelihood.backend import Backend, load
+from pairwright.judges.likelihood.engine import count_tokens, read
+from pairwright.judges.likelihood.loading import load_tokenizer
+from pairwright.judges.likelihood.need import Need, Tables, united, utterance_id
+from pairwright.schemas.ids import fingerprint
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Likelihoods
+
+KEY = ["prompt_id", "response_id"]
+WANTED = [*KEY, "evidence"]
+"""What a reading is asked for by, beside the pass's key."""
+OPTIONAL = ("token_ids", "token_logprobs", "gram", "follow_ups")
+"""Columns that are null where nobody asked for them."""
+
+
+def passes(recipe: Recipe) -> list[Need]:
+    """The passes that a recipe's judges, filters and release need, each once.
+
+    Raises RecipeError when a backend cannot give what is asked of it.
+    """
+    judges = [need for one in recipe.judges if isinstance(one, Judge) for need in one.needs()]
+    filters = [one.need() for one in recipe.filters if isinstance(one, Filter)]
+    reference = reference_need(recipe)
+    return list(united([*judges, *(need for need in (*filters, reference) if need)]).values())
+
+
+def reference_need(recipe: Recipe) -> Need | None:
+    """The pass behind a release's reference log-probabilities."""
+    return Need(recipe.release.reference_model) if recipe.release.reference_model else None
+
+
+def read_pass(need: Need, workspace: Workspace, shards: Iterable[Shard]) -> int:
+    """Read what several shards lack; how many responses there were. The model is loaded once, and only if needed.
+
+    Raises JudgeError, in one line, when it cannot be; no table has changed then.
+    """
+    backend = functools.cache(lambda: load(need.model))
+    return sum(read_shard(need, workspace, shard, backend) for shard in shards)
+
+
+def read_shard(need: Need, workspace: Workspace, shard: Shard, backend: Callable[[], Backend]) -> int:
+    """Read the responses of a shard that lack something; how many there were. `backend` loads the model, if any."""
+    paths = [workspace.file(table, shard) for table in ("prompts", "responses")]
+    asked = [need.key, sorted(need.wants), list(need.follow_ups)]
+    work = fingerprint([*asked, *(version_of(path) for path in paths)])
+    with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
+        if ledger.is_done(work):
+            return 0
+        todo, known = _missing(need, ledger, wanted(need, workspace, shard))
+        done = 0
+        if todo.height:
+            batch = _batch(todo, paths[0], paths[1])
+            for frame in read(batch, need, backend()):
+                ledger.append(_with_known(frame, known).join(todo, on=KEY, how="left", maintain_order="left"))
+                done += frame.height
+                tell(f"likelihoods/{name(need)} {shard.index + 1}/{shard.count}", done, todo.height)
+        ledger.merge(work)
+    return todo.height
+
+
+def wanted(need: Need, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """WANTED for each response of a shard."""
+    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY)
+    if not need.context.reads_domain:
+        return responses.with_columns(evidence=pl.lit("")).collect()
+    domain = pl.scan_parquet(workspace.file("prompts", shard), glob=False).select(
+        "prompt_id", evidence=pl.col("domain").fill_null("")
+    )
+    return responses.join(domain, on="prompt_id", how="left", maintain_order="left").collect()
+
+
+def estimate(need: Need, workspace: Workspace) -> Estimate:
+    """The readings that are missing, and their tokens, by a sample that is tokenised; no model is loaded."""
+    total = Estimate()
+    for shard in workspace.each_shard():
+        with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
+            todo, _ = _missing(need, ledger, wanted(need, workspace, shard))
+        if todo.height:
+            few = todo.head(SAMPLE)
+            batch = _batch(few, *(workspace.file(table, shard) for table in ("prompts", "responses")))
+            tokens = count_tokens(batch, need, load_tokenizer(need.model)) * todo.height // few.height
+            total += Estimate(passes=todo.height, prompt_tokens=tokens)
+    return total
+
+
+def _missing(need: Need, ledger: Ledger, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """WANTED of what is to be read, and the rows that are there."""
+    absent = ledger.missing(asked)  # takes over what lies elsewhere, so it comes first
+    known = ledger.rows().join(absent, on=WANTED, how="anti").join(asked, on=WANTED, how="semi")
+    return _todo(need, asked, absent, known), known
+
+
+def _todo(need: Need, asked: pl.DataFrame, absent: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Keys to read: those without a row, and those whose row lacks a column that is now asked for."""
+    fine = known.filter(pl.col("failure").is_null())
+    lacking = [absent]
+    if "tokens" in need.wants:
+        lacking.append(fine.filter(pl.col("token_ids").is_null()).select(WANTED))
+    if need.follow_ups:
+        ids = [utterance_id(text) for text in need.follow_ups]
+        heard = pl.col("follow_ups").list.eval(pl.element().struct.field("utterance").is_in(ids)).list.sum()
+        unheard = heard < len(ids)
+        none_fit = pl.col("follow_ups").list.len() == 0
+        lacking.append(fine.filter(pl.col("follow_ups").is_null() | (unheard & ~none_fit)).select(WANTED))
+    todo = pl.concat(lacking).unique()
+    if "hidden" in need.wants:  # a Gram matrix is of whole prompts
+        partial = pl.concat([todo, _without_gram(fine)])
+        todo = pl.concat([todo, asked.join(partial, on="prompt_id", how="semi")]).unique()
+    return todo.sort(WANTED)
+
+
+def _without_gram(fine: pl.DataFrame) -> pl.DataFrame:
+    """Responses whose row of the Gram matrix lacks one of the prompt's others."""
+    others = pl.col("gram").list.eval(pl.element().struct.field("other"))
+    all_ids = pl.col("response_id").implode().over("prompt_id", mapping_strategy="join")
+    lacks = others.is_null() | (all_ids.list.set_difference(others).list.len() > 0)
+    return fine.filter(lacks).select(WANTED)
+
+
+def _with_known(frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """New rows with what the rows before them held and nobody asked for this time."""
+    old = known.select(*KEY, *(pl.col(column).alias(f"old_{column}") for column in OPTIONAL))
+    both = frame.join(old, on=KEY, how="left", maintain_order="left")
+    first = pl.element().struct.field("utterance").is_first_distinct()
+    remarks = pl.concat_list(pl.col("follow_ups", "old_follow_ups").fill_null([])).list.eval(pl.element().filter(first))
+    neither = pl.col("follow_ups").is_null() & pl.col("old_follow_ups").is_null()
+    columns = [pl.coalesce(column, f"old_{column}").alias(column) for column in OPTIONAL[:-1]]
+    merged = pl.when(~neither).then(remarks).alias("follow_ups")
+    return both.with_columns(*columns, merged).select(frame.columns)
+
+
+def _batch(todo: pl.DataFrame, prompts_path: Path, responses_path: Path) -> Batch:
+    prompts = pl.scan_parquet(prompts_path, glob=False).join(
+        todo.lazy(), on="prompt_id", how="semi", maintain_order="left"
+    )
+    responses = pl.scan_parquet(responses_path, glob=False).join(todo.lazy(), on=KEY, how="semi", maintain_order="left")
+    return Batch(prompts.collect(), responses.select(*KEY, "text").collect())
+
+
+def files_of(needs: Iterable[Need], workspace: Workspace, shard: Shard) -> list[Path]:
+    """The likelihoods files of a shard that some needs are answered from."""
+    return [workspace.file(need.table, shard) for need in needs]
+
+
+def tables_for(needs: list[Need], workspace: Workspace, shard: Shard, keys: pl.DataFrame) -> Tables:
+    """Key of a pass → its rows for the responses in `keys`."""
+    tables = {}
+    for need in needs:
+        asked = wanted(need, workspace, shard).join(keys, on=KEY, how="semi")
+        rows = pl.scan_parquet(workspace.file(need.table, shard), glob=False)
+        tables[need.key] = rows.join(asked.lazy(), on=WANTED, how="semi", maintain_order="left").collect()
+    return tables
+
+
+def name(need: Need) -> str:
+    """What people see: the model's name and the beginning of the pass's key."""
+    slug = re.sub(r"[^a-z0-9]+", "-", need.model.id.lower().rstrip("/").split("/")[-1]).strip("-") or "model"
+    return f"{slug}-{need.key[:8]}"
+
+
+def key(recipe: Recipe, need: Need) -> dg.AssetKey:
+    """The asset of a pass."""
+    return face.key(recipe, "likelihoods", name(need))
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """One asset a pass of a model."""
+    return [_pass(recipe, need) for need in passes(recipe)]
+
+
+def _pass(recipe: Recipe, need: Need) -> dg.AssetsDefinition:
+    table = ("likelihoods", name(need))
+    checks = {"watch_failures": "At most 5 % of the responses could not be read."}
+
+    @dg.asset(
+        **face.common(recipe, *table, sharded=True),
+        deps=[face.key(recipe, "responses")],
+        code_version=need.key,
+        check_specs=face.check_specs(recipe, table, checks),
+    )
+    def likelihoods(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        workspace = Workspace.of(recipe)
+        count = read_pass(need, workspace, face.shards(context, workspace))
+        context.log.info(f"model {need.model.id}: {count} responses read")
+        files = [path for shard in workspace.each_shard() if (path := workspace.file(need.table, shard)).exists()]
+        made_from = [version_of(path) for path in files]
+        view = views.kept_view(workspace, f"likelihoods-{name(need)}", made_from, lambda: _view(files))
+        rows, failures = int(view.pop("rows")), int(view.pop("failures"))
+        found = {"watch_failures": (failures <= 0.05 * rows, f"{failures} of {rows} responses were not read")}
+        facts = {"dagster/row_count": rows, "responses read": count, "model": need.model.id, "pass": need.key}
+        return face.result(facts | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found)
+
+    return likelihoods
+
+
+def _view(files: list[Path]) -> dict[str, str]:
+    """Counts, log-probability per token, and why responses were not read."""
+    columns = ("logprob", "tokens", "prompt_tokens", "truncated", "failure")
+    rows = scan(files).select(columns).collect()
+    read_rows = rows.filter(pl.col("tokens") > 0)
+    view = {"rows": str(rows.height), "failures": str(rows.get_column("failure").count())}
+    if read_rows.height:
+        mean = (read_rows.get_column("logprob") / read_rows.get_column("tokens")).to_list()
+        view["log-probability"] = views.histogram(mean, "log-probability per token")
+    view["totals"] = views.table(rows.select(pl.col("tokens", "prompt_tokens", "truncated").sum()))
+    failures = rows.get_column("failure").drop_nulls().value_counts(sort=True)
+    if failures.height:
+        view["commonest failures"] = views.table(failures)
+    return view

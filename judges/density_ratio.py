@@ -1,0 +1,64 @@
+"""The density ratio of a strong over a weak model as a reward (customised density ratio, CDR).
+
+r = log p_strong(y|x) - log p_weak(y|x), summed over the response and the end of its turn. An instruction and exemplars
+per domain may go before the query, the same for both models and for all responses of a prompt.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from pairwright.judges.base import Batch, Judge
+from pairwright.judges.domains import Domain, Rule, customised
+from pairwright.judges.likelihood.need import PLAIN, Context, Need
+from pairwright.judges.likelihood.scores import length, side_by_side, total, verdicts
+from pairwright.schemas.models import CausalModel
+
+
+class DensityRatio(Judge):
+    """How much more probable a response is to the strong model than to the weak one, in nats."""
+
+    kind: Literal["density-ratio"] = "density-ratio"
+    reads: ClassVar[tuple[Literal["references", "domain"], ...]] = ("domain",)
+    strong: CausalModel
+    """The better model, such as one after preference training."""
+    weak: CausalModel
+    """The lesser one, such as the same before it. Its tokenizer may be another."""
+    score: Literal["sum", "mean"] = "sum"
+    """Which of the two columns is the judge's score; mean divides by the strong model's tokens."""
+    count_end: bool = True
+    """Whether the token that ends the turn counts."""
+    domains: dict[str, Domain] = {}
+    """What goes before the query, by domain; a prompt of none of them gets the first one's."""
+    rules: list[Rule] = []
+    """The first rule whose pattern the prompt matches names its domain; without rules, the prompt's column does."""
+    shots: Annotated[int, Field(ge=0)] = 1
+    """Exemplars of the domain that are shown, drawn by the prompt's id."""
+
+    @model_validator(mode="after")
+    def _rules_name_domains(self) -> "DensityRatio":
+        for rule in self.rules:
+            if rule.domain not in self.domains:
+                raise ValueError(f"rules name domain {rule.domain!r}; domains has {', '.join(self.domains) or 'none'}")
+        return self
+
+    def headline(self) -> str:
+        """The sum or the mean."""
+        return self.score
+
+    def needs(self) -> tuple[Need, ...]:
+        """Both models' sums, on the customised prompt."""
+        context = self._context()
+        return Need(self.strong, context), Need(self.weak, context)
+
+    def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
+        """Two rows a response, criteria `sum` and `mean`."""
+        strong, weak = self.needs()
+        frame = side_by_side(work, strong=strong, weak=weak)
+        ratio = total("strong", count_end=self.count_end) - total("weak", count_end=self.count_end)
+        yield from verdicts(frame, sum=ratio, mean=ratio / length("strong", count_end=self.count_end))
+
+    def _context(self) -> Context:
+        return customised(self.domains, self.rules, self.shots) if self.domains else PLAIN

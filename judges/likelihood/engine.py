@@ -1,0 +1,188 @@
+"""From prompts and responses to rows of the likelihoods table: render, read, reduce."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from pairwright.judges.base import Batch
+from pairwright.judges.likelihood.backend import Backend, Readings
+from pairwright.judges.likelihood.need import Need, utterance_id
+from pairwright.judges.likelihood.packing import Branch
+from pairwright.judges.likelihood.rendering import Renderer, Text
+from pairwright.schemas.tables import Likelihoods, types
+
+WINDOW = 1_000_000
+"""Characters of prompts and responses that are rendered, read and yielded at a time: what a kill can cost."""
+
+
+class _Prompt(NamedTuple):
+    """A prompt with its responses, rendered."""
+
+    prompt_id: str
+    response_ids: list[str]
+    texts: list[Text | None]
+    tails: list[tuple[int, list[tuple[list[int], int]]] | None]
+    """Per response: how many of its tokens the follow-ups go on from, and each one's ids and first token."""
+
+
+def read(work: Batch, need: Need, backend: Backend) -> Iterator[pl.DataFrame]:
+    """Rows of the likelihoods table for all responses of whole prompts, some prompts at a time."""
+    renderer = Renderer(backend.tokenizer, backend.limit, f"model {need.model.id!r}")
+    tails = renderer.tails(need.follow_ups) if need.follow_ups else []
+    for prompts, responses in _windows(need.context.apply(work.prompts), work.responses):
+        rendered = [
+            _render(renderer, prompt_id, messages, responses[prompt_id], need.follow_ups, tails)
+            for prompt_id, messages in prompts
+        ]
+        groups = [_branches(index, one, "hidden" in need.wants) for index, one in enumerate(rendered)]
+        readings = backend.read(groups)
+        ended = renderer.end is not None
+        rows = [row for i, one in enumerate(rendered) for row in _rows(i, one, readings, need, ended, backend.limit)]
+        columns = {name: kind for name, kind in types(Likelihoods).items() if name != "evidence"}
+        yield pl.DataFrame(rows, schema=columns)
+
+
+def count_tokens(work: Batch, need: Need, tokenizer: Any) -> int:
+    """Tokens that reading these responses takes, each with its prompt and follow-ups, as if nothing were shared."""
+    renderer = Renderer(tokenizer, need.model.max_tokens or 1 << 30, f"model {need.model.id!r}")
+    tails = sum(len(ids) for ids, _ in renderer.tails(need.follow_ups)) if need.follow_ups else 0
+    count = 0
+    for prompts, responses in _windows(need.context.apply(work.prompts), work.responses):
+        for prompt_id, messages in prompts:
+            texts = renderer.texts(messages, [text for _, text in responses[prompt_id]])
+            count += sum(len(text.ids) + tails for text in texts if text)
+    return count
+
+
+def _windows(prompts: pl.DataFrame, responses: pl.DataFrame) -> Iterator[tuple[list[Any], dict[str, list[Any]]]]:
+    """Some prompts at a time as (prompt_id, messages), and their responses as prompt_id → [(response_id, text)]."""
+    sizes = responses.group_by("prompt_id").agg(texts=pl.col("text").str.len_chars().sum(), count=pl.len())
+    own = pl.col("messages").list.eval(pl.element().struct.field("content").str.len_chars()).list.sum()
+    sized = prompts.join(sizes, on="prompt_id", maintain_order="left")
+    piece = (pl.col("texts") + own * pl.col("count")).cum_sum() // WINDOW
+    for some in sized.with_columns(piece=piece).partition_by("piece", maintain_order=True):
+        theirs = responses.join(some, on="prompt_id", how="semi", maintain_order="left")
+        grouped = theirs.group_by("prompt_id", maintain_order=True).agg("response_id", "text")
+        by_prompt = {pid: list(zip(ids, texts, strict=True)) for pid, ids, texts in grouped.iter_rows()}
+        yield list(some.select("prompt_id", "messages").iter_rows()), by_prompt
+
+
+def _render(
+    renderer: Renderer,
+    prompt_id: str,
+    messages: Any,
+    responses: list[tuple[str, str]],
+    follow_ups: Sequence[str],
+    tails: list[tuple[list[int], int]],
+) -> _Prompt:
+    texts = renderer.texts(messages, [text for _, text in responses])
+    behind = [
+        _tails(renderer, text, response, follow_ups, tails) if text and follow_ups else None
+        for text, (_, response) in zip(texts, responses, strict=True)
+    ]
+    return _Prompt(prompt_id, [response_id for response_id, _ in responses], texts, behind)
+
+
+def _tails(
+    renderer: Renderer, text: Text, response: str, follow_ups: Sequence[str], tails: list[tuple[list[int], int]]
+) -> tuple[int, list[tuple[list[int], int]]] | None:
+    """Where follow-ups go on from, and with which tokens; None where they do not fit.
+
+    Their tokens are the same behind every response as long as the tokenizer cuts where the response ends; one
+    follow-up is tokenised behind this response to see whether it does.
+    """
+    read = text.ids[:-1]
+    whole, _ = renderer.follow_up_texts(text.prompt, response, follow_ups[:1])[0]
+    keep = len(read)
+    if whole[text.cut :] != read + tails[0][0]:
+        every = renderer.follow_up_texts(text.prompt, response, follow_ups)
+        keep = min(_same(read, ids[text.cut :], start - text.cut - 1) for ids, start in every)
+        tails = [(ids[text.cut + keep :], start - text.cut - keep) for ids, start in every]
+    if min(start for _, start in tails) < 1:  # a token is predicted from the one before it
+        keep -= 1
+        tails = [([read[keep], *ids], start + 1) for ids, start in tails]
+    if keep + max(len(ids) for ids, _ in tails) > renderer.limit:
+        return None
+    return keep, tails
+
+
+def _same(a: Sequence[int], b: Sequence[int], most: int) -> int:
+    """How many tokens both begin with, at most `most`."""
+    length = min(len(a), len(b), most)
+    return next((i for i in range(length) if a[i] != b[i]), length)
+
+
+def _branches(index: int, prompt: _Prompt, hidden: bool) -> list[Branch]:
+    made = []
+    for number, (text, behind) in enumerate(zip(prompt.texts, prompt.tails, strict=True)):
+        if text is None:
+            continue
+        keep, tails = behind or (0, [])
+        further = tuple(Branch(ids, start, (index, number, k)) for k, (ids, start) in enumerate(tails))
+        made.append(Branch(text.ids, text.start, (index, number), keep, further, hidden))
+    return made
+
+
+def _rows(
+    index: int, prompt: _Prompt, readings: Readings, need: Need, ended: bool, limit: int
+) -> Iterator[dict[str, Any]]:
+    """One row a response."""
+    grams = _grams(index, prompt, readings) if "hidden" in need.wants else {}
+    for number, (response_id, text) in enumerate(zip(prompt.response_ids, prompt.texts, strict=True)):
+        row: dict[str, Any] = {"prompt_id": prompt.prompt_id, "response_id": response_id, "retry": False}
+        if text is None:
+            yield {**row, "failure": f"the response does not fit in the model's {limit} tokens"}
+            continue
+        scores = readings[index, number].logprobs
+        ids = text.ids[text.start : -1]
+        row |= {
+            "logprob": float(scores[: len(ids)].sum()),
+            "tokens": len(ids),
+            "end_logprob": float(scores[-1]) if ended else None,
+            "prompt_tokens": text.start,
+            "truncated": text.truncated,
+            "gram": grams.get(number),
+        }
+        if "tokens" in need.wants:
+            row |= {"token_ids": ids, "token_logprobs": scores[: len(ids)].tolist()}
+        if need.follow_ups:
+            row["follow_ups"] = _follow_ups(index, number, prompt, readings, need)
+        bad = None if np.isfinite(scores).all() else "a log-probability is not a finite number"
+        yield (
+            {"prompt_id": prompt.prompt_id, "response_id": response_id, "retry": False, "failure": bad} if bad else row
+        )
+
+
+def _follow_ups(index: int, number: int, prompt: _Prompt, readings: Readings, need: Need) -> list[dict[str, Any]]:
+    """One entry a follow-up; none where they did not fit."""
+    if prompt.tails[number] is None:
+        return []
+    scores = [readings[index, number, k].logprobs for k in range(len(need.follow_ups))]
+    return [
+        {"utterance": utterance_id(text), "logprob": float(one.sum()), "tokens": len(one)}
+        for text, one in zip(need.follow_ups, scores, strict=True)
+    ]
+
+
+def _grams(index: int, prompt: _Prompt, readings: Readings) -> dict[int, list[dict[str, Any]]]:
+    """Per response, its inner products with each of the prompt: of the summed and of the last hidden states."""
+    there = [number for number, text in enumerate(prompt.texts) if text is not None]
+    if not there:
+        return {}
+    sums = np.stack([_some(readings[index, number].hidden_sum) for number in there])
+    lasts = np.stack([_some(readings[index, number].last_hidden) for number in there])
+    dots, ends = sums @ sums.T, lasts @ lasts.T
+    return {
+        number: [
+            {"other": prompt.response_ids[other], "sums": float(dots[i, j]), "last": float(ends[i, j])}
+            for j, other in enumerate(there)
+        ]
+        for i, number in enumerate(there)
+    }
+
+
+def _some(value: np.ndarray | None) -> np.ndarray:
+    assert value is not None, "hidden states were asked for"
+    return value

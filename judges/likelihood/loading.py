@@ -1,0 +1,85 @@
+"""Loading models from folders or the Hub: safetensors only, no remote code, and failures in one line."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pairwright.schemas.errors import JudgeError
+from pairwright.schemas.models import CausalModel, ModelSource
+
+
+def prepare() -> None:
+    """Settings that must stand before torch is first imported."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on a busy machine spinning threads cost up to eightfold
+    try:
+        import torch  # noqa: F401
+        import transformers
+    except ImportError as error:
+        raise JudgeError(f"{error.name} is missing; install it with `pip install 'pairwright[models]'`") from None
+    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+
+
+def device_of(model: ModelSource) -> str:
+    """Where a model runs."""
+    import torch
+
+    if model.device != "auto":
+        return model.device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def told_in_one_line(model: ModelSource) -> Iterator[None]:
+    """Turn whatever a loader raises into one JudgeError that names the model and the reason."""
+    try:
+        yield
+    except JudgeError:
+        raise
+    except MemoryError:
+        raise JudgeError(f"model {model.where!r} does not fit in memory") from None
+    except Exception as error:  # loaders raise OSError, ValueError, RuntimeError, safetensors' and torch's own
+        kind = type(error).__name__
+        reason = " ".join(str(error).split())[:300]
+        raise JudgeError(f"model {model.where!r} cannot be loaded ({kind}: {reason})") from error
+
+
+def options(model: ModelSource) -> dict[str, Any]:
+    """Arguments that every loader gets: the pinned revision of a Hub model, and nothing from the net for a folder."""
+    return {"local_files_only": True} if model.is_local else {"revision": model.revision}
+
+
+def load_tokenizer(model: ModelSource) -> Any:
+    """A model's tokenizer."""
+    prepare()
+    from transformers import AutoTokenizer
+
+    with told_in_one_line(model):
+        return AutoTokenizer.from_pretrained(model.where, trust_remote_code=False, **options(model))
+
+
+def load_causal(model: CausalModel) -> tuple[Any, Any]:
+    """A causal model ready to read, and its tokenizer."""
+    tokenizer = load_tokenizer(model)
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with told_in_one_line(model):
+        network, report = AutoModelForCausalLM.from_pretrained(
+            model.where,
+            dtype=getattr(torch, model.dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **options(model),
+        )
+        absent = sorted(report["missing_keys"])
+        if absent:
+            raise JudgeError(f"model {model.where!r} lacks weights of a causal model ({', '.join(absent[:3])}, …)")
+        if network.get_output_embeddings() is None:
+            raise JudgeError(f"model {model.where!r} has no output layer over a vocabulary")
+        network = network.to(device_of(model)).eval()
+    return network, tokenizer

@@ -1,0 +1,208 @@
+"""Reads with a transformers model in this process: one forward pass over packed rows, reduced to what was asked.
+
+The states that enter the output layer are caught by a hook, which lets only the needed positions through: the model
+itself applies its output layer (and any scaling of its own) to no others. Log-softmax is in 32 bits, sums in 64.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from pairwright.judges.likelihood.backend import Reading, Readings
+from pairwright.judges.likelihood.loading import load_causal
+from pairwright.judges.likelihood.packing import Branch, Row, batches, flat, pack, packed_row, shared_length
+from pairwright.schemas.errors import JudgeError
+from pairwright.schemas.models import CausalModel
+
+LOGITS = 1 << 28
+"""Greatest number of logits held at a time: 1 GiB in 32 bits."""
+Prefix = list[tuple[Any, Any]]
+"""Keys and values of each layer for tokens already read, with a batch of one."""
+
+
+class Local:
+    """A model in memory. `sharing` says whether it was seen to read shared prefixes as it reads whole texts."""
+
+    def __init__(self, network: Any, tokenizer: Any, limit: int, batch_tokens: int) -> None:
+        self.network, self.tokenizer, self.limit = network, tokenizer, limit
+        vocabulary = network.get_output_embeddings().weight.shape[0]
+        self.budget = max(1, min(batch_tokens, LOGITS // vocabulary))
+        self.sharing = True
+        self.sharing = _all_full_attention(network.config) and self._shares_faithfully()
+
+    @classmethod
+    def load(cls, model: CausalModel) -> "Local":
+        """Load a model. Raises JudgeError in one line naming it when that fails."""
+        network, tokenizer = load_causal(model)
+        made_for = getattr(network.config.get_text_config(), "max_position_embeddings", None)
+        limit = model.max_tokens or made_for
+        if not limit:
+            raise JudgeError(f"model {model.id!r} does not say how long its sequences may be; set max_tokens")
+        if made_for and limit > made_for:
+            raise JudgeError(f"model {model.id!r}: max_tokens {limit} is beyond the {made_for} it was made for")
+        return cls(network, tokenizer, limit, model.batch_tokens)
+
+    def read(self, groups: Sequence[Sequence[Branch]]) -> Readings:
+        """Readings of all branches, by their sinks."""
+        import torch
+
+        if not self.sharing:
+            groups = [flat(group) for group in groups]
+        rows = [row for group in groups if group for row in pack(group, 0, sharing=self.sharing)]
+        out: Readings = {}
+        with torch.inference_mode():
+            self._read(rows, None, out)
+        return out
+
+    def _read(self, rows: list[Row], prefix: Prefix | None, out: Readings) -> None:
+        stored = _length(prefix)
+        for batch in batches(rows, self.budget, stored):
+            cache = self._forward(batch, prefix, out)
+            for number, row in enumerate(batch):
+                for branch, path in row.members:
+                    if branch.branches:
+                        behind = np.concatenate((np.arange(stored), stored + path[: branch.keep]))
+                        rest = pack(branch.branches, len(behind), sharing=True)
+                        self._read(rest, _gather(cache, number, behind), out)
+
+    def _forward(self, batch: list[Row], prefix: Prefix | None, out: Readings) -> Any:
+        """Read a batch, put its members' readings into `out`, and return the cache if something goes on from it."""
+        import torch
+
+        device = self.network.device
+        ids, positions, mask = _inputs(batch, _length(prefix), self.network.dtype, device)
+        goes_on = any(branch.branches for row in batch for branch, _ in row.members)
+        cache = _cache(prefix, len(batch), self.network.config) if prefix or goes_on else None
+        members = [(number, *member) for number, row in enumerate(batch) for member in row.members]
+        spans = [len(branch.ids) - branch.start for _, branch, _ in members]
+        at = np.concatenate([path[branch.start - 1 :] for _, branch, path in members])
+        rows = np.repeat([number for number, _, _ in members], spans)
+        if not len(at):
+            at, rows = np.zeros(1, int), np.zeros(1, int)  # a prefix: the model is run for its cache
+        with _only(self.network, torch.as_tensor(rows, device=device), torch.as_tensor(at, device=device)) as caught:
+            answer = self.network(
+                input_ids=ids,
+                position_ids=positions,
+                attention_mask=mask,
+                past_key_values=cache,
+                use_cache=cache is not None,
+            )
+        if sum(spans):
+            targets = [token for _, branch, _ in members for token in branch.ids[branch.start :]]
+            scores = torch.nn.functional.cross_entropy(
+                answer.logits[0].float(), torch.tensor(targets, device=device), reduction="none"
+            )
+            logprobs = -scores.cpu().double().numpy()
+            _reduce([branch for _, branch, _ in members], spans, logprobs, caught[0], out)
+        return cache
+
+    def _shares_faithfully(self) -> bool:
+        """Whether packed rows and stored prefixes give what whole texts give: tried on a text made of numbers."""
+        import torch
+
+        vocabulary = self.network.get_output_embeddings().weight.shape[0]
+        ids = [(7 * i * i + 11 * i + 3) % vocabulary for i in range(48)]
+        tails = tuple(Branch(ids[i : i + 6], 2, (0, i), 0) for i in (5, 11))
+        trunk = Branch(ids[:20] + ids[40:44], 18, (0,), 19, tails)
+        twin = Branch(ids[:20] + ids[30:40], 18, (1,))
+        together = [trunk, twin]
+        quick: Readings = {}
+        try:
+            with torch.inference_mode():
+                self._read([packed_row(together, shared_length(together), 0)], None, quick)
+        except Exception:  # a model that takes no mask or no cache of this kind raises whatever it likes
+            return False
+        self.sharing = False
+        slow = self.read([together])
+        allowed = 1e-3 if self.network.dtype == torch.float32 else 0.2
+        return all(np.allclose(quick[sink].logprobs, slow[sink].logprobs, atol=allowed) for sink in slow)
+
+
+def _all_full_attention(config: Any) -> bool:
+    """Whether every layer sees all that came before; a window would need a mask of its own."""
+    text = config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
+    return kinds == {"full_attention"} and not getattr(text, "sliding_window", None)
+
+
+def _length(prefix: Prefix | None) -> int:
+    return int(prefix[0][0].shape[2]) if prefix else 0
+
+
+def _inputs(batch: list[Row], stored: int, dtype: Any, device: Any) -> tuple[Any, Any, Any]:
+    """Right-padded ids and positions, and a mask where a row holds several branches.
+
+    Padding comes after everything that is real, so a causal model never sees it.
+    """
+    import torch
+
+    width = max(len(row.ids) for row in batch)
+    ids = np.zeros((len(batch), width), np.int64)
+    positions = np.zeros((len(batch), width), np.int64)
+    segments = np.full((len(batch), width), -1, np.int64)
+    for number, row in enumerate(batch):
+        ids[number, : len(row.ids)] = row.ids
+        positions[number, : len(row.ids)] = row.positions
+        segments[number, : len(row.ids)] = row.segments
+    mask = None
+    if any(row.is_packed for row in batch):
+        one = torch.as_tensor(segments, device=device)
+        seen = (one[:, None, :] == 0) | (one[:, None, :] == one[:, :, None])
+        seen &= torch.ones(width, width, dtype=torch.bool, device=device).tril()
+        hidden_part = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill(~seen, torch.finfo(dtype).min)
+        stored_part = torch.zeros(len(batch), width, stored, dtype=dtype, device=device)
+        mask = torch.cat((stored_part, hidden_part), dim=2)[:, None]
+    return torch.as_tensor(ids, device=device), torch.as_tensor(positions, device=device), mask
+
+
+def _cache(prefix: Prefix | None, rows: int, config: Any) -> Any:
+    """A cache that holds the prefix for each row."""
+    from transformers import DynamicCache
+
+    if prefix is None:
+        return DynamicCache(config=config)
+    return DynamicCache([(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)) for keys, values in prefix])
+
+
+def _gather(cache: Any, row: int, at: np.ndarray) -> Prefix:
+    """Keys and values of a row's tokens at the given places."""
+    import torch
+
+    index = torch.as_tensor(at, device=cache.layers[0].keys.device)
+    return [
+        (layer.keys[row : row + 1].index_select(2, index), layer.values[row : row + 1].index_select(2, index))
+        for layer in cache.layers
+    ]
+
+
+@contextmanager
+def _only(network: Any, rows: Any, at: Any) -> Iterator[list[Any]]:
+    """Let the output layer see these positions only; yields a list that then holds their states."""
+    caught: list[Any] = []
+
+    def pick(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        states = inputs[0][rows, at]
+        caught.append(states)
+        return (states[None], *inputs[1:])
+
+    handle = network.get_output_embeddings().register_forward_pre_hook(pick)
+    try:
+        yield caught
+    finally:
+        handle.remove()
+
+
+def _reduce(branches: list[Branch], spans: list[int], logprobs: np.ndarray, states: Any, out: Readings) -> None:
+    """Cut what the batch gave into a reading for each branch."""
+    ends = np.cumsum(spans)
+    for branch, span, end in zip(branches, spans, ends, strict=True):
+        if not span:
+            continue
+        part = slice(end - span, end)
+        if branch.hidden:
+            own = states[part].float().cpu().double()
+            out[branch.sink] = Reading(logprobs[part], own.sum(0).numpy(), own[-1].numpy())
+        else:
+            out[branch.sink] = Reading(logprobs[part])

