@@ -1,5 +1,6 @@
 """Sources of any size, written by chunks: prompts with a reference and four responses of about 65 words each."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +63,7 @@ def _text(fragments: pl.Series, generator: np.random.Generator, size: int, count
 def _joined(parts: list[pl.Series]) -> pl.Series:
     frame = pl.DataFrame({str(i): part for i, part in enumerate(parts)})
     return frame.select(pl.concat_str(pl.all(), separator=" ")).to_series()
+
+
+if __name__ == "__main__":
+    write_source(Path(sys.argv[1]), int(sys.argv[2]))
