@@ -23,6 +23,10 @@ BATCH = 16_384
 """Responses handed to a judge at a time: what a kill can cost of work that is free."""
 
 
+LARGEST = 1e100
+"""Greatest score: the squares of larger ones overflow when the jury puts judges on one scale."""
+
+
 def verdicts_table(judge: Judge) -> str:
     """The folder of a judge's verdicts: named by what the judge is, never by what a recipe calls it."""
     kind = type(judge).model_fields["kind"].default
@@ -120,10 +124,10 @@ def _finished(frame: pl.DataFrame, judge: Judge) -> pl.DataFrame:
     failure = pl.col("failure") if "failure" in columns else pl.lit(None, pl.String)
     retry = pl.col("retry") if "retry" in columns else pl.lit(False)
     score = pl.col("score").cast(pl.Float64)
-    broken = score.is_not_null() & ~score.is_finite()
+    broken = score.is_not_null() & ~(score.abs() <= LARGEST)  # true of NaN, too
     frame = frame.with_columns(
         score=pl.when(~broken).then(score),
-        failure=pl.when(broken).then(pl.format("the score is {}, no finite number", score)).otherwise(failure),
+        failure=pl.when(broken).then(pl.format(f"the score is {{}}, beyond ±{LARGEST:g}", score)).otherwise(failure),
         retry=pl.when(broken).then(pl.lit(False)).otherwise(retry),
         fingerprint=pl.lit(judge.fingerprint),
         round=pl.lit(0, pl.UInt16),

@@ -256,10 +256,8 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         """Candidate pairs with every filter's value and verdict; the release takes those kept."""
         workspace = Workspace.of(recipe)
         pair(recipe, workspace)
-        files = workspace.files("pairs")
-        view = views.kept_view(
-            workspace, "pairs", [version_of(path) for path in files], lambda: _view(recipe, workspace)
-        )
+        shown = [version_of(path) for name in ("prompts", "preferences", "pairs") for path in workspace.files(name)]
+        view = views.kept_view(workspace, "pairs", shown, lambda: _view(recipe, workspace))
         rows, same = int(view.pop("rows")), int(view.pop("same"))
         found = {
             "sides_differ": (same == 0, f"{same} of {rows} pairs"),

@@ -158,6 +158,17 @@ def _decoded(row: pa.Table, number: int) -> tuple[int, Any, str | None]:
 
 
 def _dataset(label: str, path: Path | None, source: Source) -> Iterator[Records]:
+    try:
+        data = _loaded(path, source)
+        row = 1
+        for table in data.with_format("arrow").iter(batch_size=BATCH):
+            yield _from_arrow(label, table, row)
+            row += table.num_rows
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise SourceError(f"{label} cannot be read by datasets: {' '.join(str(error).split())}") from error
+
+
+def _loaded(path: Path | None, source: Source) -> Any:
     import datasets
 
     if path is not None:
@@ -165,14 +176,10 @@ def _dataset(label: str, path: Path | None, source: Source) -> Iterator[Records]
         if isinstance(data, datasets.DatasetDict):
             if source.split not in data:
                 raise SourceError(f"{path} has no split {source.split!r}; it has {', '.join(data)}")
-            data = data[source.split]
-    else:
-        name = source.source.removeprefix("hf://")
-        data = datasets.load_dataset(name, source.config, split=source.split, revision=source.revision, streaming=True)
-    row = 1
-    for table in data.with_format("arrow").iter(batch_size=BATCH):
-        yield _from_arrow(label, table, row)
-        row += table.num_rows
+            return data[source.split]
+        return data
+    name = source.source.removeprefix("hf://")
+    return datasets.load_dataset(name, source.config, split=source.split, revision=source.revision, streaming=True)
 
 
 def _hub_revision(source: Source) -> str:

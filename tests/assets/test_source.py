@@ -112,6 +112,19 @@ def test_a_folder_written_by_datasets_and_its_splits(tmp_path: Path) -> None:
         taken(tmp_path, {"source": "saved", "split": "test"})
 
 
+def test_a_damaged_datasets_folder_is_one_clear_line(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    datasets.Dataset.from_list([json.loads(LINE)]).save_to_disk(tmp_path / "saved")
+    for path in (tmp_path / "saved").glob("*.arrow"):
+        path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(SourceError, match="saved cannot be read by datasets"):
+        taken(tmp_path, "saved")
+    (tmp_path / "saved" / "state.json").write_text("{")
+    with pytest.raises(SourceError, match="saved cannot be read by datasets"):
+        taken(tmp_path, "saved")
+
+
 def test_a_glob_reads_every_file_with_columns_of_its_own(tmp_path: Path) -> None:
     for folder, column in (("x", "prompt"), ("y", "messages")):
         (tmp_path / folder).mkdir()

@@ -41,6 +41,12 @@ def test_the_version_of_content_is_that_of_its_rows_alone() -> None:
         FRAME.with_columns(pl.when(pl.col("text") != "").then(pl.col("list")).alias("list")),
     ]
     assert {content_version(one) for one in same} == {version}
+    hidden = pl.DataFrame({"x": [1.0, 2.0], "y": ["hidden", "b"]}).select(
+        pl.when(pl.col("x") > 1).then(pl.all()).name.keep(), z=~(pl.col("x") > 1)
+    )
+    open_ = pl.DataFrame({"x": [None, 2.0], "y": [None, "b"], "z": [True, False]})
+    assert content_version(hidden) == content_version(open_)
+    assert content_version(open_) != content_version(open_.reverse())
     other = [
         FRAME.reverse(),
         FRAME[:8],
@@ -50,6 +56,18 @@ def test_the_version_of_content_is_that_of_its_rows_alone() -> None:
         FRAME.with_columns(text=pl.when(pl.int_range(pl.len()) > 0).then("text")),
     ]
     assert len({version, *(content_version(one) for one in other)}) == 7
+
+
+def test_rows_have_one_version_from_memory_from_a_journal_and_from_parquet(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {"id": [f"{i:024x}" for i in range(9)], "same": ["a longer constant text"] * 9, "no": [None] * 9}
+    )
+    frame = frame.cast({"no": pl.String})
+    arrow = pl.from_arrow(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    write(frame, tmp_path / "t.parquet", {})
+    assert isinstance(arrow, pl.DataFrame)
+    read = pl.read_parquet(tmp_path / "t.parquet")
+    assert content_version(frame) == content_version(arrow) == content_version(read)
 
 
 def test_a_table_is_made_only_when_what_it_is_made_from_changes(tmp_path: Path) -> None:

@@ -1,7 +1,11 @@
 """What holds of a whole build, whatever the sources are cut into, called, or ordered."""
 
+import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +227,21 @@ def test_a_changed_recipe_is_a_changed_release(tmp_path: Path, change: dict[str,
     fresh = build(recipe_of(tmp_path, "rows.jsonl", **(plain | change)), tmp_path / "fresh")
     assert changed.version == "v2"
     assert data_files(changed.path) == data_files(fresh.path)
+
+
+def test_threads_and_hash_seeds_do_not_change_a_byte(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", wide(150))
+    content = {"dataset": "tested", "prompts": {"source": "rows.jsonl"}, "shards": 2, **FULL}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(content))
+    driver = Path(__file__).with_name("resume.py")
+    made = []
+    for threads, seed in (("1", "1"), ("8", "2")):
+        data = tmp_path / f"with-{threads}"
+        environment = {**os.environ, "POLARS_MAX_THREADS": threads, "OMP_NUM_THREADS": threads, "PYTHONHASHSEED": seed}
+        command = [sys.executable, str(driver), str(tmp_path / "recipe.yaml"), str(data)]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        made.append(all_files(data / "tested" / "releases" / "v1"))
+    assert made[0] == made[1]
 
 
 def test_a_failed_verdict_is_tried_again_and_nothing_else(tmp_path: Path) -> None:

@@ -121,6 +121,19 @@ def test_judges_that_differ_in_a_dash_only_are_told(tmp_path: Path) -> None:
         recipe_of(tmp_path, "rows.jsonl", judges=judges)
 
 
+def test_the_funnel_in_the_ui_is_that_of_the_present_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRWRIGHT_DATA", str(tmp_path / "data"))
+    recipe = recipe_of(tmp_path, "rows.jsonl", judges=[{"kind": "length"}], shards=1)
+    for unanswered, entered in ((0, 4), (3, 7)):
+        write_jsonl(tmp_path / "rows.jsonl", [*wide(4), *({"prompt": f"nobody {i}"} for i in range(unanswered))])
+        shown = [
+            event.materialization.metadata["funnel as a table"].value
+            for event in run(recipe).get_asset_materialization_events()
+            if "funnel as a table" in event.materialization.metadata
+        ]
+        assert f"| prompts with two ranked responses | {entered} |" in str(shown[0])
+
+
 def test_names_with_dashes_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAIRWRIGHT_DATA", str(tmp_path / "data"))
     write_jsonl(tmp_path / "rows.jsonl", wide(4))
