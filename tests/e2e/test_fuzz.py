@@ -108,7 +108,7 @@ def promises(folder: Path, source: str, parts: dict[str, Any]) -> None:
     assert data_files(build(other, folder / "again").path) == data_files(made.path)
 
 
-@settings(max_examples=24)
+@settings(max_examples=16)
 @given(st.lists(LINE, max_size=8), PARTS)
 def test_json_lines_of_rubbish(lines: list[bytes], parts: dict[str, Any]) -> None:
     with TemporaryDirectory() as folder:
@@ -116,7 +116,7 @@ def test_json_lines_of_rubbish(lines: list[bytes], parts: dict[str, Any]) -> Non
         promises(Path(folder), "rows.jsonl", parts)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(st.lists(st.lists(TEXT, min_size=2, max_size=4), max_size=8), st.binary(max_size=20), PARTS)
 def test_csv_of_rubbish(rows: list[list[str]], tail: bytes, parts: dict[str, Any]) -> None:
     with TemporaryDirectory() as folder:
@@ -126,7 +126,7 @@ def test_csv_of_rubbish(rows: list[list[str]], tail: bytes, parts: dict[str, Any
         promises(Path(folder), "rows.csv", parts)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(
     st.lists(
         st.tuples(st.none() | TEXT, st.none() | st.lists(st.none() | TEXT, max_size=4), st.none() | TEXT),

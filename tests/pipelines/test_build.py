@@ -11,9 +11,8 @@ from helpers import build, data_files, recipe_of, table, wide, write_jsonl
 from pairwright.assets.release import latest
 from pairwright.assets.store import Workspace
 from pairwright.pipelines.build import definitions, every_shard, job_name
-from pairwright.pipelines.recipes import DEMO, find_recipes
+from pairwright.pipelines.recipes import find_recipes
 from pairwright.schemas.errors import RecipeError
-from pairwright.schemas.reading import load_recipe
 from pairwright.schemas.recipe import Recipe
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -25,11 +24,14 @@ def run(recipe: Recipe, **options: Any) -> dg.ExecuteInProcessResult:
         return job.execute_in_process(instance=instance, tags=every_shard(recipe), run_config=QUIET, **options)
 
 
-def test_the_demo_builds_through_dagster_as_the_plain_stages_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_in_dagster_releases_what_the_plain_stages_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAIRWRIGHT_DATA", str(tmp_path / "dagster"))
-    recipe = load_recipe(DEMO)
+    write_jsonl(tmp_path / "rows.jsonl", wide(40))
+    parts = {
+        "judges": [{"kind": "bleu"}, {"kind": "unigram-f1"}],
+        "filters": [{"kind": "margin", "keep_fraction": 0.5}],
+    }
+    recipe = recipe_of(tmp_path, "rows.jsonl", release={"test_fraction": 0.3}, **parts)
     result = run(recipe)
     assert result.success
     made = latest(Workspace.of(recipe))
