@@ -70,8 +70,15 @@ class Kind(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """16 hex characters over kind, version and every option that can change an answer."""
-        return fingerprint({"family": self.family, "version": self.version, **self.content()})
+        """16 hex characters over kind, version and every option that can change an answer.
+
+        An option at its default is left out, so that a new option leaves what was computed before it valid; whoever
+        changes a default raises the version.
+        """
+        fields = type(self).model_fields
+        usual = {name for name, field in fields.items() if name != "kind" and getattr(self, name) == field.default}
+        told = {name: value for name, value in self.content().items() if name not in usual}
+        return fingerprint({"family": self.family, "version": self.version, **told})
 
 
 def kinds(family: str) -> dict[str, type[Kind]]:
