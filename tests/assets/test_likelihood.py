@@ -14,7 +14,6 @@ from models import TINY, backend, tiny
 
 from pairwright.assets import likelihood
 from pairwright.assets.store import Workspace
-from pairwright.judges.likelihood import engine
 from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.recipe import Recipe
@@ -63,7 +62,7 @@ def test_judges_and_filters_share_one_pass_a_model(tmp_path: Path):
     assert pairs["filter_ches"].null_count() == 0
     before = all_files(tmp_path / "data")
     assert not build(recipe, tmp_path / "data").fresh
-    assert {name: content for name, content in all_files(tmp_path / "data").items()} == before
+    assert all_files(tmp_path / "data") == before
 
 
 def test_same_input_same_bytes(tmp_path: Path):
@@ -129,6 +128,7 @@ def test_killed_and_resumed(tmp_path: Path):
         (
             "import sys; sys.path.insert(0, sys.argv[1])",
             "from test_likelihood import *",
+            "from pairwright.judges.likelihood import engine",
             "engine.WINDOW = 1",
             "workspace = Workspace(Path(sys.argv[2]), 'tested', 1)",
             "read_with(Need(tiny()), workspace, Counted(dies_after=24))",
@@ -136,7 +136,9 @@ def test_killed_and_resumed(tmp_path: Path):
     )
     paths = [str(Path(__file__).parent), str(tmp_path / "data")]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    dead = subprocess.run([sys.executable, "-c", script, *paths], env=environment, capture_output=True, text=True, check=False)
+    dead = subprocess.run(
+        [sys.executable, "-c", script, *paths], env=environment, capture_output=True, text=True, check=False
+    )
     assert dead.returncode == -signal.SIGKILL, dead.stderr
     model = Counted()
     assert read_with(Need(tiny()), workspace, model) == 80 - 24 == model.read_texts

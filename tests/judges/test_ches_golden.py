@@ -44,7 +44,9 @@ def values(groups: list[list[Branch]], measure: str, *, sharing: bool) -> float:
     row = {
         side: {
             "tokens": len(branch.ids) - branch.start - 1,
-            "gram": [{"other": o, "sums": float(sums[side] @ sums[o]), "last": float(lasts[side] @ lasts[o])} for o in "cr"],
+            "gram": [
+                {"other": o, "sums": float(sums[side] @ sums[o]), "last": float(lasts[side] @ lasts[o])} for o in "cr"
+            ],
             "token_ids": branch.ids[branch.start : -1],
         }
         for side, branch in (("c", CHOSEN), ("r", REJECTED))

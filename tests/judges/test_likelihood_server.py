@@ -1,4 +1,4 @@
-"""A server that echoes log-probabilities gives what the same model gives in this process; one that lies is found out."""
+"""A server that echoes log-probabilities gives what the model gives in this process; one that lies is found out."""
 
 import json
 import threading
@@ -30,7 +30,9 @@ class Echo(BaseHTTPRequestHandler):
             scores = [*scores[1:], -1.0]
         choice = {"index": 0, "text": "", "finish_reason": "length"}
         choice["logprobs"] = None if manner == "silent" else {"token_logprobs": [*scores, -1.0], "tokens": []}
-        answer = json.dumps({"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]}).encode()
+        answer = json.dumps(
+            {"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]}
+        ).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(answer)))

