@@ -14,7 +14,7 @@ ROW = 512
 WORTH_SHARING = 0.8
 """Rows are shared when that leaves at most this part of the tokens."""
 LEAVES = 192
-"""Tokens of a row of branches behind a stored prefix: longer rows waste attention on each other, shorter ones copies."""
+"""Tokens of a row behind a stored prefix: longer rows waste attention on each other, shorter ones waste copies."""
 MASK = 1 << 24
 """Greatest number of elements of a batch's mask."""
 
