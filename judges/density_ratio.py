@@ -30,9 +30,9 @@ class DensityRatio(Judge):
     """Which of the two columns is the judge's score; mean divides by the strong model's tokens."""
     count_end: bool = True
     """Whether the token that ends the turn counts."""
-    domains: dict[str, Domain] = {}
+    domains: dict[str, Domain] = Field(default={})
     """What goes before the query, by domain; a prompt of none of them gets the first one's."""
-    rules: list[Rule] = []
+    rules: list[Rule] = Field(default=[])
     """The first rule whose pattern the prompt matches names its domain; without rules, the prompt's column does."""
     shots: Annotated[int, Field(ge=0)] = 1
     """Exemplars of the domain that are shown, drawn by the prompt's id."""

@@ -65,7 +65,7 @@ def _exact(name: str) -> Any:
 
 
 def oracle(ids: list[int], start: int, name: str = "strong") -> tuple[np.ndarray, np.ndarray]:
-    """Log-probabilities of the tokens from `start` on, and the states that predict them: one text, no cache, 64 bits."""
+    """Log-probabilities from token `start` on, and the states that predict them: one text, no cache, 64 bits."""
     import torch
 
     with torch.inference_mode():

@@ -13,7 +13,7 @@ from pairwright.judges.likelihood.packing import Branch
 from pairwright.judges.likelihood.rendering import Renderer, Text
 from pairwright.schemas.tables import Likelihoods, types
 
-WINDOW = 1_000_000
+WINDOW = 250_000
 """Characters of prompts and responses that are rendered, read and yielded at a time: what a kill can cost."""
 
 

@@ -68,7 +68,7 @@ def load_causal(model: CausalModel) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM
 
     with told_in_one_line(model):
-        network, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             model.where,
             dtype=getattr(torch, model.dtype),
             use_safetensors=True,
@@ -76,6 +76,7 @@ def load_causal(model: CausalModel) -> tuple[Any, Any]:
             output_loading_info=True,
             **options(model),
         )
+        network, report = loaded
         absent = sorted(report["missing_keys"])
         if absent:
             raise JudgeError(f"model {model.where!r} lacks weights of a causal model ({', '.join(absent[:3])}, …)")

@@ -52,8 +52,13 @@ class Local:
             groups = [flat(group) for group in groups]
         rows = [row for group in groups if group for row in pack(group, 0, sharing=self.sharing)]
         out: Readings = {}
-        with torch.inference_mode():
-            self._read(rows, None, out)
+        try:
+            with torch.inference_mode():
+                self._read(rows, None, out)
+        except torch.OutOfMemoryError:
+            raise JudgeError(
+                f"no memory for a batch of {self.budget} tokens; lower batch_tokens of the model"
+            ) from None
         return out
 
     def _read(self, rows: list[Row], prefix: Prefix | None, out: Readings) -> None:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROW = 1_024
+ROW = 512
 """Tokens of a row with several branches: its mask grows with the square."""
 WORTH_SHARING = 0.8
 """Rows are shared when that leaves at most this part of the tokens."""
-LEAVES = 256
-"""Least tokens of a row of branches behind a stored prefix."""
+LEAVES = 192
+"""Tokens of a row behind a stored prefix: longer rows waste attention on each other, shorter ones waste copies."""
 MASK = 1 << 24
 """Greatest number of elements of a batch's mask."""
 
@@ -76,7 +76,7 @@ def pack(branches: Sequence[Branch], prefix: int, *, sharing: bool) -> list[Row]
         return [packed_row([branch], 0, 0) for branch in branches]
     if not prefix and shared > ROW // 2 and together > ROW:
         return [_prefix_row(branches, shared)]
-    room = max(LEAVES, prefix) if prefix else ROW
+    room = LEAVES if prefix else ROW
     return [packed_row(some, shared, prefix) for some in _fill(branches, shared, room)]
 
 

@@ -1,1 +1,1 @@
-"""Two tiny language models, really trained, so that tests and the demo show real log-probabilities without a download."""
+"""Two tiny language models, really trained: tests and the demo show real log-probabilities without a download."""

@@ -66,7 +66,8 @@ TRADES = {
     "photography": _trade(
         "camera lens tripod flash negative album filter shutter",
         "focus mount develop scan calibrate",
-        "charge the battery; set the aperture; steady your hands; watch the shadows; lower the exposure; back up the card",
+        "charge the battery; set the aperture; steady your hands; watch the shadows; lower the exposure; "
+        "back up the card",
         "the darkroom",
     ),
     "farming": _trade(
@@ -82,7 +83,7 @@ TRADES = {
         "the office",
     ),
 }
-KINDS = tuple(["small", "old", "fragile", "large", "costly", "plain", "rare", "second", "spare", "modern"])
+KINDS = ("small", "old", "fragile", "large", "costly", "plain", "rare", "second", "spare", "modern")
 QUESTIONS = (
     "How can I {task} a {kind} {thing}?",
     "I want to {task} my {kind} {thing}. Where do I begin?",
@@ -118,7 +119,7 @@ def items() -> tuple[list[Item], list[Item]]:
         for task in trade.tasks
         for kind in KINDS
     ]
-    random.Random(1).shuffle(every)
+    random.Random(1).shuffle(every)  # noqa: S311 - a fixed order, no secret
     return every[:-HELD_OUT], every[-HELD_OUT:]
 
 

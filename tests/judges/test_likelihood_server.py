@@ -1,0 +1,83 @@
+"""A server that echoes log-probabilities gives what the model gives in this process; one that lies is found out."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import polars as pl
+import pytest
+from models import oracle, read_all, tiny, work
+
+from pairwright.judges.likelihood.backend import load
+from pairwright.judges.likelihood.engine import read
+from pairwright.judges.likelihood.need import Need
+from pairwright.schemas.errors import JudgeError
+
+BATCH = work({"How can I bake a loaf?": ["Warm the oven.", "", "No."], "Hi": ["Hello there."]})
+
+
+class Echo(BaseHTTPRequestHandler):
+    """Completions with echo; `server.manner` says how honestly."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        ids = body["prompt"]
+        scores: list[Any] = [None, *oracle(ids, 1)[0].tolist()]
+        manner = self.server.manner  # type: ignore[attr-defined]
+        if manner == "shifted":
+            scores = [*scores[1:], -1.0]
+        choice = {"index": 0, "text": "", "finish_reason": "length"}
+        choice["logprobs"] = None if manner == "silent" else {"token_logprobs": [*scores, -1.0], "tokens": []}
+        answer = json.dumps(
+            {"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]}
+        ).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *parts: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[ThreadingHTTPServer]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as one:
+        one.manner = "honest"  # type: ignore[attr-defined]
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+        yield one
+        one.shutdown()
+
+
+def served(server: ThreadingHTTPServer) -> Any:
+    return tiny(base_url=f"http://127.0.0.1:{server.server_port}/v1", max_tokens=512)
+
+
+def test_server_is_in_process(server: ThreadingHTTPServer):
+    wanted = {"wants": frozenset({"tokens"}), "follow_ups": ("Thank you.", "No, that is wrong.")}
+    need = Need(served(server), **wanted)
+    far = pl.concat(read(BATCH, need, load(need.model)))
+    near = read_all(BATCH, Need(tiny(), **wanted))
+    for column in ("token_ids", "tokens", "prompt_tokens", "truncated", "response_id"):
+        assert far[column].equals(near[column])
+    for column in ("logprob", "end_logprob"):
+        assert far[column].to_list() == pytest.approx(near[column].to_list(), rel=1e-4, abs=1e-4)
+    said = [frame["follow_ups"].explode().struct.field("logprob").to_list() for frame in (far, near)]
+    assert said[0] == pytest.approx(said[1], rel=1e-4)
+
+
+@pytest.mark.parametrize(("manner", "message"), [("silent", "does not echo"), ("shifted", "at the wrong tokens")])
+def test_a_server_that_lies_is_found_out(server: ThreadingHTTPServer, manner: str, message: str):
+    server.manner = manner  # type: ignore[attr-defined]
+    with pytest.raises(JudgeError, match=message):
+        load(served(server))
+
+
+def test_a_server_that_is_not_there_is_one_line():
+    model = tiny(base_url="http://127.0.0.1:9/v1", max_tokens=512)
+    with pytest.raises(JudgeError, match=r"127\.0\.0\.1:9/v1 failed") as error:
+        load(model)
+    assert "\n" not in str(error.value)
