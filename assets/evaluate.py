@@ -11,6 +11,7 @@ from pairwright.assets.conform import Columns, conform, settle
 from pairwright.assets.judge import judge_shard
 from pairwright.assets.prefer import judges_of, prefer
 from pairwright.assets.readers import Records, open_source
+from pairwright.assets.replies import budget_of
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace, scan
 from pairwright.schemas.errors import SourceError
@@ -55,12 +56,13 @@ def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> l
     rows = _read(gold, recipe)
     if by is not None and by not in rows.columns:
         raise SourceError(f"{gold}: no column {by!r} to group by; it has {', '.join(rows.columns)}")
-    copy = recipe.model_copy(update={"prompts": _as_source(gold, rows), "responses": []})
+    copy = recipe.model_copy(update={"prompts": _as_source(gold, rows), "responses": [], "policies": []})
     workspace = Workspace(data, f"{recipe.dataset}.gold-{digest(str(gold.resolve()), size=4)}", recipe.shards)
     take_in(copy, workspace)
+    budget = budget_of(recipe, workspace)
     for judge in judges_of(recipe):
         for shard in workspace.each_shard():
-            judge_shard(judge, workspace, shard)
+            judge_shard(judge, workspace, shard, budget)
     prefer(copy, workspace)
     margins = _margins(rows, scan(workspace.files("preferences")))
     names = ["jury", *(judge.name for judge in judges_of(recipe)), "longer-wins", "random"]

@@ -1,5 +1,6 @@
 """Judging: each shard's missing verdicts, and nothing else, go through a judge into its ledger."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,18 +8,19 @@ import dagster as dg
 import polars as pl
 
 from pairwright.assets import face, likelihood, views
+from pairwright.assets.audit import audit_view, checks_of
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
+from pairwright.assets.replies import budget_of, desk
 from pairwright.assets.store import Shard, Workspace, scan, version_of
-from pairwright.judges.base import EVIDENCE, Batch, Judge
+from pairwright.judges.base import EVIDENCE, NOT_APPLICABLE, Batch, Judge
+from pairwright.judges.llm.desk import Budget, Desk
 from pairwright.schemas.errors import JudgeError
-from pairwright.schemas.ids import fingerprint
+from pairwright.schemas.ids import digest, fingerprint
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Scores
+from pairwright.schemas.tables import Comparisons
 
 KEY = ["prompt_id", "response_id"]
-WANTED = [*KEY, "evidence"]
-"""What a verdict is asked for by, beside the judge's fingerprint."""
 BATCH = 16_384
 """Responses handed to a judge at a time: what a kill can cost of work that is free."""
 
@@ -34,43 +36,65 @@ def verdicts_table(judge: Judge) -> str:
 
 
 def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
-    """What a judge is asked about: WANTED for each response of a shard, in the order of the responses."""
-    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY)
-    if not judge.reads:
-        return responses.with_columns(evidence=pl.lit(""))
-    evidence = pl.concat_str([pl.col(EVIDENCE[name]).fill_null("") for name in judge.reads], separator=" ")
-    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False).select("prompt_id", evidence=evidence)
-    return responses.join(prompts, on="prompt_id", how="left", maintain_order="left")
+    """What a judge is asked about in a shard: its keys and the evidence for each verdict, sorted."""
+    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY).collect()
+    keys = judge.wanted(responses)
+    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False)
+    parts = [pl.col(EVIDENCE[name]).fill_null("") for name in judge.reads] or [pl.lit("")]
+    evidence = prompts.select("prompt_id", evidence=pl.concat_str(parts, separator=" ")).collect()
+    if judge.whole_prompts and judge.keys == KEY:  # a verdict leans on all responses that were seen beside its own
+        ids = responses.group_by("prompt_id").agg(pl.col("response_id").sort())
+        lists = pl.Series("_list", [digest(*one) for one in ids.get_column("response_id")], pl.String)
+        evidence = evidence.join(ids.select("prompt_id", lists), on="prompt_id", how="left")
+        evidence = evidence.select("prompt_id", evidence=pl.concat_str("evidence", pl.col("_list").fill_null("")))
+    return keys.join(evidence, on="prompt_id", how="left", maintain_order="left").lazy()
 
 
-def judge_shard(judge: Judge, workspace: Workspace, shard: Shard) -> int:
+def judge_shard(judge: Judge, workspace: Workspace, shard: Shard, budget: Budget | None = None) -> int:
     """Compute the verdicts that a shard lacks; how many there were."""
-    paths = [workspace.file(table, shard) for table in ("prompts", "responses")]
     work = _work(judge, workspace, shard)
-    with Ledger(workspace, verdicts_table(judge), shard, Scores, WANTED) as ledger:
+    with Ledger(workspace, verdicts_table(judge), shard, judge.table, [*judge.keys, "evidence"]) as ledger:
         if ledger.is_done(work):
             return 0
-        missing = ledger.missing(wanted(judge, workspace, shard).collect())
+        missing = _missing(judge, ledger, workspace, shard)
         needs = list(judge.needs())
-        done = 0
-        for batch in _batches(missing, paths[0], paths[1]):
-            if needs:
-                batch = batch._replace(likelihoods=likelihood.tables_for(needs, workspace, shard, batch.responses))
-            for frame in _answers(judge, batch):
-                ledger.append(frame.join(missing, on=KEY, maintain_order="left"))
-            done += batch.responses.height
-            tell(f"verdicts/{judge.name} {shard.index + 1}/{shard.count}", done, missing.height)
+        done, cost = 0, 0.0
+        with _desk(judge, workspace, shard, missing, budget) as desk:
+            for batch in _batches(judge, missing, workspace, shard):
+                if needs:
+                    batch = batch._replace(likelihoods=likelihood.tables_for(needs, workspace, shard, batch.responses))
+                for frame in _answers(judge, batch._replace(desk=desk)):
+                    ledger.append(frame.join(missing, on=judge.keys, maintain_order="left"))
+                    done += frame.select(judge.keys).n_unique()
+                    cost += float(frame.get_column("cost_usd").sum()) if "cost_usd" in frame.columns else 0.0
+                    tell(f"verdicts/{judge.name} {shard.index + 1}/{shard.count}", done, missing.height, cost)
         ledger.merge(work)
     return missing.height
 
 
 def missing_work(judge: Judge, workspace: Workspace, shard: Shard) -> Iterator[Batch]:
     """What `judge_shard` would hand to the judge."""
-    prompts, responses = (workspace.file(table, shard) for table in ("prompts", "responses"))
-    with Ledger(workspace, verdicts_table(judge), shard, Scores, WANTED) as ledger:
+    with Ledger(workspace, verdicts_table(judge), shard, judge.table, [*judge.keys, "evidence"]) as ledger:
         if not ledger.is_done(_work(judge, workspace, shard)):
-            missing = ledger.missing(wanted(judge, workspace, shard).collect())
-            yield from _batches(missing, prompts, responses)
+            missing = _missing(judge, ledger, workspace, shard)
+            with _desk(judge, workspace, shard, missing, None) as desk:
+                yield from (one._replace(desk=desk) for one in _batches(judge, missing, workspace, shard))
+
+
+def _missing(judge: Judge, ledger: Ledger, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    everything = wanted(judge, workspace, shard).collect()
+    missing = ledger.missing(everything)
+    if judge.whole_prompts and judge.keys == KEY:
+        return everything.join(missing, on="prompt_id", how="semi", maintain_order="left")
+    return missing
+
+
+def _desk(
+    judge: Judge, workspace: Workspace, shard: Shard, missing: pl.DataFrame, budget: Budget | None
+) -> contextlib.AbstractContextManager[Desk | None]:
+    if judge.calls_server and missing.height:
+        return desk(judge, workspace, shard, missing, budget)
+    return contextlib.nullcontext()
 
 
 def _work(judge: Judge, workspace: Workspace, shard: Shard) -> str:
@@ -84,55 +108,67 @@ def _version(path: Path) -> str:
     return version_of(path) if path.exists() or "likelihoods" not in path.parts else ""
 
 
-def _batches(missing: pl.DataFrame, prompts_path: Path, responses_path: Path) -> Iterator[Batch]:
+def _batches(judge: Judge, missing: pl.DataFrame, workspace: Workspace, shard: Shard) -> Iterator[Batch]:
     """Whole prompts at a time, about BATCH responses each."""
     if missing.is_empty():
         return
-    prompts = pl.read_parquet(prompts_path, glob=False)
-    responses = pl.read_parquet(responses_path, glob=False)
-    responses = responses.join(missing, on=KEY, how="semi", maintain_order="left")
+    prompts = pl.read_parquet(workspace.file("prompts", shard), glob=False)
+    responses = pl.read_parquet(workspace.file("responses", shard), glob=False)
+    on = ["prompt_id"] if judge.whole_prompts else KEY
+    responses = responses.join(missing.select(on).unique(), on=on, how="semi", maintain_order="left")
     counts = responses.group_by("prompt_id", maintain_order=True).len()
     piece = (pl.col("len").cum_sum() - pl.col("len")) // BATCH
     for ids in counts.select("prompt_id", piece=piece).partition_by("piece", maintain_order=True):
         yield Batch(
             prompts.join(ids, on="prompt_id", how="semi", maintain_order="left"),
             responses.join(ids, on="prompt_id", how="semi", maintain_order="left"),
+            missing.join(ids, on="prompt_id", how="semi", maintain_order="left"),
         )
 
 
 def _answers(judge: Judge, batch: Batch) -> Iterator[pl.DataFrame]:
-    """The judge's rows, checked: each response that was asked for, none else, no number that is none."""
-    asked = batch.responses.select(KEY)
-    answered = asked.clear()
+    """The judge's rows, checked: each verdict that was asked for, none else, no number that is none."""
+    asked = batch.wanted.select(judge.keys)
+    answered = [asked.clear()]
     for frame in judge.judge(batch):
         if frame.is_empty():
             continue
-        keys = frame.select(KEY)
-        if keys.join(asked, on=KEY, how="anti").height:
+        keys = frame.select(judge.keys)
+        if keys.join(asked, on=judge.keys, how="anti").height:
             raise JudgeError(f"judge {judge.name} answered for a response that it was not asked about; report the bug")
-        answered = pl.concat([answered, keys])
+        answered.append(keys)
         yield _finished(frame, judge)
-    silent = asked.join(answered, on=KEY, how="anti")
+    silent = asked.join(pl.concat(answered), on=judge.keys, how="anti")
     if silent.height:
         kind = str(type(judge).model_fields["kind"].default)
-        nothing = silent.with_columns(criterion=pl.lit(kind), score=pl.lit(None, pl.Float64))
-        yield _finished(nothing.with_columns(failure=pl.lit("the judge gave no answer"), retry=pl.lit(True)), judge)
+        nothing = silent.with_columns(criterion=pl.lit(kind), failure=pl.lit("the judge gave no answer"))
+        yield _finished(nothing.with_columns(retry=pl.lit(True), **_no_value(judge)), judge)
+
+
+def _no_value(judge: Judge) -> dict[str, pl.Expr]:
+    nothing = {_value(judge): pl.lit(None, pl.Float64)}
+    return nothing | {"per_order": pl.lit([], pl.List(pl.Float64))} if judge.table is Comparisons else nothing
+
+
+def _value(judge: Judge) -> str:
+    """The column with the verdict."""
+    return "p_a" if judge.table is Comparisons else "score"
 
 
 def _finished(frame: pl.DataFrame, judge: Judge) -> pl.DataFrame:
-    columns = frame.columns
+    columns, name = frame.columns, _value(judge)
     failure = pl.col("failure") if "failure" in columns else pl.lit(None, pl.String)
     retry = pl.col("retry") if "retry" in columns else pl.lit(False)
-    score = pl.col("score").cast(pl.Float64)
-    broken = score.is_not_null() & ~(score.abs() <= LARGEST)  # true of NaN, too
+    value = pl.col(name).cast(pl.Float64)
+    broken = value.is_not_null() & ~(value.abs() <= LARGEST)  # true of NaN, too
     frame = frame.with_columns(
-        score=pl.when(~broken).then(score),
-        failure=pl.when(broken).then(pl.format(f"the score is {{}}, beyond ±{LARGEST:g}", score)).otherwise(failure),
+        pl.when(~broken).then(value).alias(name),
+        failure=pl.when(broken).then(pl.format(f"the score is {{}}, beyond ±{LARGEST:g}", value)).otherwise(failure),
         retry=pl.when(broken).then(pl.lit(False)).otherwise(retry),
         fingerprint=pl.lit(judge.fingerprint),
         round=pl.lit(0, pl.UInt16),
     )
-    silent = pl.col("score").is_null() & pl.col("failure").is_null()
+    silent = pl.col(name).is_null() & pl.col("failure").is_null()
     return frame.with_columns(
         failure=pl.when(silent).then(pl.lit("the judge gave no score")).otherwise(pl.col("failure")),
         retry=pl.col("retry") | silent,
@@ -146,7 +182,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
 def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
     table = ("verdicts", judge.name)
-    checks = {"watch_failures": "At most 5 % of the responses are without a score."}
+    checks = {"watch_failures": "At most 5 % of the responses are without a score.", **checks_of(judge)}
 
     @dg.asset(
         **face.common(recipe, *table, sharded=True),
@@ -156,7 +192,8 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
     )
     def verdicts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
-        computed = sum(judge_shard(judge, workspace, shard) for shard in face.shards(context, workspace))
+        budget = budget_of(recipe, workspace)
+        computed = sum(judge_shard(judge, workspace, shard, budget) for shard in face.shards(context, workspace))
         context.log.info(f"judge {judge.name}: {computed} new verdicts")
         files = [
             path for shard in workspace.each_shard() if (path := workspace.file(verdicts_table(judge), shard)).exists()
@@ -165,13 +202,16 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
             workspace,
             f"verdicts-{judge.name}",
             [version_of(path) for path in files],
-            lambda: _view(judge, files),
+            lambda: _view(judge, files) | audit_view(judge, workspace, files),
         )
         failures = int(view.pop("failures"))
         rows = int(view.pop("rows"))
         metadata = {"dagster/row_count": rows, "new verdicts": computed, "fingerprint": judge.fingerprint}
         few = failures <= 0.05 * rows
         found = {"watch_failures": (few, f"{failures} of {rows} rows without a score")}
+        for name in checks_of(judge):
+            passed, _, text = view.pop(name, "yes|not computed").partition("|")
+            found[name] = (passed == "yes", text)
         return face.result(metadata | {name: dg.MarkdownMetadataValue(text) for name, text in view.items()}, found)
 
     return verdicts
@@ -180,7 +220,8 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
 def _view(judge: Judge, files: list[Path]) -> dict[str, str]:
     """Counts, the spread of the scores, and the commonest failures."""
     rows = scan(files)
-    scores = rows.select("score", "failure").collect()
+    scores = rows.select(score=_value(judge), failure="failure").collect()
+    scores = scores.filter(pl.col("failure").is_null() | (pl.col("failure") != NOT_APPLICABLE))
     view = {"rows": str(scores.height), "failures": str(scores.get_column("failure").count())}
     numbers = scores.get_column("score").drop_nulls()
     if numbers.len():

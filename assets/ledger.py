@@ -34,6 +34,7 @@ class Ledger:
         self._journal: pa.RecordBatchStreamWriter | None = None
         self._file: Any = None
         self._lock: Any = None
+        self._arrow: pa.Schema | None = None
 
     def __enter__(self) -> "Ledger":
         self._lock = locked(self.path.with_suffix(".lock"))
@@ -72,6 +73,20 @@ class Ledger:
             self._file = self._next_segment().open("xb", buffering=0)
             self._journal = pa.ipc.new_stream(self._file, table.schema)
         self._journal.write_table(table)
+
+    def append_row(self, row: dict[str, Any]) -> None:
+        """Write one finished row at once, as cheaply as can be: its rules are checked when journal and table merge."""
+        if self._arrow is None:
+            self._arrow = empty(self.schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+        batch = pa.RecordBatch.from_pylist([row], schema=self._arrow)
+        if self._journal is None:
+            self._file = self._next_segment().open("xb", buffering=0)
+            self._journal = pa.ipc.new_stream(self._file, batch.schema)
+        self._journal.write_batch(batch)
+
+    def journalled(self) -> pl.DataFrame:
+        """The rows that journals hold beyond the file: those of this build, or of one that was killed."""
+        return _newest(list(journal_frames(self._segments())), self.schema)
 
     def merge(self, work: str) -> None:
         """Make file and journals one. `work` names what was wanted; it is remembered once nothing needs a retry."""

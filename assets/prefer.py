@@ -7,7 +7,7 @@ import dagster as dg
 import polars as pl
 
 from pairwright.assets import face, views
-from pairwright.assets.judge import KEY, WANTED, verdicts_table, wanted
+from pairwright.assets.judge import KEY, verdicts_table, wanted
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
 from pairwright.judges.base import Judge
@@ -43,21 +43,10 @@ def judges_of(recipe: Recipe) -> list[Judge]:
 
 
 def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
-    """A judge's one score for each response of a shard: prompt_id, response_id, score, failure.
-
-    That of its headline criterion, else the mean over its criteria, in the newest round; null, with the reason,
-    where one of them failed.
-    """
+    """A judge's one score for each response of a shard: prompt_id, response_id, score, failure."""
     verdicts = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
-    if (headline := judge.headline()) is not None:
-        verdicts = verdicts.filter((pl.col("criterion") == headline) | pl.col("failure").is_not_null())
-    newest = verdicts.filter(pl.col("round") == pl.col("round").max().over([*WANTED, "criterion"]))
-    per_response = newest.group_by(WANTED).agg(
-        score=pl.when(~pl.col("failure").is_not_null().any()).then(pl.col("score").mean()),
-        failure=pl.col("failure").drop_nulls().first(),
-    )
-    asked = wanted(judge, workspace, shard)
-    return asked.join(per_response, on=WANTED, how="left", maintain_order="left").drop("evidence")
+    asked = verdicts.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
+    return judge.per_response(asked, pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY))
 
 
 def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:

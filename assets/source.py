@@ -37,6 +37,10 @@ CODE = 1
 ATTRIBUTES = ("references", "tags", *TEXTS)
 
 
+GIVEN = "given"
+"""The responses of the sources, where there are others besides."""
+
+
 class Intake(NamedTuple):
     """What taking in came to."""
 
@@ -46,6 +50,11 @@ class Intake(NamedTuple):
     rejects: int
     fresh: bool
     """Whether anything was read; False when the sources have not changed."""
+
+
+def responses_table(recipe: Recipe) -> str:
+    """The table of the sources' responses: one of its own where policies add theirs."""
+    return GIVEN if recipe.policies else "responses"
 
 
 def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
@@ -64,7 +73,8 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
         }
     )
     summary = workspace.root / "intake.json"
-    files = [workspace.file(table, shard) for table in ("prompts", "responses") for shard in workspace.each_shard()]
+    tables = ("prompts", responses_table(recipe))
+    files = [workspace.file(table, shard) for table in tables for shard in workspace.each_shard()]
     with locked(workspace.root / "intake.lock"):
         _drop_other_layouts(workspace)
         if summary.exists() and all(stamp_of(path).get("source") == version for path in files):
@@ -88,7 +98,7 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
 
 def _drop_other_layouts(workspace: Workspace) -> None:
     """Remove what another shard count left of tables that cost nothing to make; paid work stays where it is."""
-    for table in ("prompts", "responses", "preferences", "candidates", "pairs", "rankings"):
+    for table in ("prompts", GIVEN, "responses", "preferences", "candidates", "pairs", "rankings"):
         for path in (workspace.root / table).glob("*-of-*.parquet"):
             if not path.stem.endswith(f"-of-{workspace.shards:05d}"):
                 path.unlink()
@@ -245,7 +255,7 @@ def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspa
     )
     for number, source in enumerate(recipe.sources):
         _fail_on(rejects.filter(pl.col("origin") == number), source)
-    for table, frame, schema in (("prompts", prompts, Prompts), ("responses", responses, Responses)):
+    for table, frame, schema in (("prompts", prompts, Prompts), (responses_table(recipe), responses, Responses)):
         checked = check(frame, schema)
         write(checked, workspace.file(table, shard), {"version": content_version(checked), "source": version})
     tell("source: shards", shard.index + 1, shard.count)
@@ -349,7 +359,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         made = take_in(recipe, workspace)
         context.log.info(f"{made.prompts} prompts and {made.responses} responses; {made.rejects} rows rejected")
         rejects = pl.read_parquet(workspace.root / "rejects.parquet", glob=False)
-        metadata = {**_counted(workspace, "prompts", made.prompts), "rejects": made.rejects}
+        metadata = {**counted(workspace, "prompts", made.prompts), "rejects": made.rejects}
         if made.rejects:
             metadata["first rejects"] = dg.MarkdownMetadataValue(views.table(rejects))
         few = made.rejects <= 0.05 * made.rows
@@ -360,12 +370,13 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         """Distinct texts for each prompt, with everyone who wrote them."""
         workspace = Workspace.of(recipe)
         made = take_in(recipe, workspace)
-        return face.result(_counted(workspace, "responses", made.responses))
+        return face.result(counted(workspace, "responses", made.responses))
 
-    return [prompts, responses]
+    return [prompts] if recipe.policies else [prompts, responses]
 
 
-def _counted(workspace: Workspace, table: str, rows: int) -> dict[str, Any]:
+def counted(workspace: Workspace, table: str, rows: int) -> dict[str, Any]:
+    """Metadata of a table: its rows and the first of them."""
     files = workspace.files(table)
 
     def make() -> dict[str, str]:

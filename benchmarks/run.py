@@ -1,6 +1,6 @@
 """Runs the benchmarks, prints the figures against the targets, and writes benchmarks/results.json and the table.
 
-`python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build.
+`python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build, llm.
 """
 
 import importlib
@@ -28,13 +28,17 @@ class Target(NamedTuple):
 
 
 MARK = "<!-- written by run.py -->"
-BENCHMARKS = ("bleu", "pairs", "build")
+BENCHMARKS = ("bleu", "pairs", "build", "llm")
 TARGETS = {
     "bleu_vs_sacrebleu": Target(5, "times as fast", at_least=True),
     "pairs_vs_polars": Target(2, "times as long"),
     "rerun_unchanged_seconds": Target(5, "s"),
     "build_peak_gib": Target(2, "GiB"),
     "build_peak_flat": Target(1.15, "times as much"),
+    "llm_vs_raw_client": Target(0.95, "times as fast", at_least=True),
+    "llm_vs_barrier": Target(2.5, "times as fast", at_least=True),
+    "llm_cpu_ms_per_call": Target(1, "ms"),
+    "llm_plan_gib": Target(1, "GiB"),
 }
 
 

@@ -3,15 +3,19 @@
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import dataframely as dy
 import polars as pl
 
 from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.kinds import Kind
+from pairwright.schemas.tables import Comparisons, Scores
 
 EVIDENCE = {"references": "references_id", "domain": "domain"}
 """What a judge may read of a prompt besides the conversation: the column of the prompts table that names it."""
+NOT_APPLICABLE = "not applicable"
+"""The failure of a criterion that says nothing of a response: no accident, and no vote."""
 SAMPLE = 256
 """Responses that a free judge is timed on."""
 
@@ -25,6 +29,10 @@ class Batch(NamedTuple):
     """Rows of the responses table for these prompts, sorted by (prompt_id, response_id)."""
     likelihoods: Mapping[str, pl.DataFrame] = {}
     """Rows of the likelihoods tables that the judge needs, for these responses, by the need's key."""
+    wanted: pl.DataFrame = pl.DataFrame()
+    """The keys that want a verdict, for a judge that compares or sees whole prompts."""
+    desk: Any = None
+    """Where a judge that calls a server keeps replies and counts what it spends."""
 
 
 class Estimate(NamedTuple):
@@ -50,6 +58,9 @@ class Judge(Kind, family="judge"):
     `judge` yields frames with prompt_id, response_id, criterion, score and, where it has them, failure, retry,
     rationale, raw and cost_usd, as soon as it has them, so that the journal can keep up. A response that it cannot
     score gets a row with a null score and a failure; `retry` says whether asking again could help.
+
+    A judge that compares yields response_a, response_b (in id order), p_a and per_order instead of response_id and
+    score.
     """
 
     reads: ClassVar[tuple[Literal["references", "domain"], ...]] = ()
@@ -62,6 +73,46 @@ class Judge(Kind, family="judge"):
     def headline(self) -> str | None:
         """The criterion that is the judge's score, where the others only explain it; None for the mean of all."""
         return None
+
+    table: ClassVar[type[dy.Schema]] = Scores
+    """Scores or Comparisons: what a verdict is."""
+
+    @property
+    def keys(self) -> list[str]:
+        """The ids that a verdict is about."""
+        sides = ["response_a", "response_b"] if self.table is Comparisons else ["response_id"]
+        return ["prompt_id", *sides]
+
+    @property
+    def whole_prompts(self) -> bool:
+        """Whether it sees all responses of a prompt at once, so that a new one calls for the whole prompt again."""
+        return False
+
+    @property
+    def calls_server(self) -> bool:
+        """Whether it pays for calls, and so wants a desk."""
+        return False
+
+    def wanted(self, responses: pl.DataFrame) -> pl.DataFrame:
+        """The keys of all verdicts that responses (prompt_id, response_id) call for."""
+        return responses.select(self.keys)
+
+    def per_response(self, verdicts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.LazyFrame:
+        """One score for each of the responses: prompt_id, response_id, score, failure.
+
+        That of its headline criterion, else the mean over its criteria, in the newest round; null, with the reason,
+        where one of them failed. A criterion that does not apply has no part in the mean.
+        """
+        if (headline := self.headline()) is not None:
+            verdicts = verdicts.filter((pl.col("criterion") == headline) | pl.col("failure").is_not_null())
+        newest = verdicts.filter(pl.col("round") == pl.col("round").max().over([*self.keys, "criterion"]))
+        failed = pl.col("failure").is_not_null() & (pl.col("failure") != NOT_APPLICABLE)
+        scores = newest.group_by(self.keys).agg(
+            score=pl.when(~failed.any()).then(pl.col("score").mean()),
+            failure=pl.coalesce(pl.col("failure").filter(failed).first(), pl.col("failure").drop_nulls().first()),
+        )
+        scores = scores.with_columns(failure=pl.when(pl.col("score").is_null()).then(pl.col("failure")))
+        return responses.join(scores, on=self.keys, how="left", maintain_order="left")
 
     @abstractmethod
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:

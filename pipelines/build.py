@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from pairwright.assets import face, judge, likelihood, pair, prefer, rank, release, source
+from pairwright.assets import face, judge, likelihood, pair, prefer, rank, release, sample, source
 from pairwright.schemas.recipe import Recipe
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-STAGES = (source, likelihood, judge, prefer, pair, rank, release)
+STAGES = (source, sample, likelihood, judge, prefer, pair, rank, release)
 """The asset modules, in the order in which data flows."""
 
 

@@ -2,18 +2,22 @@
 
 from typing import NamedTuple
 
-from pairwright.assets import likelihood
-from pairwright.assets.judge import missing_work
+import polars as pl
+
+from pairwright.assets import likelihood, sample
+from pairwright.assets.judge import missing_work, verdicts_table
 from pairwright.assets.likelihood import passes
 from pairwright.assets.prefer import judges_of
+from pairwright.assets.sample import policies_of
 from pairwright.assets.source import Intake, take_in
 from pairwright.assets.store import Workspace
-from pairwright.judges.base import Estimate, Judge
+from pairwright.judges.base import Batch, Estimate, Judge
+from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.recipe import Recipe
 
 
 class Line(NamedTuple):
-    """What one judge, or one model's pass, would take."""
+    """What one policy, one judge, or one model's pass, would take."""
 
     judge: str
     kind: str
@@ -28,7 +32,7 @@ class Plan(NamedTuple):
 
     @property
     def total(self) -> Estimate:
-        """Of all judges."""
+        """Of all of them."""
         return sum((line.estimate for line in self.lines), Estimate())
 
 
@@ -38,16 +42,45 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
     Reads the sources into the prompts and responses tables, which costs nothing and the build then need not repeat.
     """
     intake = take_in(recipe, workspace)
-    return Plan(
-        intake,
-        [
-            *(
-                Line(likelihood.name(need), "likelihoods", likelihood.estimate(need, workspace))
-                for need in passes(recipe)
-            ),
-            *(Line(judge.name, judge.content()["kind"], _missing(judge, workspace)) for judge in judges_of(recipe)),
-        ],
-    )
+    lines = [
+        Line(one.name, one.content()["kind"], sample.estimate(recipe, one, workspace)) for one in policies_of(recipe)
+    ]
+    unsampled = any(line.estimate.calls for line in lines)
+    if recipe.policies and not unsampled:
+        for shard in workspace.each_shard():
+            for policy in policies_of(recipe):
+                sample.sample_shard(recipe, policy, workspace, shard)  # nothing is missing: nothing is paid for
+            sample.respond(recipe, workspace, shard)
+    for need in passes(recipe):
+        lines.append(Line(likelihood.name(need), "likelihoods", _passes(recipe, need, workspace, unsampled)))
+    for judge in judges_of(recipe):
+        missing = _expected(recipe, judge, workspace) if unsampled else _missing(judge, workspace)
+        lines.append(Line(judge.name, judge.content()["kind"], missing))
+    return Plan(intake, lines)
+
+
+def _passes(recipe: Recipe, need: Need, workspace: Workspace, unsampled: bool) -> Estimate:
+    """Of one model, over the responses that are there or will be."""
+    if not unsampled:
+        return likelihood.estimate(need, workspace)
+    shards = [sample.expected_responses(recipe, workspace, shard) for shard in workspace.each_shard()]
+    return Estimate(passes=sum(one.height for one in shards))
+
+
+def _expected(recipe: Recipe, judge: Judge, workspace: Workspace) -> Estimate:
+    """For responses that are still to be sampled: as many and as long as they are likely to be."""
+    total = Estimate()
+    for shard in workspace.each_shard():
+        responses = sample.expected_responses(recipe, workspace, shard)
+        wanted = judge.wanted(responses.select("prompt_id", "response_id"))
+        path = workspace.file(verdicts_table(judge), shard)
+        if path.exists() and not (judge.whole_prompts and "response_id" in judge.keys):
+            wanted = wanted.join(pl.read_parquet(path, columns=judge.keys, glob=False), on=judge.keys, how="anti")
+        on = ["prompt_id"] if judge.whole_prompts else judge.keys
+        responses = responses.join(wanted.select(on).unique(), on=on, how="semi", maintain_order="left")
+        prompts = pl.read_parquet(workspace.file("prompts", shard), glob=False)
+        total = total + judge.estimate(Batch(prompts, responses, wanted))
+    return total
 
 
 def _missing(judge: Judge, workspace: Workspace) -> Estimate:

@@ -19,3 +19,7 @@ class JudgeError(PairwrightError):
 
 class StoreError(PairwrightError):
     """A table on disk is missing, damaged, or in use by another build."""
+
+
+class BudgetError(PairwrightError):
+    """The recipe's budget is spent; all paid work is kept."""

@@ -26,7 +26,11 @@ IDENTITY = {"identity": True}
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """What names of datasets, judges, filters and policies look like: safe in paths, columns and URLs."""
 
-FAMILIES = {"judge": "pairwright.judges", "filter": "pairwright.assets.filters"}
+FAMILIES = {
+    "judge": "pairwright.judges",
+    "filter": "pairwright.assets.filters",
+    "policy": "pairwright.assets.policies",
+}
 """Where the files of a family lie; every module there is imported once, when a recipe is first read."""
 
 _REGISTRY: dict[str, dict[str, type["Kind"]]] = {family: {} for family in FAMILIES}

@@ -78,7 +78,7 @@ def _explain(error: dict[str, Any], content: Any) -> str:
             tag = str(context["tag"])
             return f"{where}.kind: {tag!r} is not known{_nearest(tag, allowed)}; allowed: {', '.join(allowed)}"
         case "union_tag_not_found":
-            family = next((name for name in FAMILIES if str(steps[0]).startswith(name)), "judge")
+            family = _family(steps) or "judge"
             return f"{where}: `kind` is missing; allowed: {', '.join(kinds(family))}"
         case "literal_error":
             allowed = [part.strip("' ") for part in context["expected"].replace(" or ", ", ").split(",")]
@@ -96,7 +96,7 @@ def _locate(loc: Sequence[Any], content: Any) -> tuple[list[Any], type[BaseModel
     model: type[BaseModel] | None = Recipe
     owner = model
     for position, step in enumerate(loc):
-        family = next((name for name in FAMILIES if steps and str(steps[0]) == name + "s"), None)
+        family = _family(steps)
         if family and len(steps) == 2 and position == 2:
             model = kinds(family).get(str(step))  # the union's tag: names the class, is no key
             continue
@@ -111,6 +111,12 @@ def _locate(loc: Sequence[Any], content: Any) -> tuple[list[Any], type[BaseModel
             break  # what follows names a branch of a union of plain types
         steps.append(step)
     return steps, owner
+
+
+def _family(steps: Sequence[Any]) -> str | None:
+    """The family whose kinds stand under a location's first key: `judges`, `filters` or `policies`."""
+    plural = {name.removesuffix("y") + ("ies" if name.endswith("y") else "s"): name for name in FAMILIES}
+    return plural.get(str(steps[0])) if steps else None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -101,6 +101,26 @@ class RankingOptions(Part):
     """Of the softmax that turns utilities into soft targets."""
 
 
+class PoolOptions(Part):
+    """Which policies write for a prompt."""
+
+    size: Annotated[int, Field(ge=1)]
+    """So many of them, drawn for each prompt by seed; over many prompts, all alike often."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the draw, which depends on it and on content alone."""
+
+
+class BudgetOptions(Part):
+    """What the data set's calls may come to, over all builds. A build that would pass a cap stops, its work kept."""
+
+    usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """By the prices in the recipe."""
+    calls: Annotated[int, Field(ge=0)] | None = None
+    """Answered requests."""
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    """Of prompts and answers."""
+
+
 class ReleaseOptions(Part):
     """What a version holds."""
 
@@ -126,6 +146,10 @@ class Recipe(Part):
     """Further sources of responses, joined to the prompts by content; only their responses are taken."""
     shards: Annotated[int, Field(ge=1, le=4096)] = 4
     """Pieces that the prompts are cut into; memory is bounded by one of them."""
+    policies: list[Annotated[Kind, OneOf("policy")]] = []
+    """Models that write responses, besides those in the sources."""
+    pool: PoolOptions | None = None
+    """Draw some of the policies for each prompt; left out: all write for all."""
     judges: Annotated[list[Annotated[Kind, OneOf("judge")]], Field(min_length=1)]
     """What gives value to responses."""
     jury: JuryOptions = JuryOptions()
@@ -136,6 +160,8 @@ class Recipe(Part):
     """How whole lists are emitted."""
     filters: list[Annotated[Kind, OneOf("filter")]] = []
     """Run in order; each adds its value and its verdict to every candidate pair."""
+    budget: BudgetOptions = BudgetOptions()
+    """What calls to servers may cost in all."""
     release: ReleaseOptions = ReleaseOptions()
     """What a version holds."""
 
@@ -151,7 +177,7 @@ class Recipe(Part):
         """All sources, the prompts' first."""
         return [self.prompts, *self.responses]
 
-    @field_validator("judges", "filters")
+    @field_validator("judges", "filters", "policies")
     @classmethod
     def _distinct_names(cls, parts: list[Kind]) -> list[Kind]:
         names = [part.name.replace("-", "_") for part in parts]  # which Dagster does not tell apart

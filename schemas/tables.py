@@ -112,6 +112,7 @@ class Scores(dy.Schema):
     retry = dy.Bool(nullable=False)
     rationale = dy.String(nullable=True)
     raw = dy.String(nullable=True)
+    confidence = dy.Float64(nullable=True, min=0.0, max=1.0)
     cost_usd = dy.Float64(nullable=True, min=0.0)
 
     @dy.rule()
@@ -125,6 +126,7 @@ class Comparisons(dy.Schema):
     prompt_id = _id(primary_key=True)
     response_a = _id(primary_key=True)
     response_b = _id(primary_key=True)
+    evidence = dy.String(nullable=False, primary_key=True)
     fingerprint = dy.String(nullable=False, primary_key=True)
     criterion = dy.String(nullable=False, primary_key=True)
     round = dy.UInt16(nullable=False, primary_key=True)
@@ -134,6 +136,7 @@ class Comparisons(dy.Schema):
     retry = dy.Bool(nullable=False)
     rationale = dy.String(nullable=True)
     raw = dy.String(nullable=True)
+    confidence = dy.Float64(nullable=True, min=0.0, max=1.0)
     cost_usd = dy.Float64(nullable=True, min=0.0)
 
     @dy.rule()
@@ -143,6 +146,42 @@ class Comparisons(dy.Schema):
     @dy.rule()
     def judged_or_failed(cls) -> pl.Expr:
         return cls.p_a.col.is_null() == cls.failure.col.is_not_null()
+
+
+class Replies(dy.Schema):
+    """A server's reply as it came, kept before it was read. `key` names the request: what is asked about what."""
+
+    prompt_id = _id(primary_key=True)
+    key = dy.String(nullable=False, primary_key=True)
+    attempt = dy.UInt32(nullable=False, primary_key=True)
+    body = dy.String(nullable=False)
+    prompt_tokens = dy.UInt32(nullable=False)
+    completion_tokens = dy.UInt32(nullable=False)
+    cost_usd = dy.Float64(nullable=False, min=0.0)
+    seconds = dy.Float64(nullable=False, min=0.0)
+    retry = dy.Bool(nullable=False)
+
+
+class Samples(dy.Schema):
+    """What a policy wrote for a prompt as its `number`-th sample, or the reason why it did not."""
+
+    prompt_id = _id(primary_key=True)
+    number = dy.UInt32(nullable=False, primary_key=True)
+    fingerprint = dy.String(nullable=False, primary_key=True)
+    text = dy.String(nullable=True)
+    finish_reason = dy.String(nullable=True)
+    logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
+    prompt_tokens = dy.UInt32(nullable=True)
+    completion_tokens = dy.UInt32(nullable=True)
+    sampling = dy.String(nullable=False)
+    failure = dy.String(nullable=True)
+    retry = dy.Bool(nullable=False)
+    raw = dy.String(nullable=True)
+    cost_usd = dy.Float64(nullable=True, min=0.0)
+
+    @dy.rule()
+    def written_or_failed(cls) -> pl.Expr:
+        return cls.text.col.is_null() == cls.failure.col.is_not_null()
 
 
 class Preferences(dy.Schema):

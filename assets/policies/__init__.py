@@ -1,0 +1,1 @@
+"""What writes responses: one file per kind of policy."""

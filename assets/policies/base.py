@@ -1,0 +1,122 @@
+"""A policy: a model with the parameters that its samples are drawn with."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field
+
+from pairwright.judges.base import Estimate
+from pairwright.judges.llm.ask import Call
+from pairwright.judges.llm.endpoint import Endpoint, Tokens
+from pairwright.judges.llm.replies import Choice, UnusableError, choices_of, usage_of
+from pairwright.schemas.ids import digest
+from pairwright.schemas.kinds import Kind
+
+SPACING = 1_000
+"""Between the seeds of a prompt's samples, so that a repeated try of one does not share the seed of the next."""
+
+
+class Sample(NamedTuple):
+    """A text that a policy wrote."""
+
+    text: str
+    finish_reason: str | None
+    logprob: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+class Policy(Kind, Endpoint, family="policy"):
+    """Writes responses. Its fingerprint names all that can change them; the number of samples cannot."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    """Of sampling."""
+    samples: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Texts to draw for each prompt. Raising it draws only the further ones."""
+    system: str | list[str] = ""
+    """System prompt, in place of the conversation's own; of several, sample i takes the i-th, over and over."""
+    stop: list[str] = Field(default_factory=list)
+    """Texts that end a sample."""
+    logprobs: bool = False
+    """Keep the summed log-prob of each sample, where the server tells it."""
+
+    def content(self) -> dict[str, Any]:
+        """All but the number of samples."""
+        found = super().content()
+        found.pop("samples", None)
+        return found
+
+    @abstractmethod
+    def request(self, messages: list[dict[str, str]]) -> tuple[str, dict[str, Any]]:
+        """Path and body of the request that writes for a conversation, without what all have in common."""
+
+    def chat(self, messages: list[dict[str, str]], number: int) -> list[dict[str, str]]:
+        """The conversation with the system prompt of that sample."""
+        systems = [self.system] if isinstance(self.system, str) else self.system
+        if not any(systems):
+            return messages
+        rest = [one for one in messages if one["role"] not in {"system", "developer"}]
+        return [{"role": "system", "content": systems[number % len(systems)]}, *rest]
+
+    def call(self, prompt_id: str, messages: list[dict[str, str]], numbers: list[int]) -> Call:
+        """One call for these samples, which share a system prompt."""
+        chat = self.chat(messages, numbers[0])
+        path, request = self.request(chat)
+        body = self.sampling() | request | {"seed": (self.seed + numbers[0] * SPACING) % 2**31}
+        if len(numbers) > 1:
+            body["n"] = len(numbers)
+        if self.stop:
+            body["stop"] = self.stop
+        if self.logprobs:
+            body["logprobs"] = True if path.startswith("/chat") else 0
+        most = self.bound(chat, self.max_tokens * len(numbers))
+        key = digest("sample", prompt_id, *map(str, numbers))
+        return Call(key, prompt_id, (prompt_id, numbers), path, body, most, lambda reply: read(reply, len(numbers)))
+
+    def estimate(self, missing: Iterator[tuple[list[dict[str, str]], list[int]]]) -> Estimate:
+        """What these samples (conversation, numbers) would take, if each were as long as it may be."""
+        tokens, calls, prompt, written = Tokens(self.model), 0, 0, 0
+        for messages, numbers in missing:
+            for group in self.groups(numbers):
+                calls += 1
+                prompt += tokens.of(self.chat(messages, group[0]))
+                written += self.max_tokens * len(group)
+        seconds = self.seconds(calls, prompt, written)
+        return Estimate(0, calls, 0, prompt, written, self.price.cost(prompt, written), seconds)
+
+    def groups(self, numbers: list[int]) -> list[list[int]]:
+        """Sample numbers that one call with `n` can draw: those with the same system prompt."""
+        systems = 1 if isinstance(self.system, str) else max(1, len(self.system))
+        found: dict[int, list[int]] = {}
+        for number in sorted(numbers):
+            found.setdefault(number % systems, []).append(number)
+        return [group for _, group in sorted(found.items())]
+
+    def described(self) -> str:
+        """The sampling parameters, as the responses table keeps them."""
+        return json.dumps(self.content(), sort_keys=True, ensure_ascii=False)
+
+
+def read(reply: str, expected: int) -> list[Sample]:
+    """The samples in a reply: all that were asked for, or fewer where the server ignores `n`. Raises UnusableError."""
+    try:
+        choices = choices_of(reply, expected)
+    except UnusableError:
+        if expected == 1:
+            raise
+        choices = choices_of(reply, 1)
+    prompt, written = usage_of(reply)
+    alone = len(choices) == 1
+    samples = [_sample(one, prompt or None, (written or None) if alone else None) for one in choices]
+    if any(not one.text.strip() for one in samples):
+        raise UnusableError("a sample is empty")
+    return samples
+
+
+def _sample(choice: Choice, prompt: int | None, written: int | None) -> Sample:
+    if choice.tokens:
+        written = len(choice.tokens)
+    logprob = sum(token.logprob for token in choice.tokens) if choice.tokens else None
+    return Sample(choice.text, choice.finish_reason, logprob, prompt, written)

@@ -1,0 +1,27 @@
+"""Policies over the OpenAI protocol: chat models, and base models that go on with a text."""
+
+from typing import Any, Literal
+
+from pairwright.assets.policies.base import Policy
+
+
+class Chat(Policy):
+    """A chat model on any server that speaks the OpenAI protocol."""
+
+    kind: Literal["openai"] = "openai"
+
+    def request(self, messages: list[dict[str, str]]) -> tuple[str, dict[str, Any]]:
+        """A chat completion."""
+        return "/chat/completions", {"messages": messages}
+
+
+class Completion(Policy):
+    """A base model: it goes on with the conversation's texts, joined by `joiner`."""
+
+    kind: Literal["openai-completions"] = "openai-completions"
+    joiner: str = "\n\n"
+    """Stands between the turns, and after the last."""
+
+    def request(self, messages: list[dict[str, str]]) -> tuple[str, dict[str, Any]]:
+        """A text completion."""
+        return "/completions", {"prompt": "".join(one["content"] + self.joiner for one in messages)}

@@ -1,0 +1,69 @@
+"""Where paid replies are kept, and what a data set has cost so far."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import polars as pl
+
+from pairwright.assets.ledger import Ledger, journal_frames
+from pairwright.assets.store import Shard, Workspace
+from pairwright.judges.llm.desk import Budget, Desk, Kept, Spent
+from pairwright.schemas.ids import fingerprint
+from pairwright.schemas.kinds import Kind
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Replies, types
+
+COUNTED = ("calls", "prompt_tokens", "completion_tokens", "cost_usd")
+
+
+def replies_table(asker: Kind) -> str:
+    """The folder of the replies to a judge or policy."""
+    return f"replies/{type(asker).model_fields['kind'].default}-{asker.fingerprint}"
+
+
+@contextlib.contextmanager
+def desk(
+    asker: Kind, workspace: Workspace, shard: Shard, prompts: pl.DataFrame, budget: Budget | None = None
+) -> Iterator[Desk]:
+    """A desk that writes each reply to the shard's ledger before it is read, and knows those for these prompt_ids.
+
+    When the block ends well, journal and table become one. When it does not, the journal stays: the next build takes
+    its replies for its own.
+    """
+    with Ledger(workspace, replies_table(asker), shard, Replies, ["prompt_id"]) as ledger:
+        ledger.missing(prompts.select("prompt_id").unique())  # takes over what lies under another layout
+        current = ledger.journalled().select("prompt_id", "key", "attempt").with_columns(current=True)
+        rows = ledger.rows().join(prompts.select("prompt_id").unique(), on="prompt_id", how="semi")
+        rows = rows.join(current, on=["prompt_id", "key", "attempt"], how="left").sort("key", "attempt")
+        names = list(Kept._fields)
+        known = ((Kept(*row[:-1]), bool(row[-1])) for row in rows.select(*names, "current").iter_rows())
+        yield Desk(budget, known, lambda reply: ledger.append_row({**reply._asdict(), "retry": False}))
+        merged = ledger.rows().select("prompt_id", "key", "attempt").sort("prompt_id", "key", "attempt")
+        ledger.merge(fingerprint([merged.height, *merged.tail(1).row(0)] if merged.height else []))
+
+
+def spending(folders: Iterable[str], workspace: Workspace) -> pl.DataFrame:
+    """What calls came to: a row with COUNTED. `folders` are names from `replies_table`, `*` for all."""
+    frames = [_counts(pl.LazyFrame(schema=dict(types(Replies))))]
+    for folder in folders:
+        for path in sorted(workspace.root.glob(f"{folder}/*.parquet")):
+            frames.append(_counts(pl.scan_parquet(path, glob=False)))
+        segments = sorted(workspace.root.glob(f"{folder}/*.arrows"))
+        frames += [_counts(frame.lazy()) for frame in journal_frames(segments)]
+    return pl.concat(frames).sum()
+
+
+def _counts(rows: pl.LazyFrame) -> pl.DataFrame:
+    return rows.select(
+        calls=pl.len().cast(pl.Int64),
+        prompt_tokens=pl.col("prompt_tokens").sum().cast(pl.Int64),
+        completion_tokens=pl.col("completion_tokens").sum().cast(pl.Int64),
+        cost_usd=pl.col("cost_usd").sum().cast(pl.Float64),
+    ).collect()
+
+
+def budget_of(recipe: Recipe, workspace: Workspace) -> Budget:
+    """The recipe's budget, less what its data set has cost in all builds so far."""
+    row = spending(["replies/*"], workspace).row(0, named=True)
+    spent = Spent(row["calls"], row["prompt_tokens"] + row["completion_tokens"], row["cost_usd"])
+    return Budget(recipe.budget.usd, recipe.budget.calls, recipe.budget.tokens, spent)

@@ -1,0 +1,293 @@
+"""What judges that ask a model have in common: options, calls in flight, and rows from replies."""
+
+import json
+import math
+import re
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import polars as pl
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from pairwright.judges.base import Batch, Estimate, Judge
+from pairwright.judges.llm.ask import Answer, Call, ask
+from pairwright.judges.llm.desk import Desk
+from pairwright.judges.llm.endpoint import Endpoint, Tokens
+from pairwright.judges.llm.probe import require
+from pairwright.judges.llm.prompts import SHIPPED, source_of
+from pairwright.judges.llm.replies import Choice, Token, UnusableError, answer_of
+from pairwright.schemas.ids import digest
+from pairwright.schemas.kinds import Runtime
+from pairwright.schemas.tables import types
+
+DEFAULT_CRITERIA = "default"
+"""The key of the criteria for prompts whose domain has none of its own."""
+TYPICAL_ANSWER = 200
+"""Tokens that an answer is estimated at, unless max_tokens is less: a short rationale and the verdict."""
+
+
+class Prompt(NamedTuple):
+    """What a judge knows of a prompt."""
+
+    prompt_id: str
+    messages: list[dict[str, str]]
+    references: list[str]
+    domain: str | None
+    responses: dict[str, str]
+    """Id → text, in id order."""
+
+
+class Unit(NamedTuple):
+    """Calls whose answers make one verdict together."""
+
+    number: int
+    prompt: Prompt
+    subject: Any
+    """What is judged; the judge's own."""
+    asks: list["Ask"]
+
+
+class Ask(NamedTuple):
+    """One call: which responses it shows, in which order, for what."""
+
+    shown: list[str]
+    """Response ids, in the order shown."""
+    purpose: str
+    """Tells calls that show the same apart: the criterion, say."""
+    vote: int
+
+
+class LlmJudge(Judge, Endpoint):
+    """Asks a model for verdicts, one JSON object a call, the reasons before the verdict."""
+
+    system: str = ""
+    """System prompt, if any."""
+    template: Annotated[Path | None, Runtime] = None
+    """A Jinja file of one's own in place of the shipped prompt; relative paths start at the recipe's folder. Its
+    text, not its path, is part of the fingerprint."""
+    criteria: dict[str, str] = Field(default_factory=dict)
+    """What to judge by, as text: `default`, or by the domain of the prompt."""
+    votes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Calls a verdict, with seeds of their own; their agreement is kept as confidence."""
+    reference: bool = False
+    """Show the prompt's gold answers to the judge."""
+    answer_first: bool = False
+    """The judge writes its own answer before it judges (Self-Reference)."""
+    structured: bool = True
+    """Ask for a JSON schema in `response_format`. The answer is checked all the same."""
+    logprobs: bool = False
+    """Weigh verdicts by the model's probabilities where the server tells them."""
+
+    @field_validator("template")
+    @classmethod
+    def _beside_recipe(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None or value.is_absolute() or not isinstance(info.context, dict):
+            return value
+        return Path(info.context["path"]).parent / value
+
+    @model_validator(mode="after")
+    def _votes_differ(self) -> Self:
+        if self.votes > 1 and self.temperature == 0:
+            raise ValueError(
+                f"votes: {self.votes} at temperature 0 would ask for the same answer again; raise temperature"
+            )
+        return self
+
+    @property
+    def reads(self) -> tuple[Literal["references", "domain"], ...]:  # type: ignore[override]
+        """The references, if it is shown them, and the domain, if criteria go by it."""
+        by_domain = set(self.criteria) - {DEFAULT_CRITERIA}
+        return (*(("references",) if self.reference else ()), *(("domain",) if by_domain else ()))
+
+    @property
+    def calls_server(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def template_source(self) -> str:
+        """The text of the prompt template."""
+        return source_of(
+            self.template or SHIPPED / f"{type(self).model_fields['kind'].default.removeprefix('llm-')}-v1.jinja"
+        )
+
+    def content(self) -> dict[str, Any]:
+        """The options, and the template's text."""
+        return {**super().content(), "template": digest(self.template_source)}
+
+    @abstractmethod
+    def units(self, prompt: Prompt, wanted: list[tuple[str, ...]]) -> Iterator[tuple[Any, list[Ask]]]:
+        """What a prompt's wanted verdicts take: each subject with its calls."""
+
+    @abstractmethod
+    def chat(self, prompt: Prompt, ask: Ask) -> tuple[str, dict[str, Any]]:
+        """The prompt text of a call, and the JSON schema of its answer."""
+
+    @abstractmethod
+    def read(self, prompt: Prompt, ask: Ask, choice: Choice) -> Any:
+        """The verdict in an answer. Raises UnusableError."""
+
+    @abstractmethod
+    def rows(self, unit: Unit, answers: Sequence[Answer]) -> list[dict[str, Any]]:
+        """Rows of the judge's table from the answers to a unit's calls, in the order of its asks."""
+
+    def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
+        """Verdicts as they come in; a reply that is already on the desk costs nothing."""
+        if self.logprobs:
+            require(self, "logprobs")
+        schema = {
+            name: dtype for name, dtype in types(self.table).items() if name not in {"evidence", "fingerprint", "round"}
+        }
+        pending: dict[int, dict[int, Answer]] = {}
+        for answers in ask(self, self._calls(work), work.desk or Desk()):
+            rows = []
+            for answer in answers:
+                unit, place = answer.call.unit
+                got = pending.setdefault(unit.number, {})
+                got[place] = answer
+                if len(got) == len(unit.asks):
+                    del pending[unit.number]
+                    rows += self.rows(unit, [got[i] for i in range(len(unit.asks))])
+            if rows:
+                yield pl.DataFrame(rows, schema=schema)
+
+    def estimate(self, work: Batch) -> Estimate:
+        """Calls that are missing, with their tokens, cost and time at the stated rate."""
+        tokens, total = Tokens(self.model), Estimate()
+        desk = work.desk or Desk()
+        answer = min(self.max_tokens, TYPICAL_ANSWER)
+        for unit in self._units(work):
+            for one in unit.asks:
+                if not desk.known(self._key(unit.prompt, one)):
+                    prompt_tokens = tokens.of(self._messages(unit.prompt, one))
+                    total = total + Estimate(
+                        calls=1,
+                        prompt_tokens=prompt_tokens,
+                        completion_tokens=answer,
+                        cost_usd=self.price.cost(prompt_tokens, answer),
+                    )
+        verdicts = work.wanted.height or work.responses.height
+        seconds = self.seconds(total.calls, total.prompt_tokens, total.completion_tokens)
+        return total._replace(verdicts=verdicts, seconds=seconds)
+
+    def _units(self, work: Batch) -> Iterator[Unit]:
+        wanted: dict[str, list[tuple[str, ...]]] = {}
+        keys = work.wanted if work.wanted.width else work.responses.select(self.keys)
+        for prompt_id, *ids in keys.select(self.keys).iter_rows():
+            wanted.setdefault(prompt_id, []).append(tuple(ids))
+        texts: dict[str, dict[str, str]] = {}
+        for prompt_id, response_id, text in work.responses.select("prompt_id", "response_id", "text").iter_rows():
+            texts.setdefault(prompt_id, {})[response_id] = text
+        number = 0
+        for row in work.prompts.select("prompt_id", "messages", "references", "domain").iter_rows(named=True):
+            if row["prompt_id"] not in wanted:
+                continue
+            prompt = Prompt(**row, responses=texts.get(row["prompt_id"], {}))
+            for subject, asks in self.units(prompt, wanted[prompt.prompt_id]):
+                yield Unit(number, prompt, subject, asks)
+                number += 1
+
+    def _calls(self, work: Batch) -> Iterator[Call]:
+        for unit in self._units(work):
+            for place, one in enumerate(unit.asks):
+                yield self._call(unit, place, one)
+
+    def _call(self, unit: Unit, place: int, one: Ask) -> Call:
+        prompt = unit.prompt
+        text, schema = self.chat(prompt, one)
+        body = self.sampling() | {"messages": self._chat(text), "seed": (self.seed + one.vote * 1000) % 2**31}
+        if self.structured:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "verdict", "strict": True, "schema": schema},
+            }
+        if self.logprobs:
+            body |= {"logprobs": True, "top_logprobs": 20}
+        most = self.bound(body["messages"], self.max_tokens)
+
+        def read(reply: str) -> Any:
+            return self.read(prompt, one, answer_of(reply))
+
+        return Call(self._key(prompt, one), prompt.prompt_id, (unit, place), "/chat/completions", body, most, read)
+
+    def _key(self, prompt: Prompt, one: Ask) -> str:
+        references = prompt.references if self.reference else []
+        criteria = self.criteria_of(prompt)
+        return digest(prompt.prompt_id, *one.shown, one.purpose, str(one.vote), criteria, *references)
+
+    def _messages(self, prompt: Prompt, one: Ask) -> list[dict[str, str]]:
+        return self._chat(self.chat(prompt, one)[0])
+
+    def _chat(self, text: str) -> list[dict[str, str]]:
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, {"role": "user", "content": text}]
+
+    def criteria_of(self, prompt: Prompt) -> str:
+        """The criteria for a prompt: those of its domain, else the default."""
+        return self.criteria.get(prompt.domain or DEFAULT_CRITERIA, self.criteria.get(DEFAULT_CRITERIA, ""))
+
+    def references_of(self, prompt: Prompt) -> list[str]:
+        """The gold answers that the judge may see."""
+        return prompt.references if self.reference else []
+
+    def answer_schema(self, properties: dict[str, Any]) -> dict[str, Any]:
+        """JSON schema of an answer: the judge's own answer first, if asked for, then these properties, all required."""
+        own: dict[str, Any] = {"own_answer": {"type": "string"}} if self.answer_first else {}
+        found = own | properties
+        return {"type": "object", "properties": found, "required": list(found), "additionalProperties": False}
+
+
+def text_of(answer: Answer) -> str | None:
+    """What a judge wrote; the whole reply where it cannot be taken apart."""
+    if answer.raw is None:
+        return None
+    try:
+        return answer_of(answer.raw).text
+    except UnusableError:
+        return answer.raw
+
+
+def joined(texts: Sequence[str | None]) -> str | None:
+    """Several texts as one column value: the text itself, or a JSON list of them."""
+    found = [text for text in texts if text is not None]
+    if not found:
+        return None
+    return found[0] if len(found) == 1 else json.dumps(found, ensure_ascii=False)
+
+
+def failure_of(answers: Sequence[Answer]) -> str | None:
+    """Why a verdict that needs all these answers cannot be had."""
+    return next((answer.failure for answer in answers if answer.failure is not None), None)
+
+
+def probabilities(choice: Choice, key: str, values: Sequence[str]) -> dict[str, float] | None:
+    """Probability of each value (a text such as `A` or `4`) as what follows `key` in an answer.
+
+    From the alternatives of the token where the value begins, renormalised over the values. None where the server told
+    none, where most of the probability is on something else, or where a value begins like another one (1 and 10):
+    then the written value alone stands.
+    """
+    if any(one != other and other.startswith(one) for one in values for other in values):
+        return None
+    places = list(re.finditer(rf'"{re.escape(key)}"\s*:\s*"?', choice.text))
+    if not places:
+        return None
+    start, place = 0, places[-1].end()
+    for token in choice.tokens:
+        if start + len(token.text) > place:
+            return _shares(token, token.text[: max(0, place - start)], values)
+        start += len(token.text)
+    return None
+
+
+def _shares(token: Token, lead: str, values: Sequence[str]) -> dict[str, float] | None:
+    found = dict.fromkeys(values, 0.0)
+    for text, logprob in {token.text: token.logprob, **token.top}.items():
+        value = text[len(lead) :].strip(' "*}') if text.startswith(lead) else ""
+        for one in values:
+            if value.casefold() == one.casefold():
+                found[one] += math.exp(logprob)
+    total = sum(found.values())
+    return {one: share / total for one, share in found.items()} if total > 0.5 else None

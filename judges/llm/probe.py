@@ -1,0 +1,172 @@
+"""What a server can really do, found by asking: many ignore `n`, log-probs and schemas in silence, or shift an echo."""
+
+import asyncio
+import math
+from typing import Any, Literal, NamedTuple
+
+import orjson
+
+from pairwright.judges.llm.endpoint import Endpoint
+from pairwright.judges.llm.parse import objects_in
+from pairwright.judges.llm.replies import Choice, UnusableError, choices_of, envelope
+from pairwright.judges.llm.wire import Wire, open_client, request
+from pairwright.schemas.errors import JudgeError
+
+State = Literal["yes", "no", "unknown"]
+SCHEMA = {
+    "type": "object",
+    "properties": {"zebra_count": {"type": "integer"}},
+    "required": ["zebra_count"],
+    "additionalProperties": False,
+}
+"""Asks for a key that no model would come up with by itself."""
+CLOSE = 0.05
+"""Nats that an echoed log-prob may be off the generated one's."""
+
+
+class Finding(NamedTuple):
+    """One thing that a server can or cannot do, and how it showed."""
+
+    feature: str
+    state: State
+    detail: str
+
+
+def probe(endpoint: Endpoint, features: set[str]) -> list[Finding]:
+    """Probe chat, and of n, logprobs, schema and echo those in `features`.
+
+    Costs one call of a few tokens each. Raises JudgeError when the server cannot be reached or refuses the model.
+    """
+    return asyncio.run(_probe(endpoint, features))
+
+
+_FOUND: dict[tuple[str, str, str], Finding] = {}
+"""URL, model, feature → what showed, for the life of the process."""
+
+
+def require(endpoint: Endpoint, feature: str) -> None:
+    """Probe for a feature once per process and endpoint. Raises JudgeError, saying what to change, without it."""
+    key = (endpoint.base_url, endpoint.model, feature)
+    if key not in _FOUND:
+        _FOUND[key] = next(one for one in probe(endpoint, {feature}) if one.feature == feature)
+    if _FOUND[key].state != "yes":
+        raise JudgeError(f"{endpoint.base_url}, model {endpoint.model!r}: {_FOUND[key].detail}")
+
+
+async def _probe(endpoint: Endpoint, features: set[str]) -> list[Finding]:
+    async with open_client(endpoint) as client:
+
+        async def post(path: str, **extra: Any) -> Wire:
+            body = {"model": endpoint.model, "max_tokens": 24, "temperature": 0, "seed": 1, **extra}
+            try:
+                async with asyncio.timeout(min(endpoint.deadline, 60)):
+                    return await request(client, path, body, endpoint.secret)
+            except TimeoutError:
+                return Wire(problem="no answer within the deadline", kind="silent")
+
+        async def chat(**extra: Any) -> Wire:
+            return await post("/chat/completions", messages=[{"role": "user", "content": "Say hello."}], **extra)
+
+        found = [_chat(endpoint, await chat())]
+        if "n" in features:
+            found.append(_n(await chat(n=2, temperature=1)))
+        if "logprobs" in features:
+            found.append(_logprobs(await chat(logprobs=True, top_logprobs=5)))
+        if "schema" in features:
+            form = {"type": "json_schema", "json_schema": {"name": "probe", "strict": True, "schema": SCHEMA}}
+            found.append(_schema(await chat(response_format=form, max_tokens=64)))
+        if "echo" in features:
+            found.append(await _echo(post))
+        return found
+
+
+def _chat(endpoint: Endpoint, wire: Wire) -> Finding:
+    if wire.body is None:
+        if wire.kind in {"busy", "unfit", "broken"} and wire.heard:
+            return Finding("chat", "unknown", wire.problem or "")
+        raise JudgeError(f"{endpoint.base_url}, model {endpoint.model!r}: {wire.problem}")
+    try:
+        choices_of(wire.body)
+    except UnusableError as problem:
+        return Finding("chat", "no", str(problem))
+    usage = "usage" in envelope(wire.body)
+    return Finding("chat", "yes", "counts tokens" if usage else "does not count tokens: cost stays an estimate")
+
+
+def _n(wire: Wire) -> Finding:
+    if wire.body is None:
+        return Finding("n", "no", f"n=2: {wire.problem}")
+    for expected in (2, 1):
+        try:
+            choices_of(wire.body, expected)
+        except UnusableError:
+            continue
+        said = (
+            "two answers to one call" if expected == 2 else "n=2 was ignored in silence; samples are drawn one by one"
+        )
+        return Finding("n", "yes" if expected == 2 else "no", said)
+    return Finding("n", "no", "the reply to n=2 makes no sense; samples are drawn one by one")
+
+
+def _logprobs(wire: Wire) -> Finding:
+    choice = _one(wire)
+    if isinstance(choice, str):
+        return Finding("logprobs", "no", choice)
+    if not choice.tokens:
+        return Finding("logprobs", "no", "logprobs was ignored in silence; set logprobs: false")
+    if any(token.logprob > 1e-6 for token in choice.tokens) or not any(token.top for token in choice.tokens):
+        return Finding("logprobs", "no", "log-probs without alternatives, or above zero; set logprobs: false")
+    return Finding("logprobs", "yes", f"{len(choice.tokens[0].top)} alternatives a token")
+
+
+def _schema(wire: Wire) -> Finding:
+    choice = _one(wire)
+    if isinstance(choice, str):
+        return Finding("schema", "no", f"{choice}; set structured: false")
+    whole = [one for one in objects_in(choice.text) if set(one) == {"zebra_count"}]
+    if whole and isinstance(whole[0]["zebra_count"], int):
+        return Finding("schema", "yes", "answers keep to a JSON schema")
+    return Finding("schema", "no", "the schema was ignored in silence; answers are checked, and fail more often")
+
+
+async def _echo(post: Any) -> Finding:
+    """Generate some tokens with log-probs, then have the whole text echoed: both must tell the same."""
+    prompt = "One two three four five"
+    first = await post("/completions", prompt=prompt, max_tokens=4, logprobs=1)
+    made = _text_logprobs(first)
+    if isinstance(made, str):
+        return Finding("echo", "no", made)
+    again = await post("/completions", prompt=prompt + "".join(made[0]), max_tokens=0, logprobs=1, echo=True)
+    echoed = _text_logprobs(again)
+    if isinstance(echoed, str):
+        return Finding("echo", "no", echoed)
+    count = len(made[1])
+    if len(echoed[1]) <= count or echoed[0][-count:] != made[0]:
+        return Finding("echo", "unknown", "the echoed text was cut into other tokens")
+    pairs = list(zip(made[1], echoed[1][-count:], strict=True))
+    worst = max((abs(a - b) if a is not None and b is not None else math.inf) for a, b in pairs)
+    if worst > CLOSE:
+        return Finding("echo", "no", f"echoed log-probs are off by {worst:.2f} nats: they belong to other tokens")
+    return Finding("echo", "yes", f"agrees with generation to {worst:.4f} nats")
+
+
+def _text_logprobs(wire: Wire) -> tuple[list[str], list[float | None]] | str:
+    if wire.body is None:
+        return str(wire.problem)
+    try:
+        found = orjson.loads(wire.body)["choices"][0]["logprobs"]
+        tokens, values = found["tokens"], found["token_logprobs"]
+    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+        return "log-probs of text completions were ignored in silence"
+    if not tokens or len(tokens) != len(values):
+        return "log-probs of text completions came back empty"
+    return tokens, values
+
+
+def _one(wire: Wire) -> Choice | str:
+    if wire.body is None:
+        return str(wire.problem)
+    try:
+        return choices_of(wire.body)[0]
+    except UnusableError as problem:
+        return str(problem)

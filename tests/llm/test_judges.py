@@ -1,0 +1,223 @@
+"""What the judges make of replies: scores, ties, N/A, votes, log-probs, scores from comparisons, and the audit."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from helpers import build, recipe_of, wide, write_jsonl
+from hypothesis import given
+from hypothesis import strategies as st
+from replay_server import SHOWN, App, Settings, serving
+
+from pairwright.assets.audit import audit
+from pairwright.assets.judge import verdicts_table
+from pairwright.assets.prefer import judges_of, response_scores
+from pairwright.assets.store import Workspace
+from pairwright.judges.llm.base import probabilities
+from pairwright.judges.llm.design import circulant
+from pairwright.judges.llm.pace import Gate, PerMinute
+from pairwright.judges.llm.parse import rating
+from pairwright.judges.llm.replies import Choice, Token, UnusableError
+from pairwright.judges.llm.strengths import strengths
+from pairwright.judges.llm_pairwise import LlmPairwise
+from pairwright.judges.llm_rating import LlmRating
+from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.ids import prompt_id, response_id
+
+
+def judged(
+    folder: Path, answer: Any, judge: dict[str, Any], prompts: int = 4
+) -> tuple[pl.DataFrame, pl.DataFrame, list[Any]]:
+    """Verdict rows, scores per response and audit of one judge whose server answers by `answer`."""
+    write_jsonl(folder / "rows.jsonl", wide(prompts))
+    with serving(App(Settings(), answer)) as url:
+        recipe = recipe_of(
+            folder, "rows.jsonl", judges=[{"model": "m", "base_url": url, **judge}, {"kind": "length"}], shards=1
+        )
+        build(recipe, folder / "data")
+    workspace = Workspace.of(recipe, folder / "data")
+    (shard,) = workspace.each_shard()
+    one = judges_of(recipe)[0]
+    path = workspace.file(verdicts_table(one), shard)
+    return pl.read_parquet(path), response_scores(one, workspace, shard).collect(), audit(one, workspace, [path])
+
+
+def share(figures: list[Any], name: str) -> float:
+    return next(one.share for one in figures if one.name == name)
+
+
+def test_a_judge_that_always_takes_the_first_says_nothing(tmp_path: Path) -> None:
+    rows, scores, figures = judged(tmp_path, lambda _: '{"rationale": "r", "verdict": "A"}', {"kind": "llm-pairwise"})
+    assert rows.get_column("p_a").unique().to_list() == [0.5]
+    assert rows.get_column("per_order").to_list() == [[1.0, 0.0]] * rows.height
+    assert scores.get_column("score").to_list() == pytest.approx([0.0] * scores.height)
+    assert (share(figures, "flips between orders"), share(figures, "first shown wins")) == (1.0, 1.0)
+
+
+def test_a_judge_that_prefers_length_is_found_out(tmp_path: Path) -> None:
+    def longer(body: dict[str, Any]) -> str:
+        (_, _, a), (_, _, b) = SHOWN.findall(body["messages"][-1]["content"])
+        return json.dumps({"rationale": "r", "verdict": "A" if len(a) > len(b) else "B" if len(b) > len(a) else "tie"})
+
+    _, scores, figures = judged(tmp_path, longer, {"kind": "llm-pairwise", "pairs": "all"})
+    assert share(figures, "longer wins") == 1.0
+    assert share(figures, "flips between orders") == 0.0
+    assert scores.get_column("score").null_count() == 0
+
+
+def test_not_applicable_is_no_failure_and_no_vote(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        honest = "one aspect only: honesty" in body["messages"][-1]["content"]
+        return json.dumps({"rationale": "r", "rating": "N/A" if honest else 4})
+
+    judge = {"kind": "llm-rating", "aspects": ["helpfulness", "honesty"]}
+    rows, scores, figures = judged(tmp_path, answer, judge)
+    assert scores.get_column("score").unique().to_list() == [4.0]
+    assert rows.filter(criterion="honesty").get_column("failure").unique().to_list() == ["not applicable"]
+    assert share(figures, "failures") == 0.0
+    assert share(figures, "not applicable") == 0.5
+
+
+def test_votes_keep_their_agreement(tmp_path: Path) -> None:
+    def answer(body: dict[str, Any]) -> str:
+        return json.dumps({"rationale": "r", "rating": 2 if body["seed"] >= 2000 else 5})
+
+    judge = {"kind": "llm-rating", "aspects": ["helpfulness"], "votes": 3, "temperature": 1.0}
+    rows, scores, _ = judged(tmp_path, answer, judge)
+    assert scores.get_column("score").unique().to_list() == [4.0]
+    assert rows.get_column("confidence").unique().to_list() == pytest.approx([2 / 3])
+
+
+def test_all_in_one_call_and_own_template(tmp_path: Path) -> None:
+    (tmp_path / "mine.jinja").write_text("Rate:\n{% for r in responses %}{{ r.label }}: {{ r.text }}\n{% endfor %}")
+    seen = []
+
+    def answer(body: dict[str, Any]) -> str:
+        text = body["messages"][-1]["content"]
+        seen.append(text)
+        labels = [line[0] for line in text.splitlines()[1:]]
+        return json.dumps({"ratings": [{"response": one, "rationale": "r", "rating": 3} for one in labels]})
+
+    judge = {"kind": "llm-rating", "aspects": [{"name": "style", "rubric": "How it reads."}], "per_call": "all"}
+    rows, _, _ = judged(tmp_path, answer, {**judge, "template": "mine.jinja"})
+    assert len(seen) == 4
+    assert rows.get_column("score").to_list() == [3.0] * 16
+
+
+def test_the_fingerprint_is_of_content_alone(tmp_path: Path) -> None:
+    base = {"kind": "llm-pairwise", "model": "m"}
+    same = [{"base_url": "http://127.0.0.1:1/v1"}, {"api_key_env": "X"}, {"concurrency": 3}, {"rpm": 5}, {"name": "n"}]
+    other = [{"system": "s"}, {"temperature": 0.5}, {"model": "o"}, {"criteria": {"default": "c"}}, {"revision": "2"}]
+    (tmp_path / "t.jinja").write_text("{{ mark }}")
+    other.append({"template": str(tmp_path / "t.jinja")})
+    print_of = [LlmPairwise.model_validate({**base, **one}).fingerprint for one in [{}, *same]]
+    assert len(set(print_of)) == 1
+    assert len({LlmPairwise.model_validate({**base, **one}).fingerprint for one in [{}, *other]}) == 1 + len(other)
+
+
+@pytest.mark.parametrize(
+    "value", [0, 6, 45, -1, "45", "high", None, True, float("nan"), [3], {"rating": 3}, "3 or 4", ""]
+)
+def test_what_is_off_the_scale_is_a_failure(value: Any) -> None:
+    with pytest.raises(UnusableError):
+        rating(value, "rating", 1, 5, not_applicable=False)
+
+
+@given(st.integers(1, 9), st.integers(1, 3), st.integers(0, 99))
+def test_pairs_connect_all_and_stay_within_their_budget(count: int, per_response: int, seed: int) -> None:
+    prompt = prompt_id([{"role": "user", "content": str(seed)}])
+    ids = [response_id(prompt, str(i)) for i in range(count)]
+    pairs = circulant(pl.DataFrame({"prompt_id": [prompt] * count, "response_id": ids}), seed, per_response)
+    assert pairs.height <= per_response * count
+    assert (pairs.get_column("response_a") < pairs.get_column("response_b")).all()
+    reached, edges = {ids[0]}, pairs.select("response_a", "response_b").rows()
+    for _ in range(count):
+        reached |= {b for a, b in edges if a in reached} | {a for a, b in edges if b in reached}
+    assert reached == set(ids)
+
+
+def compare(ids: list[str], wins: list[tuple[int, int, float | None]]) -> pl.DataFrame:
+    rows = [("p", ids[a], ids[b], p, None if p is not None else "broken") for a, b, p in wins]
+    return pl.DataFrame(
+        rows,
+        schema={"prompt_id": str, "response_a": str, "response_b": str, "p_a": float, "failure": str},
+        orient="row",
+    )
+
+
+def test_strengths_follow_wins_and_leave_out_what_is_not_connected() -> None:
+    ids = ["a", "b", "c", "d"]
+    responses = pl.DataFrame({"prompt_id": ["p"] * 4, "response_id": ids})
+    found = strengths(responses, compare(ids, [(0, 1, 1.0), (1, 2, 1.0), (0, 2, 1.0), (2, 3, None)]))
+    a, b, c, d = found.get_column("score").to_list()
+    assert a > b > c
+    assert d is None
+    assert found.get_column("failure").to_list() == [None, None, None, "broken"]
+    even = strengths(responses.head(2), compare(ids, [(0, 1, 0.5)]))
+    assert even.get_column("score").to_list() == pytest.approx([0.0, 0.0])
+
+
+def test_strengths_do_not_depend_on_other_prompts() -> None:
+    def frame(prompt: str) -> pl.DataFrame:
+        return pl.DataFrame({"prompt_id": [prompt] * 3, "response_id": ["a", "b", "c"]})
+
+    one = compare(["a", "b", "c"], [(0, 1, 0.9), (1, 2, 0.8), (0, 2, 0.3)])
+    other = compare(["a", "b", "c"], [(0, 1, 1.0), (1, 2, 1.0)]).with_columns(prompt_id=pl.lit("q"))
+    alone = strengths(frame("p"), one)
+    both = strengths(pl.concat([frame("p"), frame("q")]), pl.concat([one, other]))
+    assert both.filter(prompt_id="p").equals(alone)
+
+
+def test_probabilities_come_from_the_token_of_the_verdict() -> None:
+    text = '{"rationale": "A or B", "verdict": "A"}'
+    tokens = [Token(text[:-3], -0.1, {}), Token("A", -0.5, {"A": -0.5, "B": -1.0, "C": -5.0}), Token('"}', 0.0, {})]
+    found = probabilities(Choice(text, "stop", tokens), "verdict", ["A", "B"])
+    assert found is not None
+    assert found["A"] == pytest.approx(0.6225, abs=1e-3)
+    assert probabilities(Choice(text, "stop", tokens), "verdict", ["1", "10"]) is None
+    doubtful = [tokens[0], Token("A", -3.0, {"A": -3.0, "x": -0.1}), tokens[2]]
+    assert probabilities(Choice(text, "stop", doubtful), "verdict", ["A", "B"]) is None
+
+
+def test_the_gate_gives_way_once_a_round_and_recovers() -> None:
+    gate = Gate(64)
+    for _ in range(10):
+        gate.pushed_back(1e-9 if gate.limit == 64 else 0.0)
+    assert gate.limit == 32
+    for _ in range(40):
+        gate.went_well()
+    assert 33 <= gate.limit <= 34
+    for _ in range(5000):
+        gate.went_well()
+    assert gate.limit == 64
+
+
+def test_a_minute_holds_no_more_than_its_limit() -> None:
+    now = [0.0]
+    bucket = PerMinute(60, clock=lambda: now[0])
+    waits = [bucket.delay(1) for _ in range(30)]
+    assert waits[:6] == [0.0] * 6
+    assert waits[-1] == pytest.approx(24.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"votes": 3}, "temperature"),
+        ({"api_key_env": "sk-123 456"}, "api_key_env"),
+        ({"modle": "m"}, "did you mean 'model'"),
+        ({"template": "no.jinja"}, "no.jinja"),
+    ],
+)
+def test_wrong_options_are_explained(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", wide(1))
+    with pytest.raises(RecipeError, match=message):
+        made = recipe_of(tmp_path, "rows.jsonl", judges=[{"kind": "llm-pairwise", "model": "m", **options}])
+        _ = judges_of(made)[0].fingerprint
+
+
+def test_an_even_rating_scale_is_checked() -> None:
+    with pytest.raises(ValueError, match="worst"):
+        LlmRating.model_validate({"kind": "llm-rating", "model": "m", "scale": [5, 1]})

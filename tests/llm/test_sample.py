@@ -1,0 +1,130 @@
+"""Sampling: what is missing is drawn, once; what a server leaves out or mangles is neither lost nor made up."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from helpers import recipe_of, table, write_jsonl
+from replay_server import App, Settings, serving
+
+from pairwright.assets import sample
+from pairwright.assets.sample import policies_of, samples_table, writers
+from pairwright.assets.source import take_in
+from pairwright.assets.store import Workspace
+from pairwright.pipelines.plan import plan
+from pairwright.schemas.recipe import Recipe
+
+
+def recipe(folder: Path, *policies: dict[str, Any], prompts: int = 10, **parts: Any) -> Recipe:
+    rows = [{"prompt": f"question {i}", "responses": ["a given answer"]} for i in range(prompts)]
+    write_jsonl(folder / "rows.jsonl", rows)
+    return recipe_of(folder, "rows.jsonl", policies=list(policies), judges=[{"kind": "length"}], **parts)
+
+
+def drawn(recipe: Recipe, data: Path) -> pl.DataFrame:
+    workspace = Workspace.of(recipe, data)
+    take_in(recipe, workspace)
+    for shard in workspace.each_shard():
+        for policy in policies_of(recipe):
+            sample.sample_shard(recipe, policy, workspace, shard)
+        sample.respond(recipe, workspace, shard)
+    return table(workspace, "responses")
+
+
+@pytest.mark.parametrize("lies", [set(), {"n"}])
+def test_n_in_one_call_and_one_by_one_where_it_is_ignored(lies: set[str], tmp_path: Path) -> None:
+    app = App(Settings())
+    app.lies = lies
+    with serving(app) as url:
+        made = recipe(tmp_path, {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 3})
+        responses = drawn(made, tmp_path / "data")
+        sampled = responses.filter(pl.col("policies").list.contains("small"))
+        assert sampled.get_column("sample_count").sum() == 30
+        assert sampled.get_column("finish_reason").to_list() == ["stop"] * sampled.height
+        assert len(app.sent) == (10 + 20 if lies else 10)
+        count = len(app.sent)
+        drawn(made, tmp_path / "data")
+        assert len(app.sent) == count
+        more = recipe(tmp_path, {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 5})
+        drawn(more, tmp_path / "data")
+        assert drawn(more, tmp_path / "data").height > responses.height, "only the further samples are drawn"
+
+
+def test_identical_texts_are_merged_with_their_count(tmp_path: Path) -> None:
+    app = App(Settings(), answer=lambda body: "a given answer")
+    with serving(app) as url:
+        policy = {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 1}
+        responses = drawn(recipe(tmp_path, policy, {**policy, "name": "other", "model": "o"}), tmp_path / "data")
+    assert responses.height == 10
+    assert responses.get_column("sample_count").unique().to_list() == [3]
+    assert responses.get_column("policies").to_list()[0] == ["other", "small", "unknown"]
+
+
+def test_truncated_samples_are_marked_and_refused_ones_too(tmp_path: Path) -> None:
+    for fault, reason in (("length", "length"), ("refusal", "refusal")):
+        folder = tmp_path / fault
+        folder.mkdir()
+        with serving(App(Settings(fault_rate=1.0, faults=(fault,)), answer=lambda body: "some words here")) as url:
+            policy = {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 1}
+            sampled = drawn(recipe(folder, policy), folder / "data").filter(pl.col("policies").list.contains("small"))
+            assert sampled.get_column("finish_reason").unique().to_list() == [reason]
+
+
+def test_a_failed_sample_is_a_row_and_is_drawn_by_the_next_build(tmp_path: Path) -> None:
+    app = App(Settings(fault_rate=1.0, faults=("empty", "garbage")))
+    with serving(app) as url:
+        made = recipe(tmp_path, {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 2})
+        assert drawn(made, tmp_path / "data").height == 10
+        (policy,) = policies_of(made)
+        rows = table(Workspace.of(made, tmp_path / "data"), samples_table(policy))
+        assert rows.get_column("failure").null_count() == 0
+        assert rows.height == 20
+        app.settings = Settings()
+        assert drawn(made, tmp_path / "data").get_column("sample_count").sum() == 30
+
+
+def test_completions_system_prompts_and_logprobs(tmp_path: Path) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        base = {"name": "base", "model": "b", "kind": "openai-completions", "base_url": url, "samples": 2}
+        chat = {"name": "chat", "model": "m", "kind": "openai", "base_url": url, "samples": 4}
+        made = recipe(tmp_path, base, {**chat, "system": ["Be brief.", "Be long."], "logprobs": True})
+        responses = drawn(made, tmp_path / "data")
+    assert responses.filter(pl.col("policies").list.contains("chat")).get_column("logprob").null_count() == 0
+    assert responses.filter(pl.col("policies").list.contains("base")).get_column("sample_count").sum() == 20
+    assert len(app.sent) == 10 * 1 + 10 * 2
+
+
+def test_a_pool_is_drawn_by_content_and_balanced(tmp_path: Path) -> None:
+    policies = [{"name": f"p{i}", "model": f"m{i}", "kind": "openai", "samples": 1} for i in range(4)]
+    made = recipe(tmp_path, *policies, pool={"size": 2})
+    counts = dict.fromkeys([policy.fingerprint for policy in policies_of(made)], 0)
+    for i in range(2000):
+        mine = writers(made, f"{i:024x}")
+        assert len(mine) == 2
+        for one in mine:
+            counts[one] += 1
+    assert all(900 < count < 1100 for count in counts.values())
+
+
+def test_the_plan_counts_samples_and_the_judging_of_them(tmp_path: Path) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        policy = {
+            "name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 2, "max_tokens": 100,
+            "price": {"input": 1, "output": 10}, "rpm": 60,
+        }  # fmt: skip
+        made = recipe(tmp_path, policy)
+        judge = {"kind": "llm-pairwise", "model": "j", "base_url": url}
+        made = recipe_of(tmp_path, "rows.jsonl", policies=[policy], judges=[judge])
+        workspace = Workspace.of(made, tmp_path / "data")
+        sampling, judging = (line.estimate for line in plan(made, workspace).lines)
+        assert (sampling.calls, sampling.completion_tokens) == (10, 2000)
+        assert sampling.cost_usd == pytest.approx((sampling.prompt_tokens + 10 * 2000) / 1e6)
+        assert sampling.seconds == pytest.approx(10)
+        assert judging.calls == 10 * 3 * 2
+        assert not app.sent
+        drawn(made, tmp_path / "data")
+        sampling, judging = (line.estimate for line in plan(made, workspace).lines)
+        assert (sampling.calls, judging.calls) == (0, 60)
