@@ -122,7 +122,7 @@ def _batches(judge: Judge, missing: pl.DataFrame, workspace: Workspace, shard: S
         yield Batch(
             prompts.join(ids, on="prompt_id", how="semi", maintain_order="left"),
             responses.join(ids, on="prompt_id", how="semi", maintain_order="left"),
-            missing.join(ids, on="prompt_id", how="semi", maintain_order="left"),
+            wanted=missing.join(ids, on="prompt_id", how="semi", maintain_order="left"),
         )
 
 

@@ -79,7 +79,7 @@ def _expected(recipe: Recipe, judge: Judge, workspace: Workspace) -> Estimate:
         on = ["prompt_id"] if judge.whole_prompts else judge.keys
         responses = responses.join(wanted.select(on).unique(), on=on, how="semi", maintain_order="left")
         prompts = pl.read_parquet(workspace.file("prompts", shard), glob=False)
-        total = total + judge.estimate(Batch(prompts, responses, wanted))
+        total = total + judge.estimate(Batch(prompts, responses, wanted=wanted))
     return total
 
 
