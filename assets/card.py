@@ -65,4 +65,10 @@ def _changes(manifest: dict[str, Any]) -> list[str]:
     if not changes:
         return []
     counts = ", ".join(f"{count:,} {what}" for what, count in changes.items())
-    return [f"Against {manifest['parent']}: {counts} pairs.", ""]
+    rows = [
+        f"| {what} | {cause} | {count:,} |"
+        for what, by_cause in (manifest["causes"] or {}).items()
+        for cause, count in by_cause.items()
+    ]
+    table = ["| pairs | what became of their prompts | how many |", "|---|---|---:|", *rows, ""] if rows else []
+    return ["## What changed", "", f"Against {manifest['parent']}: {counts} pairs.", "", *table]

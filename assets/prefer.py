@@ -100,7 +100,10 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         **face.common(recipe, "preferences", sharded=False),
-        deps=[face.key(recipe, "verdicts", judge.name) for judge in recipe.judges],
+        deps=[
+            *(face.key(recipe, "verdicts", judge.name) for judge in recipe.judges),
+            *([face.key(recipe, "drift")] if recipe.schedule else []),
+        ],
         check_specs=face.check_specs(recipe, ("preferences",), checks),
     )
     def preferences(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

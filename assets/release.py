@@ -14,6 +14,7 @@ import polars as pl
 from pairwright import __version__
 from pairwright.assets import face, likelihood, views
 from pairwright.assets.card import card
+from pairwright.assets.changes import causes
 from pairwright.assets.filters.difficulty import reference_logprob
 from pairwright.assets.judge import KEY
 from pairwright.assets.pair import FunnelStep, funnel, with_likelihoods
@@ -151,7 +152,7 @@ def _made_from(recipe: Recipe, workspace: Workspace) -> str:
             "inputs": [
                 [version_of(path) for path in workspace.files(table)] for table in (*tables, *_references(recipe))
             ],
-            "options": recipe.release.model_dump(mode="json"),
+            "options": recipe.release.model_dump(mode="json", exclude={"formats", "hub"}),
         }
     )
 
@@ -196,6 +197,7 @@ def _write(
         "counts": _counts(workspace, described),
         "funnel": [step._asdict() for step in steps],
         "changes": difference(parent.path, aside) if parent else None,
+        "causes": causes(parent.path, aside) if parent else None,
         "judges": {
             judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint}
             for judge in judges_of(recipe)

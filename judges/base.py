@@ -66,6 +66,9 @@ class Judge(Kind, family="judge"):
     reads: ClassVar[tuple[Literal["references", "domain"], ...]] = ()
     """What its answers depend on besides conversation and response; where that changes, they do not count."""
 
+    repeatable: ClassVar[bool] = True
+    """Whether the same question always gets the same answer, so that asking it again would tell nothing."""
+
     def needs(self) -> Sequence[Need]:
         """What it asks of causal models; their answers are then in `work.likelihoods`."""
         return ()

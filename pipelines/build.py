@@ -5,22 +5,20 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from pairwright.assets import face, judge, likelihood, pair, prefer, rank, release, sample, source
+from pairwright.assets import export, face, hub, judge, likelihood, pair, prefer, rank, relabel, release, sample, source
+from pairwright.assets.report import page
+from pairwright.pipelines import nightly
+from pairwright.pipelines.names import job_name
 from pairwright.schemas.recipe import Recipe
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-STAGES = (source, sample, likelihood, judge, prefer, pair, rank, release)
+STAGES = (source, sample, likelihood, judge, relabel, prefer, pair, rank, release, page, export, hub)
 """The asset modules, in the order in which data flows."""
 
 
-def job_name(recipe: Recipe) -> str:
-    """The job that builds a recipe."""
-    return f"{face.group(recipe)}_build"
-
-
 def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
-    """Assets and jobs of several recipes. Steps run in one process: concurrency lives inside the assets."""
+    """All of several recipes. Steps run in one process: concurrency lives inside the assets."""
     return dg.Definitions(
         assets=[asset for recipe in recipes for stage in STAGES for asset in stage.assets(recipe)],
         jobs=[
@@ -31,11 +29,7 @@ def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
             )
             for recipe in recipes
         ],
+        schedules=nightly.schedules(recipes),
+        sensors=nightly.sensors(recipes),
         executor=dg.in_process_executor,
     )
-
-
-def every_shard(recipe: Recipe) -> dict[str, str]:
-    """Tags of a run over all shards."""
-    names = face.partitions(recipe).get_partition_keys()
-    return {"dagster/asset_partition_range_start": names[0], "dagster/asset_partition_range_end": names[-1]}

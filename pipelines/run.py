@@ -1,31 +1,36 @@
 """Running a recipe's job in this process, through the same Dagster assets that the UI shows."""
 
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
 
+from pairwright.assets.relabel import NIGHT
 from pairwright.assets.release import Release, latest
 from pairwright.assets.store import Workspace, sweep
-from pairwright.pipelines.build import definitions, every_shard, job_name
+from pairwright.pipelines.build import definitions
 from pairwright.pipelines.instance import use_home
+from pairwright.pipelines.names import every_shard, job_name
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def build(recipe: Recipe, data: Path) -> Release:
+def build(recipe: Recipe, data: Path, night: datetime | None = None) -> Release:
     """Build a recipe to a release; the run shows in the UI's history.
 
+    With a `night`, its run also judges again what the recipe's schedule asks for on it.
     Raises PairwrightError with the reason when no release was made.
     """
     workspace = Workspace.of(recipe, data)
     sweep(workspace.root)
     use_home(data)
     before = latest(workspace)
+    tags = every_shard(recipe) | ({NIGHT: night.isoformat()} if night else {})
     job = definitions([recipe]).resolve_job_def(job_name(recipe))
     with dg.DagsterInstance.get() as instance:
-        run = job.execute_in_process(instance=instance, tags=every_shard(recipe), run_config=QUIET)
+        run = job.execute_in_process(instance=instance, tags=tags, run_config=QUIET)
     made = latest(workspace)
     if not run.success or made is None:
         raise PairwrightError(f"{recipe.dataset}: the build failed; `pairwright ui` shows which step and why")

@@ -30,6 +30,7 @@ FAMILIES = {
     "judge": "pairwright.judges",
     "filter": "pairwright.assets.filters",
     "policy": "pairwright.assets.policies",
+    "format": "pairwright.assets.formats",
 }
 """Where the files of a family lie; every module there is imported once, when a recipe is first read."""
 

@@ -95,10 +95,12 @@ def _locate(loc: Sequence[Any], content: Any) -> tuple[list[Any], type[BaseModel
     steps: list[Any] = []
     model: type[BaseModel] | None = Recipe
     owner = model
-    for position, step in enumerate(loc):
+    tagged = False
+    for step in loc:
         family = _family(steps)
-        if family and len(steps) == 2 and position == 2:
+        if family and not tagged and isinstance(steps[-1], int):
             model = kinds(family).get(str(step))  # the union's tag: names the class, is no key
+            tagged = True
             continue
         if isinstance(content, list) and isinstance(step, int) and step < len(content):
             content = content[step]
@@ -114,9 +116,10 @@ def _locate(loc: Sequence[Any], content: Any) -> tuple[list[Any], type[BaseModel
 
 
 def _family(steps: Sequence[Any]) -> str | None:
-    """The family whose kinds stand under a location's first key: `judges`, `filters` or `policies`."""
+    """The family whose kinds stand at a location: under `judges`, `filters`, `policies` or `release.formats`."""
     plural = {name.removesuffix("y") + ("ies" if name.endswith("y") else "s"): name for name in FAMILIES}
-    return plural.get(str(steps[0])) if steps else None
+    within = steps[1:] if steps[:1] == ["release"] else steps
+    return plural.get(str(within[0])) if within else None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

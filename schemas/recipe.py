@@ -1,9 +1,10 @@
 """The recipe: one YAML file that says what to build. Unknown keys are errors."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from pairwright.schemas.kinds import SLUG, Kind, OneOf
 from pairwright.schemas.models import CausalModel
@@ -20,6 +21,8 @@ class Part(BaseModel):
 
 
 Columns = str | list[str]
+HUB_REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""`organisation/name`."""
 
 
 class ColumnMap(Part):
@@ -121,8 +124,22 @@ class BudgetOptions(Part):
     """Of prompts and answers."""
 
 
+def _format_by_name(value: Any) -> Any:
+    """`trl` is short for `{kind: trl}`."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+FormatOption = Annotated[
+    Kind,
+    OneOf("format"),
+    BeforeValidator(_format_by_name, json_schema_input_type=str | Annotated[Kind, OneOf("format")]),
+]
+
+
 class ReleaseOptions(Part):
-    """What a version holds."""
+    """What a version holds, and where it goes."""
+
+    model_config = ConfigDict(defer_build=True)
 
     test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of prompts whose rows go to the test split, by prompt id."""
@@ -131,6 +148,55 @@ class ReleaseOptions(Part):
     reference_model: CausalModel | None = None
     """Adds this model's summed log-probabilities, the end of the turn included, as the columns `ref_chosen_logps`
     and `ref_rejected_logps` that trainers take instead of running it."""
+    formats: list[FormatOption] = []
+    """Export formats written for every version, each a name or a mapping with its `kind` and options."""
+    hub: str | None = None
+    """Repository `organisation/name` on the Hub that every version is pushed to. A new one is made private."""
+
+    @field_validator("formats")
+    @classmethod
+    def _distinct_formats(cls, parts: list[Kind]) -> list[Kind]:
+        return _distinct(parts)
+
+    @field_validator("hub")
+    @classmethod
+    def _names_a_repository(cls, hub: str | None) -> str | None:
+        if hub is not None and not re.match(HUB_REPOSITORY, hub):
+            raise ValueError(f"{hub!r} is no repository; write organisation/name")
+        return hub
+
+
+class Schedule(Part):
+    """When a data set is brought up to date by itself, and how much of it is judged again."""
+
+    relabel: str
+    """Cron expression of five fields, like `0 2 * * *`."""
+    timezone: str = "UTC"
+    """Name from the IANA data base in which the expression is read, like Europe/Berlin."""
+    audit_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the prompts whose verdicts are judged again each night, another draw every night."""
+    max_age_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Verdicts that are older are judged again."""
+
+    @model_validator(mode="after")
+    def _is_a_schedule(self) -> "Schedule":
+        from dagster import DagsterInvalidDefinitionError, ScheduleDefinition
+
+        try:
+            ScheduleDefinition(
+                name="probe", job_name="probe", cron_schedule=self.relabel, execution_timezone=self.timezone
+            )
+        except DagsterInvalidDefinitionError as error:
+            raise ValueError(" ".join(str(error).split())) from None
+        return self
+
+
+def _distinct(parts: list[Kind]) -> list[Kind]:
+    names = [part.name.replace("-", "_") for part in parts]  # which Dagster does not tell apart
+    twice = [part.name for part in parts if names.count(part.name.replace("-", "_")) > 1]
+    if twice:
+        raise ValueError(f"name {twice[-1]!r} is used twice; give one of them another `name:`")
+    return parts
 
 
 class Recipe(Part):
@@ -163,7 +229,9 @@ class Recipe(Part):
     budget: BudgetOptions = BudgetOptions()
     """What calls to servers may cost in all."""
     release: ReleaseOptions = ReleaseOptions()
-    """What a version holds."""
+    """What a version holds, and where it goes."""
+    schedule: Schedule | None = None
+    """When it is brought up to date by itself."""
 
     _path: Path = PrivateAttr(default=Path("recipe.yaml"))
 
@@ -180,11 +248,7 @@ class Recipe(Part):
     @field_validator("judges", "filters", "policies")
     @classmethod
     def _distinct_names(cls, parts: list[Kind]) -> list[Kind]:
-        names = [part.name.replace("-", "_") for part in parts]  # which Dagster does not tell apart
-        twice = [part.name for part in parts if names.count(part.name.replace("-", "_")) > 1]
-        if twice:
-            raise ValueError(f"name {twice[-1]!r} is used twice; give one of them another `name:`")
-        return parts
+        return _distinct(parts)
 
     @field_validator("judges")
     @classmethod

@@ -10,7 +10,8 @@ from helpers import build, data_files, recipe_of, table, wide, write_jsonl
 
 from pairwright.assets.release import latest
 from pairwright.assets.store import Workspace
-from pairwright.pipelines.build import definitions, every_shard, job_name
+from pairwright.pipelines.build import definitions
+from pairwright.pipelines.names import every_shard, job_name
 from pairwright.pipelines.recipes import find_recipes
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.recipe import Recipe

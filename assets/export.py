@@ -1,0 +1,201 @@
+"""Exports: a release in the layout that a trainer reads, streamed, written aside and renamed whole."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dagster as dg
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pairwright.assets import face, views
+from pairwright.assets.formats.base import Format
+from pairwright.assets.progress import tell
+from pairwright.assets.release import Release, latest
+from pairwright.assets.store import Workspace, sync
+from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.kinds import kinds
+from pairwright.schemas.recipe import Recipe
+
+STAMP = "export.json"
+"""What an export's folder holds beside its files: from which release and by which format they were made."""
+GROUP = 8_192
+"""Rows of a Parquet row group, which is what the writer holds."""
+
+
+class Export(NamedTuple):
+    """A release in one format."""
+
+    path: Path
+    stamp: dict[str, Any]
+    fresh: bool
+    """Whether it was written just now."""
+
+
+def format_named(kind: str, **options: Any) -> Format:
+    """The format of that kind. Raises PairwrightError listing those that exist, or naming an option it lacks."""
+    known = kinds("format")
+    if kind not in known:
+        raise PairwrightError(f"format {kind!r} is not known; allowed: {', '.join(known)}")
+    lacking = sorted(set(options) - set(known[kind].model_fields))
+    if lacking:
+        raise PairwrightError(f"format {kind} has no {lacking[0]} variant; leave the option out")
+    found = known[kind](**options)
+    assert isinstance(found, Format)
+    return found
+
+
+def export(made: Release, form: Format, out: Path) -> Export:
+    """Write a release to a folder in a format: a file per split, what the target wants beside them, and a README.
+
+    Nothing is seen at `out` until all of it is there. An earlier export there is replaced; made of the same release
+    by the same format, it is left as it is. Raises StoreError when `out` holds anything else, when the release lacks
+    a column that the format reads, and when the disk is full.
+    """
+    stamp = {
+        "dataset": made.manifest["dataset"],
+        "version": made.version,
+        "digest": made.manifest["digest"],
+        "format": form.content(),
+        "fingerprint": form.fingerprint,
+    }
+    known = _known(out)
+    if known is not None and {key: known.get(key) for key in stamp} == stamp:
+        return Export(out, known, fresh=False)
+    with _aside(out) as folder:
+        files, left_out = _write(made, form, folder)
+        stamp |= {"files": files, "left_out": left_out}
+        for name, text in form.beside(made.manifest["dataset"], sorted(files)).items():
+            (folder / name).write_text(text)
+        (folder / "README.md").write_text(_readme(stamp, form))
+        (folder / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
+    return Export(out, stamp, fresh=True)
+
+
+def _known(out: Path) -> dict[str, Any] | None:
+    """The stamp of the export at `out`, if there is one."""
+    if (out / STAMP).is_file():
+        return dict(json.loads((out / STAMP).read_text()))
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StoreError(f"{out} already holds something that is no export; name a folder that is new or empty")
+    return None
+
+
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when the block ends well and is removed when it does not."""
+    out = out.resolve()
+    folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    old = out.with_name(f".{out.name}.{os.getpid()}.old.tmp")
+    try:
+        for left in out.parent.glob(f".{out.name}.*.tmp"):  # of an export that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        folder.mkdir(parents=True)
+        yield folder
+        for path in folder.iterdir():
+            sync(path)
+        if out.exists():
+            out.rename(old)
+        folder.rename(out)
+    except (OSError, pl.exceptions.PolarsError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())
+        raise StoreError(f"the export to {out} failed and left nothing there: {reason}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The files by name, with rows and bytes; and how many rows of the release were left out, by split."""
+    files: dict[str, Any] = {}
+    left_out: dict[str, int] = {}
+    for split in ("train", "test"):
+        paths = sorted((made.path / form.table).glob(f"{split}-*.parquet"))
+        if not paths:
+            continue
+        table = pl.scan_parquet(paths, glob=False)
+        missing = [name for name in form.needs if name not in table.collect_schema()]
+        if missing:
+            raise StoreError(
+                f"format {form.name} reads {', '.join(missing)}, which {made.manifest['dataset']} {made.version} "
+                "does not have: its data has no steps"
+            )
+        fits = form.fits()
+        if fits is not None:
+            left_out[split] = table.select((~fits).sum()).collect(engine="streaming").item()
+            table = table.filter(fits) if left_out[split] else table
+        for stem, rows in form.files(split, table).items():
+            path = folder / f"{stem}.{form.ending}"
+            _sink(rows, path)
+            files[path.name] = _described(path)
+            tell(f"export {form.name}", len(files))
+    return files, left_out
+
+
+def _sink(rows: pl.LazyFrame, path: Path) -> None:
+    if path.suffix == ".jsonl":
+        rows.sink_ndjson(path, engine="streaming")
+    else:
+        rows.sink_parquet(path, row_group_size=GROUP, engine="streaming")
+
+
+def _described(path: Path) -> dict[str, int]:
+    """Rows and bytes of a file that was just written."""
+    if path.suffix == ".parquet":
+        rows = pq.read_metadata(path).num_rows
+    else:
+        with path.open("rb") as file:
+            rows = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    return {"rows": rows, "bytes": path.stat().st_size}
+
+
+def _readme(stamp: dict[str, Any], form: Format) -> str:
+    """What the folder holds and what the format could not take along."""
+    left = sum(stamp["left_out"].values())
+    files = [f"- `{name}`: {one['rows']:,} rows" for name, one in stamp["files"].items()]
+    return "\n".join(
+        [
+            f"# {stamp['dataset']} {stamp['version']} as {form.name}",
+            "",
+            *files,
+            "",
+            "Not in this format:",
+            "",
+            *(f"- {lost}" for lost in form.loses()),
+            "",
+            f"Rows of the release left out for that reason: {left:,}.",
+            "",
+        ]
+    )
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """The exports of a recipe's releases, where it asks for some."""
+    formats = [one for one in recipe.release.formats if isinstance(one, Format)]
+    if not formats:
+        return []
+
+    @dg.asset(**face.common(recipe, "exports", sharded=False), deps=[face.key(recipe, "release")])
+    def exports(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The latest release in each of the recipe's formats, under `exports/<version>/<format>`."""
+        workspace = Workspace.of(recipe)
+        made = latest(workspace)
+        if made is None:
+            raise StoreError(f"{recipe.dataset} has no release to export; materialise its release first")
+        done = [export(made, form, workspace.root / "exports" / made.version / form.name) for form in formats]
+        shown = pl.DataFrame(
+            {
+                "format": [one.path.name for one in done],
+                "rows": [sum(file["rows"] for file in one.stamp["files"].values()) for one in done],
+                "left out": [sum(one.stamp["left_out"].values()) for one in done],
+            }
+        )
+        folder = dg.MetadataValue.path(str(workspace.root / "exports" / made.version))
+        return face.result({"path": folder, "formats": dg.MarkdownMetadataValue(views.table(shown))})
+
+    return [exports]

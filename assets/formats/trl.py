@@ -1,0 +1,90 @@
+"""TRL: preference data with an explicit or implicit prompt, unpaired data for KTO, and stepwise data."""
+
+from typing import Literal
+
+import polars as pl
+
+from pairwright.assets.formats.base import (
+    PLAIN_LOSES,
+    UNPAIRED_LOSES,
+    Format,
+    Plain,
+    answers,
+    conversation,
+    last_text,
+    one_user_turn,
+    unpaired,
+)
+
+LOGPS = ("ref_chosen_logps", "ref_rejected_logps")
+
+
+class Trl(Plain):
+    """DPO, ORPO, CPO and SimPO: an explicit prompt and two sides."""
+
+    kind: Literal["trl"] = "trl"
+
+    def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
+        """prompt, chosen, rejected, both scores and the margin; the reference's log-probabilities where they are."""
+        there = [name for name in LOGPS if name in table.collect_schema()]
+        prompt = last_text("prompt") if self.plain else pl.col("prompt")
+        sides = {side: answers(self.plain, side) for side in ("chosen", "rejected")}
+        return table.select(prompt.alias("prompt"), "score_chosen", "score_rejected", "margin", *there, **sides).select(
+            "prompt", "chosen", "rejected", pl.exclude("prompt", "chosen", "rejected")
+        )
+
+    def loses(self) -> list[str]:
+        """Everything that a trainer does not read."""
+        return ["rankings", "ids, policies and each judge's scores", *self.shed()]
+
+
+class TrlImplicit(Format):
+    """RewardTrainer: two whole conversations and the margin."""
+
+    kind: Literal["trl-implicit"] = "trl-implicit"
+
+    def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
+        """chosen, rejected, margin."""
+        return table.select(
+            conversation("chosen").alias("chosen"), conversation("rejected").alias("rejected"), "margin"
+        )
+
+    def loses(self) -> list[str]:
+        """Where the prompt ends can be read off the last turn."""
+        return ["rankings", "ids, policies and scores other than the margin"]
+
+
+class Kto(Plain):
+    """KTO and BCO: one response a row, good or bad."""
+
+    kind: Literal["kto"] = "kto"
+
+    def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
+        """prompt, completion, label."""
+        prompt = last_text("prompt") if self.plain else pl.col("prompt")
+        return unpaired(table).select(
+            prompt.alias("prompt"), answers(self.plain, "completion").alias("completion"), "label"
+        )
+
+    def loses(self) -> list[str]:
+        """The pairing itself."""
+        return [*UNPAIRED_LOSES, *self.shed()]
+
+
+class TrlStepwise(Format):
+    """PRM training: a chosen response's steps, each right or wrong."""
+
+    kind: Literal["trl-stepwise"] = "trl-stepwise"
+    needs = ("steps", "step_labels")
+
+    def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
+        """prompt, completions, labels."""
+        return table.select(last_text("prompt").alias("prompt"), completions="steps", labels="step_labels")
+
+    def fits(self) -> pl.Expr:
+        """The prompt is bare text, and there must be a step."""
+        return one_user_turn() & (pl.col("steps").list.len() > 0)
+
+    def loses(self) -> list[str]:
+        """Nothing is compared here."""
+        return ["rejected responses, scores and margins", PLAIN_LOSES, "pairs without steps"]

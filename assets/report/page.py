@@ -1,0 +1,129 @@
+"""The page: figures, plots and pairs put into one HTML file with everything inlined.
+
+Dataset text meets the page in two ways only: through Jinja's escaping, and as JSON in which no `<` is left. A content
+security policy forbids everything but the page's own two scripts, which are named by their hashes.
+"""
+
+import base64
+import functools
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from jinja2 import Environment, StrictUndefined
+
+from pairwright.assets import face
+from pairwright.assets.prefer import judges_of
+from pairwright.assets.release import Release, latest
+from pairwright.assets.report import charts, figures
+from pairwright.assets.report.sample import sampled_pairs
+from pairwright.assets.store import Workspace, replacing
+from pairwright.schemas.errors import StoreError
+from pairwright.schemas.recipe import Recipe
+
+NAME = "report.html"
+MOST_JUDGES = 12
+"""Judges with a plot of their own."""
+
+
+def report(recipe: Recipe, workspace: Workspace, made: Release) -> Path:
+    """The report of the latest release, written unless it is there: the tables are those it was made from."""
+    path = made.path / NAME
+    if not path.exists():
+        with replacing(path) as temporary:
+            temporary.write_text(page(recipe, workspace, made.manifest))
+    return path
+
+
+def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
+    """The HTML. The same tables give the same bytes."""
+    sample = figures.Sample.of(manifest["counts"]["responses"])
+    judged = figures.verdicts(recipe, workspace)
+    plots = _plots(recipe, workspace, manifest, sample)
+    specs = json.dumps([plot["spec"] for plot in plots], ensure_ascii=False).replace("<", "\\u003c")
+    template = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).from_string(_part("page.html"))
+    library, script = _library(), _part("page.js")
+    return template.render(
+        manifest=manifest,
+        sample=sample,
+        plots=plots,
+        judged=judged,
+        cost=sum(one["cost"] for one in judged),
+        pairs=sampled_pairs(recipe, workspace),
+        style=_part("page.css"),
+        specs=specs,
+        library=library,
+        script=script,
+        hashes=[_hash(library), _hash(script)],
+    )
+
+
+def _plots(
+    recipe: Recipe, workspace: Workspace, manifest: dict[str, Any], sample: figures.Sample
+) -> list[dict[str, Any]]:
+    """Title, what it says, and specification of each plot that the tables give."""
+    judges = [judge.name for judge in judges_of(recipe)][:MOST_JUDGES]
+    responses = figures.sampled_responses(recipe, workspace, sample)
+    policies = figures.main_policies(responses)
+    both = figures.compared(responses)
+    won = figures.win_rates(both, policies)
+    margins = figures.margin_agreement(workspace)
+    longer = figures.length_bias(both, judges)
+    plots = [_plot("Funnel", "What each step let through.", charts.bars(manifest["funnel"]))]
+    for judge in judges:
+        spread = figures.distribution(responses, judge, policies)
+        if spread.height:
+            plots.append(_plot(f"Scores of {judge}", "By policy.", charts.spread(spread, judge)))
+    if won.height:
+        plots.append(
+            _plot("Win rates", "By the jury's utility on the same prompt; a tie is half a win.", charts.wins(won))
+        )
+    plots.append(_plot("Margin and agreement", "Candidate pairs in twenty equal groups.", charts.curve(margins)))
+    if longer.height:
+        text = "How often the longer of two responses of a prompt scores better; half would be no bias."
+        plots.append(_plot("Length bias", text, charts.longer(longer)))
+    if len(judges) > 1:
+        text = "Pearson's r between the judges' scores."
+        plots.append(_plot("Judges", text, charts.matrix(figures.correlations(responses, judges))))
+    return plots
+
+
+def _plot(title: str, text: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"title": title, "text": text, "spec": spec}
+
+
+@functools.cache
+def _library() -> str:
+    """Vega, Vega-Lite and vega-embed in one script."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]
+
+
+def _part(name: str) -> str:
+    return (files("pairwright.assets.report") / name).read_text()
+
+
+def _hash(script: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """The report of a recipe's latest release."""
+
+    @dg.asset(**face.common(recipe, "report", sharded=False), deps=[face.key(recipe, "release")])
+    def report_html(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """`report.html` in the release's folder: one file, to be opened without a network."""
+        workspace = Workspace.of(recipe)
+        made = latest(workspace)
+        if made is None:
+            raise StoreError(f"{recipe.dataset} has no release to report on; materialise its release first")
+        path = report(recipe, workspace, made)
+        return face.result({"path": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
+
+    return [report_html]

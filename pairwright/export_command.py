@@ -1,0 +1,62 @@
+"""The commands that take a release out of the house: `export` and `push`."""
+
+from pathlib import Path
+
+import click
+
+DATA = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="data",
+    show_default=True,
+    envvar="PAIRWRIGHT_DATA",
+    help="Folder of all tables and releases.",
+)
+RELEASE = click.argument("release", metavar="RELEASE")
+
+
+@click.command()
+@RELEASE
+@click.option("--format", "kind", metavar="F", required=True, help="Name of the format; a wrong one lists them all.")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write.")
+@click.option("--plain", is_flag=True, help="Bare text instead of messages, where the format has both.")
+@DATA
+def export(release: str, kind: str, out: Path, plain: bool, data: Path) -> None:
+    """Write a release (a folder, DATASET/v3, or DATASET for its latest) in a trainer's format."""
+    from pairwright.assets.export import export as write
+    from pairwright.assets.export import format_named
+    from pairwright.assets.release import resolve
+
+    form = format_named(kind, **({"plain": True} if plain else {}))
+    made = write(resolve(data, release), form, out)
+    for name, one in made.stamp["files"].items():
+        click.echo(f"{name}: {one['rows']:,} rows, {one['bytes'] / 1e6:,.1f} MB")
+    left = sum(made.stamp["left_out"].values())
+    if left:
+        click.echo(f"left out: {left:,} rows that {kind} cannot hold")
+    click.echo(f"not in this format: {'; '.join(form.loses())}")
+    click.echo(str(made.path))
+
+
+@click.command()
+@RELEASE
+@click.option("--repo", required=True, metavar="ORG/NAME", help="Data set repository on the Hub.")
+@click.option("--public", is_flag=True, help="Make a new repository public; one that exists stays as it is.")
+@click.option("--dry-run", is_flag=True, help="List what would go up, and change nothing.")
+@DATA
+def push(release: str, repo: str, public: bool, dry_run: bool, data: Path) -> None:
+    """Publish a release (a folder, DATASET/v3, or DATASET for its latest); the token comes from HF_TOKEN."""
+    from pairwright.assets.hub import push as publish
+    from pairwright.assets.release import resolve
+
+    done = publish(resolve(data, release), repo, public=public, dry_run=dry_run)
+    for what, names in (("add", done.add), ("delete", done.delete)):
+        for name in names:
+            click.echo(f"{what} {name}")
+    click.echo(f"unchanged: {len(done.unchanged)} files")
+    if dry_run:
+        click.echo("dry run: nothing was changed")
+    else:
+        click.echo(
+            f'{repo} {done.version} at {done.commit}: load_dataset("{repo}", "pairs", revision="{done.version}")'
+        )

@@ -1,0 +1,33 @@
+"""The command that does by hand what the nightly schedule does."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from pairwright.export_command import DATA
+
+
+@click.command()
+@click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
+@DATA
+def relabel(recipe_path: Path, data: Path) -> None:
+    """Bring a data set up to date and judge a share of its verdicts again, as the recipe's `schedule` says."""
+    from pairwright import show
+    from pairwright.assets.relabel import last_night
+    from pairwright.assets.store import Workspace
+    from pairwright.pipelines.run import build
+    from pairwright.schemas.errors import RecipeError
+    from pairwright.schemas.reading import load_recipe
+
+    recipe = load_recipe(recipe_path)
+    if recipe.schedule is None:
+        raise RecipeError(f"{recipe_path} has no `schedule:`; relabelling wants one with `relabel:` in it")
+    os.environ["PAIRWRIGHT_DATA"] = str(data)
+    with show.progress():
+        made = build(recipe, data, night=datetime.now(UTC))
+    for one in (last_night(Workspace.of(recipe, data)) or {"drift": []})["drift"]:
+        agreement = "" if one["agreement"] is None else f", {one['agreement']:.1%} of {one['compared']:,} orders agree"
+        click.echo(f"{one['judge']}: {one['judged_again']:,} judged again{agreement}, {one['flipped']:,} flipped")
+    show.release(made)

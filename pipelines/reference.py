@@ -1,0 +1,126 @@
+"""The recipe reference, made from the models: `python -m pairwright.pipelines.reference` prints docs/recipe.md."""
+
+import re
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from pairwright.assets.export import format_named
+from pairwright.assets.formats.base import Format
+from pairwright.schemas.kinds import FAMILIES, Kind, OneOf, kinds
+from pairwright.schemas.recipe import Recipe
+
+TITLES = {"judge": "Judges", "filter": "Filters", "format": "Export formats"}
+INTRO = """# The recipe
+
+One YAML file says what to build. Unknown keys, keys given twice and names that do not exist are errors, which name
+the key, the value, what is allowed and the nearest match. `pairwright init DIR` writes a recipe to start from, with a
+JSON Schema beside it for completion in editors.
+
+This page is made from the models by `python -m pairwright.pipelines.reference`; a test checks that it is current.
+"""
+
+
+def reference() -> str:
+    """Markdown: a table of options for each block of the recipe, and for each kind of each family."""
+    parts = [INTRO]
+    for title, model in _blocks("Keys", Recipe):
+        parts.append(f"## {title}\n\n{_prose(model)}\n\n{_table(model)}")
+    for family in FAMILIES:
+        parts.append(
+            f"## {TITLES.get(family, family.capitalize() + 's')}\n\n`name` is what columns, plots and messages"
+        )
+        parts[-1] += " call it; by default its kind."
+        for kind, cls in kinds(family).items():
+            if cls.__module__.startswith(FAMILIES[family]):  # and not one that a test has added
+                parts.append(f"### `{kind}`\n\n{_prose(cls)}\n\n{_table(cls, without=('kind', 'name'))}".rstrip())
+                if issubclass(cls, Format):
+                    parts.append(f"Not in this format: {'; '.join(format_named(kind).loses())}.")
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _blocks(
+    title: str, model: type[BaseModel], seen: frozenset[type] = frozenset()
+) -> Iterator[tuple[str, type[BaseModel]]]:
+    """A model and those nested in it, outermost first, each once."""
+    yield title, model
+    for name, field in model.model_fields.items():
+        for inner in _models(field.annotation):
+            if inner not in seen and not issubclass(inner, Kind):
+                seen |= {inner}
+                yield from _blocks(f"`{name}`", inner, seen)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models(part)]
+
+
+def _prose(model: type[BaseModel]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _table(model: type[BaseModel], without: tuple[str, ...] = ()) -> str:
+    rows = [
+        f"| `{name}` | {_type(field.annotation, field)} | {_default(field)} | {_cell(field.description or '')} |"
+        for name, field in model.model_fields.items()
+        if name not in without
+    ]
+    return "\n".join(["| key | type | default | |", "|---|---|---|---|", *rows]) if rows else "No options."
+
+
+def _type(annotation: Any, field: FieldInfo | None = None) -> str:
+    """A type in words, with the bounds that its field sets."""
+    family = next((one.family for one in getattr(field, "metadata", []) if isinstance(one, OneOf)), None)
+    if family:
+        return f"a {family}"
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        family = next((one.family for one in inner if isinstance(one, OneOf)), None)
+        return f"a {family}" if family else _type(inner[0])
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in inner)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type(part) for part in inner if part is not types.NoneType)
+    if origin in (list, tuple):
+        return f"list of {_type(inner[0])}" if inner else "list"
+    if origin is dict:
+        return f"mapping of {_type(inner[0])} to {_type(inner[1])}"
+    words = {str: "text", int: "integer", float: "number", bool: "`true`, `false`"}
+    return words.get(
+        annotation, "block" if _models(annotation) else _cell(getattr(annotation, "__name__", str(annotation)))
+    ) + (_bounds(field) if field else "")
+
+
+def _bounds(field: FieldInfo) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    found = [
+        f"{sign} {getattr(one, key):g}" for one in field.metadata for key, sign in signs.items() if hasattr(one, key)
+    ]
+    return " " + ", ".join(found) if found else ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if isinstance(value, BaseModel) or value is PydanticUndefined:
+        return ""
+    return (
+        ""
+        if value is None or value in ([], {}, "", ())
+        else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    )
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
