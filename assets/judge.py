@@ -90,10 +90,10 @@ def _missing(judge: Judge, ledger: Ledger, workspace: Workspace, shard: Shard) -
 
 
 def _desk(
-    judge: Judge, workspace: Workspace, shard: Shard, missing: pl.DataFrame, budget: Budget | None
+    judge: Judge, workspace: Workspace, shard: Shard, missing: pl.DataFrame, budget: Budget | None, apart: str = ""
 ) -> contextlib.AbstractContextManager[Desk | None]:
     if judge.calls_server and missing.height:
-        return desk(judge, workspace, shard, missing, budget)
+        return desk(judge, workspace, shard, missing, budget, apart)
     return contextlib.nullcontext()
 
 

@@ -6,29 +6,30 @@ answers make the same bytes whenever they were given. A verdict's age counts fro
 """
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import dagster as dg
 import polars as pl
 
 from pairwright.assets import face, views
-from pairwright.assets.judge import BATCH, KEY, WANTED, _finished, _work, verdicts_table, wanted
+from pairwright.assets.judge import _answers, _batches, _desk, _value, _work, verdicts_table, wanted
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.prefer import judges_of
 from pairwright.assets.progress import tell
+from pairwright.assets.replies import budget_of
 from pairwright.assets.store import Shard, Workspace, replacing
-from pairwright.judges.base import Batch, Judge
+from pairwright.judges.base import Judge
+from pairwright.judges.llm.desk import Budget
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import digest
 from pairwright.schemas.recipe import Recipe, Schedule
-from pairwright.schemas.tables import Scores
+from pairwright.schemas.tables import Comparisons
 
 NIGHT = "pairwright/night"
 """Tag of a run that judges again: the night's time, in ISO 8601."""
 SINCE = pl.Datetime("us", "UTC")
-AGES = pl.Schema({"prompt_id": pl.String(), "response_id": pl.String(), "round": pl.UInt16(), "since": SINCE})
 
 
 class Drift(NamedTuple):
@@ -36,17 +37,17 @@ class Drift(NamedTuple):
 
     judge: str
     judged_again: int
-    """Responses with a new round."""
+    """Verdicts with a new round."""
     failed: int
-    """Responses that were asked about again without an answer; the old verdict stays."""
+    """Verdicts that were asked for again without an answer; the old ones stay."""
     compared: int
-    """Pairs of responses of a prompt that were both judged again and that the old round did not tie."""
+    """Orders of two responses of a prompt that were judged again and that the old round did not tie."""
     agreement: float | None
     """Share of these that the new round orders the same: test-retest agreement."""
     flipped: int
     """How many it orders the other way."""
     mean_change: float | None
-    """Mean absolute difference of a score."""
+    """Mean absolute difference of a score, or of a probability to win."""
 
 
 def audit(recipe: Recipe, workspace: Workspace, now: datetime) -> list[Drift]:
@@ -62,9 +63,7 @@ def audit(recipe: Recipe, workspace: Workspace, now: datetime) -> list[Drift]:
     drifts: list[Drift] = []
     for night in nights:
         _remember(workspace, {"night": night.isoformat(), "finished": False})
-        drifts = [
-            _audit(judge, recipe.schedule, workspace, night) for judge in judges_of(recipe) if not judge.repeatable
-        ]
+        drifts = [_audit(judge, recipe, workspace, night) for judge in judges_of(recipe) if not judge.repeatable]
         _remember(workspace, {"night": night.isoformat(), "finished": True, "drift": [one._asdict() for one in drifts]})
     return drifts
 
@@ -81,45 +80,59 @@ def _remember(workspace: Workspace, state: dict[str, Any]) -> None:
         path.write_text(json.dumps(state))
 
 
-def _audit(judge: Judge, schedule: Schedule, workspace: Workspace, night: datetime) -> Drift:
+def _audit(judge: Judge, recipe: Recipe, workspace: Workspace, night: datetime) -> Drift:
     failed, pieces = 0, []
+    budget = budget_of(recipe, workspace)
     for shard in workspace.each_shard():
-        failed += _audit_shard(judge, schedule, workspace, shard, night)
+        failed += _audit_shard(judge, recipe, workspace, shard, night, budget)
         pieces.append(_changes(judge, workspace, shard, night))
         tell(f"relabel/{judge.name}", shard.index + 1, shard.count)
-    return _drift(judge.name, pl.concat(pieces), failed)
+    return _drift(judge, pl.concat(pieces), failed)
 
 
-def _audit_shard(judge: Judge, schedule: Schedule, workspace: Workspace, shard: Shard, night: datetime) -> int:
+def _ages_file(judge: Judge, workspace: Workspace, shard: Shard) -> Path:
+    return workspace.file(f"relabel/{verdicts_table(judge).split('/')[1]}", shard)
+
+
+def _audit_shard(
+    judge: Judge, recipe: Recipe, workspace: Workspace, shard: Shard, night: datetime, budget: Budget
+) -> int:
     """Ask again what is due in a shard; how many answers failed."""
     asked = wanted(judge, workspace, shard).collect()
-    path = workspace.file(f"relabel/{verdicts_table(judge).split('/')[1]}", shard)
-    with Ledger(workspace, verdicts_table(judge), shard, Scores, WANTED) as ledger:
-        known = pl.read_parquet(path, glob=False) if path.exists() else pl.DataFrame(schema=AGES)
-        ages = _ages(ledger, asked, known, night)
-        due = _due(ages, schedule, night)
+    path, on = _ages_file(judge, workspace, shard), [*judge.keys, "evidence"]
+    assert recipe.schedule is not None
+    with Ledger(workspace, verdicts_table(judge), shard, judge.table, on) as ledger:
+        known = pl.read_parquet(path, glob=False) if path.exists() else None
+        ages = _ages(judge, ledger, asked, known, night)
+        due = _due(ages, recipe.schedule, night).join(asked, on=judge.keys)
+        rounds = due.select(*on, pl.col("round") + 1)
         answered = 0
-        for batch in _batches(due, workspace, shard):
-            for frame in judge.judge(batch):
-                rows = _finished(frame, judge).filter(pl.col("score").is_not_null()).drop("round")
-                rows = rows.join(asked, on=KEY).join(due.select(*KEY, pl.col("round") + 1), on=KEY)
-                ledger.append(rows)
-                answered += rows.select(KEY).n_unique()
+        with _desk(judge, workspace, shard, due, budget, f"-{night:%Y%m%dT%H%M%S}") as desk:
+            for batch in _batches(judge, due.select(on), workspace, shard):
+                for frame in _answers(judge, batch._replace(desk=desk)):
+                    rows = frame.filter(pl.col(_value(judge)).is_not_null()).drop("round")
+                    rows = rows.join(rounds, on=judge.keys)
+                    ledger.append(rows)
+                    answered += rows.select(judge.keys).n_unique()
         ledger.merge(_work(judge, workspace, shard))
-        ages = _ages(ledger, asked, ages, night)
+        ages = _ages(judge, ledger, asked, ages, night)
     with replacing(path) as temporary:
         ages.write_parquet(temporary)
     return due.height - answered
 
 
-def _ages(ledger: Ledger, asked: pl.DataFrame, known: pl.DataFrame, night: datetime) -> pl.DataFrame:
-    """AGES of every answered response: since this night if it was not known, or known in an older round only."""
-    answered = ledger.rows().join(asked, on=WANTED, how="semi").filter(pl.col("score").is_not_null())
-    rounds = answered.group_by(KEY).agg(pl.col("round").max())
-    joined = rounds.join(known.rename({"round": "known"}), on=KEY, how="left")
+def _ages(
+    judge: Judge, ledger: Ledger, asked: pl.DataFrame, known: pl.DataFrame | None, night: datetime
+) -> pl.DataFrame:
+    """Keys, round and `since` of every verdict: since this night if it was not known, or known in an older round."""
+    rows = ledger.rows().join(asked, on=[*judge.keys, "evidence"], how="semi")
+    rounds = rows.filter(pl.col(_value(judge)).is_not_null()).group_by(judge.keys).agg(pl.col("round").max())
+    if known is None:
+        known = rounds.clear().with_columns(since=pl.lit(night, SINCE))
+    joined = rounds.join(known.rename({"round": "known"}), on=judge.keys, how="left")
     fresh = pl.col("known").is_null() | (pl.col("round") > pl.col("known"))
     since = pl.when(fresh).then(pl.lit(night, SINCE)).otherwise(pl.col("since"))
-    return joined.select(*KEY, "round", since=since).sort(KEY)
+    return joined.select(*judge.keys, "round", since=since).sort(judge.keys)
 
 
 def _due(ages: pl.DataFrame, schedule: Schedule, night: datetime) -> pl.DataFrame:
@@ -136,53 +149,38 @@ def _due(ages: pl.DataFrame, schedule: Schedule, night: datetime) -> pl.DataFram
     return ages.filter(due & ~done)
 
 
-def _batches(due: pl.DataFrame, workspace: Workspace, shard: Shard) -> Iterator[Batch]:
-    """Whole prompts with the responses that are due, about BATCH responses each."""
-    if due.is_empty():
-        return
-    prompts = pl.read_parquet(workspace.file("prompts", shard), glob=False)
-    responses = pl.read_parquet(workspace.file("responses", shard), glob=False)
-    counts = due.group_by("prompt_id", maintain_order=True).len()
-    piece = (pl.col("len").cum_sum() - pl.col("len")) // BATCH
-    for ids in counts.select("prompt_id", piece=piece).partition_by("piece", maintain_order=True):
-        keys = due.join(ids, on="prompt_id", how="semi").select(KEY)
-        yield Batch(
-            prompts.join(ids, on="prompt_id", how="semi", maintain_order="left"),
-            responses.join(keys, on=KEY, how="semi", maintain_order="left"),
-        )
-
-
 def _changes(judge: Judge, workspace: Workspace, shard: Shard, night: datetime) -> pl.DataFrame:
-    """KEY, criterion, old and new score of what was judged again that night."""
-    ages = pl.scan_parquet(workspace.file(f"relabel/{verdicts_table(judge).split('/')[1]}", shard), glob=False)
-    tonight = ages.filter((pl.col("since") == pl.lit(night, SINCE)) & (pl.col("round") > 0)).select(*KEY, "round")
+    """Keys, criterion, old and new value of what was judged again that night."""
+    on, value = [*judge.keys, "evidence"], _value(judge)
+    ages = pl.scan_parquet(_ages_file(judge, workspace, shard), glob=False)
+    tonight = ages.filter((pl.col("since") == pl.lit(night, SINCE)) & (pl.col("round") > 0)).drop("since")
     rows = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
-    rows = rows.join(wanted(judge, workspace, shard), on=WANTED, how="semi").filter(pl.col("score").is_not_null())
-    rows = rows.select(*KEY, "criterion", "round", "score")
-    new = rows.join(tonight, on=[*KEY, "round"]).rename({"score": "new"})
-    old = rows.join(new.select(*KEY, "criterion", newest="round"), on=[*KEY, "criterion"])
-    before = (
-        old.filter(pl.col("round") < pl.col("newest"))
-        .sort("round")
-        .group_by(*KEY, "criterion")
-        .agg(pl.col("score").last())
-    )
-    return new.join(before.rename({"score": "old"}), on=[*KEY, "criterion"]).drop("round").collect()
+    rows = rows.join(wanted(judge, workspace, shard), on=on, how="semi").filter(pl.col(value).is_not_null())
+    rows = rows.select(*judge.keys, "criterion", "round", value)
+    new = rows.join(tonight, on=[*judge.keys, "round"]).rename({value: "new"})
+    old = rows.join(new.select(*judge.keys, "criterion", newest="round"), on=[*judge.keys, "criterion"])
+    before = old.filter(pl.col("round") < pl.col("newest")).sort("round")
+    before = before.group_by(*judge.keys, "criterion").agg(old=pl.col(value).last())
+    return new.join(before, on=[*judge.keys, "criterion"]).drop("round").collect()
 
 
-def _drift(judge: str, changes: pl.DataFrame, failed: int) -> Drift:
-    """Over the pairs of responses of each prompt, in id order."""
-    on = ["prompt_id", "criterion"]
-    both = changes.join(changes, on=on, suffix="_b").filter(pl.col("response_id") < pl.col("response_id_b"))
-    first, second = ((pl.col(name) - pl.col(f"{name}_b")).sign() for name in ("old", "new"))
+def _drift(judge: Judge, changes: pl.DataFrame, failed: int) -> Drift:
+    """Over verdicts on two responses, or over the pairs of scored responses of each prompt."""
+    if judge.table is Comparisons:
+        both = changes
+        first, second = ((pl.col(name) - 0.5).sign() for name in ("old", "new"))
+    else:
+        both = changes.join(changes, on=["prompt_id", "criterion"], suffix="_b")
+        both = both.filter(pl.col("response_id") < pl.col("response_id_b"))
+        first, second = ((pl.col(name) - pl.col(f"{name}_b")).sign() for name in ("old", "new"))
     counts = both.filter(first != 0).select(
         compared=pl.len(), same=(first == second).sum(), flipped=(first == -second).sum()
     )
     compared, same, flipped = counts.row(0)
     change = (changes.get_column("new") - changes.get_column("old")).abs().mean()
     return Drift(
-        judge,
-        changes.select(KEY).n_unique(),
+        judge.name,
+        changes.select(judge.keys).n_unique(),
         failed,
         compared,
         round(same / compared, 4) if compared else None,

@@ -23,14 +23,20 @@ def replies_table(asker: Kind) -> str:
 
 @contextlib.contextmanager
 def desk(
-    asker: Kind, workspace: Workspace, shard: Shard, prompts: pl.DataFrame, budget: Budget | None = None
+    asker: Kind,
+    workspace: Workspace,
+    shard: Shard,
+    prompts: pl.DataFrame,
+    budget: Budget | None = None,
+    apart: str = "",
 ) -> Iterator[Desk]:
     """A desk that writes each reply to the shard's ledger before it is read, and knows those for these prompt_ids.
 
     When the block ends well, journal and table become one. When it does not, the journal stays: the next build takes
-    its replies for its own.
+    its replies for its own. Replies kept `apart`, under that ending of the folder's name, answer no other desk: so a
+    question can be asked again.
     """
-    with Ledger(workspace, replies_table(asker), shard, Replies, ["prompt_id"]) as ledger:
+    with Ledger(workspace, replies_table(asker) + apart, shard, Replies, ["prompt_id"]) as ledger:
         ledger.missing(prompts.select("prompt_id").unique())  # takes over what lies under another layout
         current = ledger.journalled().select("prompt_id", "key", "attempt").with_columns(current=True)
         rows = ledger.rows().join(prompts.select("prompt_id").unique(), on="prompt_id", how="semi")

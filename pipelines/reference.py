@@ -14,7 +14,7 @@ from pairwright.assets.formats.base import Format
 from pairwright.schemas.kinds import FAMILIES, Kind, OneOf, kinds
 from pairwright.schemas.recipe import Recipe
 
-TITLES = {"judge": "Judges", "filter": "Filters", "format": "Export formats"}
+TITLES = {"judge": "Judges", "policy": "Policies", "filter": "Filters", "format": "Export formats"}
 INTRO = """# The recipe
 
 One YAML file says what to build. Unknown keys, keys given twice and names that do not exist are errors, which name

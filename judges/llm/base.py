@@ -6,7 +6,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 import polars as pl
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -100,6 +100,8 @@ class LlmJudge(Judge, Endpoint):
         """The references, if it is shown them, and the domain, if criteria go by it."""
         by_domain = set(self.criteria) - {DEFAULT_CRITERIA}
         return (*(("references",) if self.reference else ()), *(("domain",) if by_domain else ()))
+
+    repeatable: ClassVar[bool] = False
 
     @property
     def calls_server(self) -> bool:

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import release_folder as hand
 from click.testing import CliRunner
 
 from pairwright.assets.export import export, format_named
 from pairwright.export_command import export as command
 from pairwright.schemas.errors import PairwrightError, StoreError
-from tests.assets import release_folder as hand
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -94,14 +94,17 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path, kind: 
 def test_an_interrupted_export_leaves_nothing_and_the_next_one_cleans_up(tmp_path: Path, blow: signal.Signals) -> None:
     made = hand.make(tmp_path / "v1")
     code = (
-        "import time\nfrom pathlib import Path\nfrom tests.assets import release_folder as hand\n"
+        "import time\nfrom pathlib import Path\nimport release_folder as hand\n"
         "from pairwright.assets import export as module\nfrom pairwright.assets.release import resolve\n"
         "module.sync = lambda path: (print('written', flush=True), time.sleep(60))\n"
         f"made, out = resolve(Path(), {str(made.path)!r}), Path({str(tmp_path / 'out')!r})\n"
         "module.export(made, module.format_named('trl'), out)\n"
     )
     child = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path.cwd()
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert child.stdout is not None and child.stdout.readline() == b"written\n"
     child.send_signal(blow)

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import release_folder as hand
 import yaml
 from datasets import Dataset
 
 from pairwright.assets.export import export, format_named
 from pairwright.assets.release import Release
 from pairwright.schemas.kinds import kinds
-from tests.assets import release_folder as hand
 
 Rows = list[dict[str, Any]]
 SINGLE = [row for row in hand.pairs() if len(row["prompt"]) == 1]

@@ -9,10 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hub_standin
 import huggingface_hub.utils._http as hub_http
 import polars as pl
 import pytest
+import release_folder as hand
 from click.testing import CliRunner
+from hub_standin import Fault, Hub
 
 from pairwright.assets.card import card
 from pairwright.assets.hub import push
@@ -20,9 +23,6 @@ from pairwright.assets.release import Release
 from pairwright.export_command import push as command
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.recipe import Recipe
-from tests import hub_standin
-from tests.assets import release_folder as hand
-from tests.hub_standin import Fault, Hub
 
 REPO = "org/prefs"
 

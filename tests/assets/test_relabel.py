@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import polars as pl
 import pytest
+from helpers import Counting, calls, data_files, number, recipe_of, wide, write_jsonl
 from pydantic import Field
 
 from pairwright.assets.judge import judge_shard
@@ -21,7 +22,6 @@ from pairwright.judges.base import Batch
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.recipe import Recipe
-from tests.helpers import Counting, calls, data_files, number, recipe_of, wide, write_jsonl
 
 FIRST = datetime(2026, 3, 1, 2, tzinfo=UTC)
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from helpers import build, recipe_of, write_jsonl
+from release_folder import HOSTILE
 
 from pairwright.assets.report import figures
 from pairwright.assets.report.page import page, report
 from pairwright.assets.report.sample import TEXT, block
 from pairwright.assets.store import Workspace
 from pairwright.schemas.recipe import Recipe
-from tests.assets.release_folder import HOSTILE
-from tests.helpers import build, recipe_of, write_jsonl
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [

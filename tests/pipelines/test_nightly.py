@@ -5,12 +5,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from helpers import recipe_of, wide, write_jsonl
 
 from pairwright.assets.relabel import NIGHT, last_night
 from pairwright.assets.store import Workspace
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.run import build
-from tests.helpers import recipe_of, wide, write_jsonl
 
 SCHEDULE = {"relabel": "0 2 * * *", "timezone": "Europe/Berlin", "audit_fraction": 0.5}
 

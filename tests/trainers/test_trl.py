@@ -10,13 +10,13 @@ pytest.importorskip("trl", reason="needs the extra test-trainers: pip install 'p
 pytest.importorskip("torch", reason="needs torch: pip install 'pairwright[models]'")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
+import release_folder as hand
 import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
 from pairwright.assets.export import export, format_named
-from tests.assets import release_folder as hand
 
 STEPS = 10
 TEMPLATE = (
