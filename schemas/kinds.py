@@ -6,7 +6,7 @@ except those marked `Runtime`, which can change neither an answer nor a verdict.
 
 import importlib
 import pkgutil
-from typing import Annotated, Any, ClassVar, Union
+from typing import Annotated, Any, ClassVar, Literal, Union, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema
@@ -65,7 +65,7 @@ class Kind(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         field = cls.model_fields.get("kind")
-        if field is not None and isinstance(field.default, str):
+        if field is not None and get_origin(field.annotation) is Literal:
             _REGISTRY[cls.family][field.default] = cls
 
     def content(self) -> dict[str, Any]:
