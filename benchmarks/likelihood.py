@@ -123,15 +123,15 @@ def ches(engine: Local) -> dict[str, float]:
 
 
 def text_work() -> Batch:
-    """A few prompts with responses, as text."""
+    """A few prompts of about 300 tokens with responses of about 120, as text."""
     chance = random.Random(1)
     words = [f"{a}{b}" for a in ("ba", "co", "di", "fu") for b in ("rn", "lt", "ne", "sk", "mp")]
     rows, responses = [], []
     for i in range(4):
-        messages = [{"role": "user", "content": f"{i} " + " ".join(chance.choices(words, k=60))}]
+        messages = [{"role": "user", "content": f"{i} " + " ".join(chance.choices(words, k=120))}]
         key = prompt_id(messages)
         rows.append({"prompt_id": key, "messages": messages})
-        for _ in range(4):
+        for _ in range(2):
             text = " ".join(chance.choices(words, k=chance.randrange(30, 60)))
             responses.append({"prompt_id": key, "response_id": response_id(key, text), "text": text})
     prompts = pl.DataFrame(rows, schema={"prompt_id": pl.String, "messages": MESSAGES})

@@ -1,6 +1,6 @@
 """Runs the benchmarks, prints the figures against the targets, and writes benchmarks/results.json and the table.
 
-`python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build, llm.
+`python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build, llm, likelihood.
 """
 
 import importlib
@@ -28,8 +28,14 @@ class Target(NamedTuple):
 
 
 MARK = "<!-- written by run.py -->"
-BENCHMARKS = ("bleu", "pairs", "build", "llm")
+BENCHMARKS = ("bleu", "pairs", "build", "llm", "likelihood")
 TARGETS = {
+    "logprob_vs_forward": Target(0.9, "times as fast", at_least=True),
+    "logprob_vs_one_by_one": Target(3.5, "times as fast", at_least=True),
+    "logprob_vs_one_by_one_short": Target(1, "times as fast", at_least=True),
+    "ches_vs_pairwise": Target(15, "times as fast", at_least=True),
+    "follow_up_vs_naive": Target(20, "times as fast", at_least=True),
+    "fused_vs_dearest": Target(1.25, "times as long"),
     "bleu_vs_sacrebleu": Target(5, "times as fast", at_least=True),
     "pairs_vs_polars": Target(2, "times as long"),
     "rerun_unchanged_seconds": Target(5, "s"),

@@ -4,6 +4,7 @@ A row is `[shared | rest of a | rest of b | …]`: each rest sees the shared par
 branch is a row of its own, which needs no mask and is fastest.
 """
 
+import heapq
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ ROW = 512
 """Tokens of a row with several branches: its mask grows with the square."""
 WORTH_SHARING = 0.8
 """Rows are shared when that leaves at most this part of the tokens."""
-LEAVES = 192
+LEAVES = 256
 """Tokens of a row behind a stored prefix: longer rows waste attention on each other, shorter ones waste copies."""
 MASK = 1 << 24
 """Greatest number of elements of a batch's mask."""
@@ -80,18 +81,17 @@ def pack(branches: Sequence[Branch], prefix: int, *, sharing: bool) -> list[Row]
     return [packed_row(some, shared, prefix) for some in _fill(branches, shared, room)]
 
 
-def _fill(branches: Sequence[Branch], shared: int, room: int) -> Iterator[list[Branch]]:
-    """Branches by length, as many at a time as fit in `room` tokens."""
-    some: list[Branch] = []
-    used = shared
+def _fill(branches: Sequence[Branch], shared: int, room: int) -> list[list[Branch]]:
+    """Branches in as few rows as `room` tokens each allow, of about one length, so that a batch has little padding."""
+    rests = [len(branch.ids) - 1 - shared for branch in branches]
+    count = min(len(branches), max(1, -(-sum(rests) // max(1, room - shared))))
+    rows: list[list[Branch]] = [[] for _ in range(count)]
+    loads = [(0, number) for number in range(count)]
     for branch in sorted(branches, key=lambda one: -len(one.ids)):
-        rest = len(branch.ids) - 1 - shared
-        if some and used + rest > room:
-            yield some
-            some, used = [], shared
-        some.append(branch)
-        used += rest
-    yield some
+        used, number = heapq.heappop(loads)
+        rows[number].append(branch)
+        heapq.heappush(loads, (used + len(branch.ids), number))
+    return rows
 
 
 def packed_row(branches: Sequence[Branch], shared: int, prefix: int) -> Row:
