@@ -29,7 +29,7 @@ def error(folder: Path, text: str | bytes) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD + "jugdes: []\n", "jugdes: unknown key (did you mean 'judges'?); allowed: dataset, "),
+        (GOOD + "jugdes: []\n", "jugdes: unknown key (did you mean 'judges'?); allowed: budget, dataset, "),
         (GOOD + "pairs: {stategy: all}\n", "pairs.stategy: unknown key (did you mean 'strategy'?); allowed: "),
         (GOOD.replace("bleu}", "bleu, variation: x}"), "judges[0].variation: unknown key (did you mean 'variant'?)"),
         (GOOD.replace("source: a", "sauce: a"), "prompts.sauce: unknown key (did you mean 'source'?)"),
