@@ -33,6 +33,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.setenv("HF_TOKEN", hub_standin.TOKEN)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.setattr(hub_http.time, "sleep", lambda seconds: None)  # between retries
         yield server
 
@@ -189,7 +190,7 @@ def test_load_dataset_gives_back_exactly_the_release(hub: Hub, tmp_path: Path) -
         "    for split, rows in loaded.items():\n"
         f"        rows.to_parquet(f'{tmp_path}/{{version}}-{{config}}-{{split}}.parquet')\n"
     )
-    environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True, timeout=120)
     for made, config, split in (
         (first, "pairs", "train"),
