@@ -7,6 +7,9 @@ from typing import Any
 import click
 
 from pairwright import __version__
+from pairwright.doctor_command import doctor
+from pairwright.export_command import export, push
+from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
 
 DATA = click.option(
@@ -158,3 +161,7 @@ def ui(recipes: Path | None, port: int, data: Path) -> None:
     os.environ["PAIRWRIGHT_DATA"] = str(data.resolve())
     use_home(data)
     serve(port)
+
+
+for command in (doctor, export, push, relabel):
+    main.add_command(command)

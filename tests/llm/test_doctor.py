@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from helpers import build, recipe_of, wide, write_jsonl
 from replay_server import App, Settings, serving
 
-from pairwright.doctor import doctor
+from pairwright.doctor_command import doctor
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.probe import probe
 from pairwright.schemas.errors import JudgeError

@@ -1,9 +1,6 @@
 """`pairwright doctor`: asks each server of a recipe for what the recipe needs of it, and says what to change."""
 
-from pathlib import Path
 from typing import NamedTuple
-
-import click
 
 from pairwright.assets.sample import policies_of
 from pairwright.judges.llm.base import LlmJudge
@@ -50,20 +47,3 @@ def examine(recipe: Recipe) -> list[Checked]:
             findings = [Finding("chat", "no", str(error))]
         checked.append(Checked(name, endpoint.model, endpoint.base_url, findings))
     return checked
-
-
-@click.command()
-@click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
-def doctor(recipe_path: Path) -> None:
-    """Ask the recipe's servers what they can do, for a few tokens each. Exit code 1 where something must change."""
-    from pairwright.schemas.reading import load_recipe
-
-    checked = examine(load_recipe(recipe_path))
-    if not checked:
-        click.echo("no policy or judge of this recipe calls a server")
-    for one in checked:
-        click.echo(f"{one.name}: {one.model} at {one.url}")
-        for finding in one.findings:
-            click.echo(f"  {finding.feature:<9} {finding.state:<8} {finding.detail}")
-    if not all(one.fit for one in checked):
-        raise click.exceptions.Exit(1)

@@ -1,0 +1,23 @@
+"""The command that asks a recipe's servers what they can do."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
+def doctor(recipe_path: Path) -> None:
+    """Ask the recipe's servers what they can do, for a few tokens each. Exit code 1 where something must change."""
+    from pairwright.pipelines.doctor import examine
+    from pairwright.schemas.reading import load_recipe
+
+    checked = examine(load_recipe(recipe_path))
+    if not checked:
+        click.echo("no policy or judge of this recipe calls a server")
+    for one in checked:
+        click.echo(f"{one.name}: {one.model} at {one.url}")
+        for finding in one.findings:
+            click.echo(f"  {finding.feature:<9} {finding.state:<8} {finding.detail}")
+    if not all(one.fit for one in checked):
+        raise click.exceptions.Exit(1)
