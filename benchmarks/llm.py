@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 import openai
 import polars as pl
@@ -21,6 +22,7 @@ from pairwright.judges.llm_rating import LlmRating
 from pairwright.schemas.ids import prompt_id, response_id
 
 CONCURRENCY = 64
+CALLS, ROUNDS = 1_500, 3
 BARRIER = 50
 """Calls of a batch that the loop with barriers waits for."""
 SIGMA = 0.75
@@ -34,15 +36,15 @@ def measure() -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, _server() as url:
         asyncio.run(_bare(url, _bodies(url, 200)))  # warm
         raw, ours = [], []
-        for turn in range(2):
-            raw.append(_timed(lambda: asyncio.run(_bare(url, _bodies(url, 2_000)))))
-            ours.append(_timed(lambda turn=turn: _ours(url, 2_000, Path(folder) / str(turn))))  # type: ignore[misc]
-        barrier = _timed(lambda: asyncio.run(_barriers(url, _bodies(url, 1_000))))
-    best_raw, best_ours = min(raw), min(ours)
+        for turn in range(ROUNDS):  # by turns, so that a machine that slows down for a while slows both
+            raw.append(_timed(lambda: asyncio.run(_bare(url, _bodies(url, CALLS)))))
+            ours.append(_timed(lambda turn=turn: _ours(url, CALLS, Path(folder) / str(turn))))  # type: ignore[misc]
+        barrier = _timed(lambda: asyncio.run(_barriers(url, _bodies(url, CALLS // 2))))
+    both = list(zip(raw, ours, strict=True))
     return {
-        "llm_vs_raw_client": best_raw[0] / best_ours[0],
-        "llm_cpu_ms_per_call": (min(one[1] for one in ours) - min(one[1] for one in raw)) / 2_000 * 1e3,
-        "llm_vs_barrier": barrier[0] * 2 / best_ours[0],
+        "llm_vs_raw_client": median(theirs[0] / mine[0] for theirs, mine in both),
+        "llm_cpu_ms_per_call": median(mine[1] - theirs[1] for theirs, mine in both) / CALLS * 1e3,
+        "llm_vs_barrier": barrier[0] * 2 / median(mine[0] for mine in ours),
         "llm_plan_gib": _planned(100_000),
     }
 
