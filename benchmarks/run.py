@@ -28,7 +28,7 @@ class Target(NamedTuple):
 
 
 MARK = "<!-- written by run.py -->"
-BENCHMARKS = ("bleu", "pairs", "build", "llm", "likelihood")
+BENCHMARKS = ("bleu", "pairs", "build", "llm", "likelihood", "export")
 TARGETS = {
     "logprob_vs_forward": Target(0.9, "times as fast", at_least=True),
     "logprob_vs_one_by_one": Target(3.5, "times as fast", at_least=True),
@@ -45,6 +45,11 @@ TARGETS = {
     "llm_vs_barrier": Target(2.5, "times as fast", at_least=True),
     "llm_cpu_ms_per_call": Target(1, "ms"),
     "llm_plan_gib": Target(1, "GiB"),
+    "export_vs_polars": Target(2, "times as long"),
+    "export_jsonl_mb_per_s": Target(100, "MB/s", at_least=True),
+    "report_seconds": Target(30, "s"),
+    "report_mb": Target(10, "MB"),
+    "export_peak_gib": Target(1.5, "GiB"),
 }
 
 
