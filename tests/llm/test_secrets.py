@@ -11,7 +11,8 @@ import pytest
 from helpers import build, recipe_of, wide, write_jsonl
 from replay_server import App, Settings, serving
 
-from pairwright.pipelines.build import definitions, every_shard, job_name
+from pairwright.pipelines.build import definitions
+from pairwright.pipelines.names import every_shard, job_name
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.recipe import Recipe
 
