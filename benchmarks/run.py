@@ -1,18 +1,17 @@
 """Runs the benchmarks, prints the figures against the targets, and writes benchmarks/results.json and the table.
 
-`python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build, llm, likelihood.
+`python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build, llm, likelihood, export.
 """
 
-import importlib
 import json
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
 
 
 class Target(NamedTuple):
@@ -57,8 +56,7 @@ def main(names: list[str]) -> None:
     """Run, print, write."""
     rows = []
     for name in names or BENCHMARKS:
-        figures = importlib.import_module(f"benchmarks.{name}").measure()
-        for figure, value in figures.items():
+        for figure, value in _figures(name).items():
             if figure in TARGETS:
                 target = TARGETS[figure]
                 bound = f"{'>=' if target.at_least else '<='} {target.value:g}"
@@ -73,6 +71,13 @@ def main(names: list[str]) -> None:
     merged = {**known, **{row["name"]: row for row in rows}}
     (HERE / "results.json").write_text(json.dumps(list(merged.values()), indent=2) + "\n")
     _write_page(list(merged.values()))
+
+
+def _figures(name: str) -> dict[str, float]:
+    """Measured in a process of its own: what one benchmark holds in memory would count in the next one's peak."""
+    code = f"import json; from benchmarks.{name} import measure; print(json.dumps(measure()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=HERE.parent, check=True, stdout=subprocess.PIPE, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def _write_page(rows: list[dict[str, Any]]) -> None:
