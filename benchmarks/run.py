@@ -67,9 +67,10 @@ def main(names: list[str]) -> None:
                 print(f"{figure:28} {value:10.3f} {target.unit:14} target {bound:8} {verdict}")
             else:
                 print(f"{figure:28} {value:10.1f}")
-    known = {row["name"]: row for row in json.loads((HERE / "results.json").read_text())} if names else {}
+    results = HERE / "results.json"
+    known = {row["name"]: row for row in json.loads(results.read_text())} if names and results.exists() else {}
     merged = {**known, **{row["name"]: row for row in rows}}
-    (HERE / "results.json").write_text(json.dumps(list(merged.values()), indent=2) + "\n")
+    results.write_text(json.dumps(list(merged.values()), indent=2) + "\n")
     _write_page(list(merged.values()))
 
 
