@@ -20,7 +20,9 @@ from pairwright.assets.judge import KEY
 from pairwright.assets.pair import FunnelStep, funnel, with_likelihoods
 from pairwright.assets.prefer import judges_of
 from pairwright.assets.progress import tell
+from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
+from pairwright.assets.sample import policies_of
 from pairwright.assets.splits import assign_splits
 from pairwright.assets.store import Shard, Workspace, locked, replacing, version_of
 from pairwright.schemas.errors import PairwrightError, StoreError
@@ -202,6 +204,7 @@ def _write(
             judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint}
             for judge in judges_of(recipe)
         },
+        "costs": costs([*policies_of(recipe), *judges_of(recipe)], workspace),
         "recipe": recipe.model_dump(mode="json", exclude_unset=True),
         "files": described,
     }

@@ -59,6 +59,17 @@ def spending(folders: Iterable[str], workspace: Workspace) -> pl.DataFrame:
     return pl.concat(frames).sum()
 
 
+def costs(askers: Iterable[Kind], workspace: Workspace) -> dict[str, dict[str, float]]:
+    """COUNTED of each judge and policy that paid calls were made for, over all builds and nights, by name."""
+    found = {}
+    for asker in askers:
+        folder = replies_table(asker)
+        row = spending([folder, f"{folder}-*"], workspace).row(0, named=True)
+        if row["calls"]:
+            found[asker.name] = row | {"cost_usd": round(row["cost_usd"], 6)}
+    return found
+
+
 def _counts(rows: pl.LazyFrame) -> pl.DataFrame:
     return rows.select(
         calls=pl.len().cast(pl.Int64),
