@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from pairwright.assets.ledger import Ledger, journal_frames
+from pairwright.assets.progress import tell
 from pairwright.assets.store import Shard, Workspace
 from pairwright.judges.llm.desk import Budget, Desk, Kept, Spent
 from pairwright.schemas.ids import fingerprint
@@ -43,7 +44,8 @@ def desk(
         rows = rows.join(current, on=["prompt_id", "key", "attempt"], how="left").sort("key", "attempt")
         names = list(Kept._fields)
         known = ((Kept(*row[:-1]), bool(row[-1])) for row in rows.select(*names, "current").iter_rows())
-        yield Desk(budget, known, lambda reply: ledger.append_row({**reply._asdict(), "retry": False}))
+        folder = workspace.root / (replies_table(asker) + apart) / "batches"
+        yield Desk(budget, known, lambda reply: ledger.append_row({**reply._asdict(), "retry": False}), folder, tell)
         merged = ledger.rows().select("prompt_id", "key", "attempt").sort("prompt_id", "key", "attempt")
         ledger.merge(fingerprint([merged.height, *merged.tail(1).row(0)] if merged.height else []))
 

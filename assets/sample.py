@@ -14,7 +14,8 @@ from pairwright.assets.replies import budget_of, desk
 from pairwright.assets.source import GIVEN, counted
 from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
 from pairwright.judges.base import Estimate
-from pairwright.judges.llm.ask import Answer, Call, ask
+from pairwright.judges.llm.ask import ask
+from pairwright.judges.llm.call import Answer, Call
 from pairwright.judges.llm.desk import Budget, Desk
 from pairwright.judges.llm.endpoint import CHARACTERS_PER_TOKEN
 from pairwright.schemas.ids import digest, fingerprint, response_id

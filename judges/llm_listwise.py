@@ -9,8 +9,8 @@ from pydantic import Field
 
 from pairwright.judges.base import Batch, cannot
 from pairwright.judges.llm.answers import failure_of, joined, text_of
-from pairwright.judges.llm.ask import Answer
 from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
+from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.parse import read_order
 from pairwright.judges.llm.prompts import LABELS, Shown, render
 from pairwright.judges.llm.replies import Choice, UnusableError

@@ -10,8 +10,8 @@ import polars as pl
 from pydantic import Field
 
 from pairwright.judges.llm.answers import failure_of, joined, probabilities, text_of
-from pairwright.judges.llm.ask import Answer
 from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
+from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.design import circulant
 from pairwright.judges.llm.parse import read_choice
 from pairwright.judges.llm.prompts import Shown, render

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pairwright.judges.base import NOT_APPLICABLE
 from pairwright.judges.llm.answers import failure_of, joined, probabilities, text_of
-from pairwright.judges.llm.ask import Answer
 from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
+from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.parse import read_rating, read_ratings
 from pairwright.judges.llm.prompts import LABELS, Shown, render
 from pairwright.judges.llm.replies import Choice, UnusableError

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvicorn
+from replay_batches import Batches
 
 FAULTS = (
     "429", "429-wait", "500", "503", "reset", "stall", "torn-json", "wrong-schema", "empty", "length", "refusal",
@@ -85,6 +86,7 @@ class App:
         self.in_flight = self.most_in_flight = 0
         self.lies: set[str] = set()
         """What it ignores in silence: n, logprobs, schema."""
+        self.batches = Batches(self.body_of)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         body = b""
@@ -97,7 +99,11 @@ class App:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            await self.route(scope["path"], body, send)
+            if re.search(r"/(files|batches)(/|$)", scope["path"]):
+                status, found = self.batches.serve(scope["method"], scope["path"], body)
+                await reply(send, status, found)
+            else:
+                await self.route(scope["path"], body, send)
         finally:
             self.in_flight -= 1
 

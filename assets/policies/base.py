@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from pairwright.judges.base import Estimate
-from pairwright.judges.llm.ask import Call
+from pairwright.judges.llm.call import Call
 from pairwright.judges.llm.endpoint import Endpoint, Tokens
 from pairwright.judges.llm.replies import Choice, UnusableError, choices_of, usage_of
 from pairwright.schemas.ids import digest
@@ -84,7 +84,7 @@ class Policy(Kind, Endpoint, family="policy"):
                 prompt += tokens.of(self.chat(messages, group[0]))
                 written += self.max_tokens * len(group)
         seconds = self.seconds(calls, prompt, written)
-        return Estimate(0, calls, 0, prompt, written, self.price.cost(prompt, written), seconds)
+        return Estimate(0, calls, 0, prompt, written, self.cost(prompt, written), seconds)
 
     def groups(self, numbers: list[int]) -> list[list[int]]:
         """Sample numbers that one call with `n` can draw: those with the same system prompt."""

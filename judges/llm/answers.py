@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from pairwright.judges.llm.ask import Answer
+from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.replies import Choice, Token, UnusableError, answer_of
 
 

@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+from pairwright.judges.llm.batch import ask_in_batches
+from pairwright.judges.llm.call import TRIES, Answer, Call
 from pairwright.judges.llm.desk import Desk, Kept, Spent
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.pace import Gate, PerMinute, backoff
@@ -17,8 +19,6 @@ from pairwright.judges.llm.replies import UnusableError, usage_of
 from pairwright.judges.llm.wire import Wire, open_client, request
 from pairwright.schemas.errors import JudgeError
 
-TRIES = 3
-"""Replies to one request that are read, per build, before it is given up as a failure row."""
 TROUBLES = 8
 """Lost requests (no whole reply) that one call may have."""
 PATIENCE = 900.0
@@ -33,39 +33,14 @@ UNFIT_AT_FIRST = 8
 """Calls refused as unfit before any was answered: then the recipe is at fault, not the texts."""
 
 
-class Call(NamedTuple):
-    """One request, and how to read its reply."""
-
-    key: str
-    prompt_id: str
-    unit: Any
-    """What the caller groups answers by."""
-    path: str
-    body: dict[str, Any]
-    most: Spent
-    """What the call may take at most."""
-    read: Callable[[str], Any]
-    """From the reply's body to a value; raises UnusableError."""
-
-
-class Answer(NamedTuple):
-    """What a call came to: a value, or a failure with the raw text."""
-
-    call: Call
-    value: Any
-    failure: str | None
-    raw: str | None
-    cost_usd: float
-    calls: int
-    """Requests that were answered in this build."""
-
-
 def ask(endpoint: Endpoint, calls: Iterable[Call], desk: Desk) -> Iterator[list[Answer]]:
     """Answers to all calls, in lists, as they come in.
 
     `calls` is drawn from only as places get free. Raises JudgeError when the server is down or refuses everyone, and
     BudgetError when the next call could pass a cap, in both cases after all answers that came in were handed out.
     """
+    if endpoint.transport == "batch":
+        return ask_in_batches(endpoint, iter(calls), desk)
     return _Asking(endpoint, iter(calls), desk).answers()
 
 
@@ -264,7 +239,7 @@ class _Asking:
     def _kept(self, call: Call, attempt: int, body: str, seconds: float) -> Kept:
         self.answered += 1
         prompt, completion = usage_of(body)
-        cost = self.endpoint.price.cost(prompt, completion)
+        cost = self.endpoint.cost(prompt, completion)
         return Kept(call.key, call.prompt_id, attempt, body, prompt, completion, cost, seconds)
 
     def _count_unfit(self, wire: Wire) -> None:

@@ -9,7 +9,8 @@ import polars as pl
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pairwright.judges.base import Batch, Estimate, Judge
-from pairwright.judges.llm.ask import Answer, Call, ask
+from pairwright.judges.llm.ask import ask
+from pairwright.judges.llm.call import Answer, Call
 from pairwright.judges.llm.desk import Desk
 from pairwright.judges.llm.endpoint import Endpoint, Tokens
 from pairwright.judges.llm.probe import require
@@ -165,7 +166,7 @@ class LlmJudge(Judge, Endpoint):
                         calls=1,
                         prompt_tokens=prompt_tokens,
                         completion_tokens=answer,
-                        cost_usd=self.price.cost(prompt_tokens, answer),
+                        cost_usd=self.cost(prompt_tokens, answer),
                     )
         verdicts = work.wanted.height or work.responses.height
         seconds = self.seconds(total.calls, total.prompt_tokens, total.completion_tokens)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 from pairwright.schemas.errors import BudgetError
@@ -81,10 +82,16 @@ class Desk:
         budget: Budget | None = None,
         known: Iterable[tuple[Kept, bool]] = (),
         write: Callable[[Kept], None] = lambda reply: None,
+        folder: Path | None = None,
+        tell: Callable[[str, int, int], None] = lambda stage, done, total: None,
     ) -> None:
-        """`known` pairs each earlier reply with whether it belongs to this build, or one that was killed in it."""
+        """`known` pairs each earlier reply with whether it belongs to this build, or one that was killed in it.
+
+        Batches under way are noted in `folder`, and `tell` hears how far they are.
+        """
         self.budget = budget or Budget()
         self.keep = write
+        self.folder, self.tell = folder, tell
         self._known: dict[str, list[tuple[Kept, bool]]] = {}
         for reply, current in known:
             self._known.setdefault(reply.key, []).append((reply, current))

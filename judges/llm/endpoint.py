@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -30,6 +30,8 @@ class Price(BaseModel):
     """Of the prompt."""
     output: Annotated[float, Field(ge=0)] = 0.0
     """Of the completion."""
+    batch: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """What `transport: batch` takes of these prices: 0.5 for half."""
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """USD for one call."""
@@ -65,6 +67,10 @@ class Endpoint(BaseModel):
     """Seconds that one request may take."""
     price: Annotated[Price, Runtime] = Price()
     """USD per million tokens."""
+    transport: Annotated[Literal["live", "batch"], Runtime] = "live"
+    """batch: calls go through the server's Batch API, as files, and are answered within a day."""
+    poll: Annotated[float, Field(gt=0), Runtime] = 30.0
+    """Of `transport: batch`: seconds between looks at a batch."""
 
     @field_validator("base_url")
     @classmethod
@@ -88,10 +94,15 @@ class Endpoint(BaseModel):
             )
         return value
 
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """USD for one call by this transport."""
+        share = self.price.batch if self.transport == "batch" else 1.0
+        return self.price.cost(prompt_tokens, completion_tokens) * share
+
     def bound(self, messages: list[dict[str, str]], answer: int) -> Spent:
         """What one call with an answer of so many tokens may take at most: a token for every two bytes of prompt."""
         prompt = sum(len(one["content"].encode()) // 2 + 8 for one in messages)
-        return Spent(1, prompt + answer, self.price.cost(prompt, answer))
+        return Spent(1, prompt + answer, self.cost(prompt, answer))
 
     def seconds(self, calls: int, prompt_tokens: int, completion_tokens: int) -> float:
         """Seconds that so much work takes at the recipe's limits, or at a common pace where it states none."""

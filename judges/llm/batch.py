@@ -1,0 +1,226 @@
+"""Batches: requests go up as a file and results come down hours later, often at half the price.
+
+What is in a batch is journalled before it is sent, and its id before it is waited for, so that a killed build goes on
+with the same batch. Results are taken by custom id; what a batch leaves out is sent again, and nothing else.
+"""
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import openai
+
+from pairwright.judges.llm.batch_files import Entry, Journal, Server, line_of, results
+from pairwright.judges.llm.call import TRIES, Answer, Call
+from pairwright.judges.llm.desk import Desk, Kept, Spent
+from pairwright.judges.llm.endpoint import Endpoint
+from pairwright.judges.llm.replies import UnusableError, usage_of
+from pairwright.judges.llm.wire import BUSY, without
+from pairwright.schemas.errors import BudgetError, JudgeError
+
+MOST_REQUESTS = 5_000
+"""Requests of one batch; servers take tens of thousands, but a file of long prompts must fit their limit, too."""
+ENDED = {"completed", "expired", "cancelled", "failed"}
+"""States of a batch that will not change any more."""
+LONGEST = 26 * 3600.0
+"""Seconds after which a batch that was promised within a day counts as stuck."""
+
+
+class _Item:
+    """A call on its way to an answer."""
+
+    def __init__(self, call: Call, known: list[tuple[Kept, bool]]) -> None:
+        self.call = call
+        self.tried = self.attempt = self.lost = self.calls = 0
+        self.cost = 0.0
+        self.raw: str | None = None
+        self.failure = "no reply"
+        self.answer: Answer | None = None
+        for kept, current in known:
+            self.take(kept, current)
+
+    @property
+    def custom_id(self) -> str:
+        """Names the next request for the call."""
+        return f"{self.call.key}-{self.attempt}"
+
+    def take(self, kept: Kept, counts: bool) -> None:
+        """Read a reply; one that cannot be read uses up a try, if it counts."""
+        self.attempt, self.raw, self.cost = kept.attempt + 1, kept.body, self.cost + kept.cost_usd
+        self.tried += counts
+        if self.answer is not None:
+            return
+        try:
+            self.answer = Answer(self.call, self.call.read(kept.body), None, self.raw, self.cost, self.calls)
+        except UnusableError as problem:
+            self.failure = str(problem)
+            if self.tried >= TRIES:
+                self.give_up(self.failure)
+
+    def lose(self, why: str) -> None:
+        """Note that a batch ended without a reply."""
+        self.lost += 1
+        self.failure = why
+        if self.lost >= TRIES:
+            self.give_up(f"no reply in {self.lost} batches: {why}")
+
+    def give_up(self, why: str) -> None:
+        """Make it a failure."""
+        self.answer = Answer(self.call, None, why, self.raw, self.cost, self.calls)
+
+
+def ask_in_batches(endpoint: Endpoint, calls: Iterator[Call], desk: Desk) -> Iterator[list[Answer]]:
+    """Answers to all calls, a batch at a time. Raises JudgeError and BudgetError as `ask` does."""
+    return _Batches(endpoint, calls, desk).answers()
+
+
+class _Batches:
+    def __init__(self, endpoint: Endpoint, calls: Iterator[Call], desk: Desk) -> None:
+        self.endpoint, self.calls, self.desk = endpoint, calls, desk
+        self.journal = Journal(desk.folder)
+        self.spent_up: BudgetError | None = None
+
+    def answers(self) -> Iterator[list[Answer]]:
+        waiting: list[_Item] = []
+        with Server(self.endpoint) as server:
+            self.server = server
+            try:
+                while True:
+                    fresh = islice(self.calls, max(0, MOST_REQUESTS - len(waiting)))
+                    waiting += [_Item(call, self.desk.known(call.key)) for call in fresh]
+                    if not waiting:
+                        return
+                    self._round(self._unanswered(waiting))
+                    if done := [one.answer for one in waiting if one.answer is not None]:
+                        yield done
+                    waiting = [one for one in waiting if one.answer is None]
+                    if self.spent_up is not None:
+                        raise self.spent_up
+            except openai.OpenAIError as error:
+                raise JudgeError(self._trouble(error)) from None
+
+    def _unanswered(self, waiting: list[_Item]) -> dict[str, _Item]:
+        """By custom id. What a killed build had kept already is taken out of its batch's entry."""
+        items = {one.custom_id: one for one in waiting if one.answer is None}
+        keys = {one.call.key for one in waiting}
+        for entry in self.journal.entries():
+            kept = {name for name in entry.ids - items.keys() if name.rpartition("-")[0] in keys}
+            if kept:
+                self.journal.forget(entry, kept)
+        return items
+
+    def _round(self, items: dict[str, _Item]) -> None:
+        """Send what is in no batch yet, then wait for every batch that holds one of the items."""
+        open_ones = [entry for entry in self.journal.entries() if entry.ids & items.keys()]
+        open_ones = [entry for one in open_ones if (entry := self._with_id(one)) is not None]
+        under_way = set().union(*(entry.ids for entry in open_ones)) if open_ones else set()
+        reserved = self._reserve([one for name, one in items.items() if name not in under_way])
+        try:
+            if reserved:
+                open_ones.append(self._send(reserved))
+            for entry in open_ones:
+                try:
+                    self._collect(entry, self._wait(entry), items)
+                except openai.NotFoundError:  # servers keep batches and their files for some weeks
+                    self._gone(entry, items)
+        finally:
+            for one in reserved:
+                self.desk.budget.settle(one.call.most, Spent())
+        if not open_ones and items and self.spent_up is None:
+            time.sleep(0.05)  # others have set aside what is left of the budget
+
+    def _reserve(self, items: list[_Item]) -> list[_Item]:
+        """The first of the items that the budget has room for."""
+        found = []
+        for one in items:
+            try:
+                if not self.desk.budget.reserve(one.call.most):
+                    break
+            except BudgetError as error:
+                self.spent_up = error
+                break
+            found.append(one)
+        return found
+
+    def _with_id(self, entry: Entry) -> Entry | None:
+        """The entry with its batch's id; None where a killed build never got to make the batch."""
+        if entry.batch is not None:
+            return entry
+        batch = self.server.find(entry.token)
+        if batch is None:
+            self.journal.forget(entry)
+            return None
+        return self.journal.write(entry._replace(batch=batch))
+
+    def _send(self, items: list[_Item]) -> Entry:
+        path = items[0].call.path
+        lines = [line_of(one.custom_id, path, one.call.body, one.attempt) for one in items]
+        entry, file = self.journal.open({one.custom_id for one in items}, lines)
+        return self.journal.write(entry._replace(batch=self.server.create(file, path, entry.token)))
+
+    def _wait(self, entry: Entry) -> Any:
+        """The batch once it has ended, asked for every `poll` seconds."""
+        while True:
+            batch = self.server.retrieve(str(entry.batch))
+            counts = batch.request_counts
+            done = (counts.completed + counts.failed) if counts else 0
+            self.desk.tell(f"batch {entry.batch} ({batch.status})", done, len(entry.ids))
+            if batch.status in ENDED:
+                return batch
+            if time.time() - entry.begun > LONGEST:
+                raise JudgeError(
+                    f"{self.endpoint.base_url}: batch {entry.batch} is still {batch.status} after "
+                    f"{LONGEST / 3600:.0f} h; cancel it at the server and build again to send what it lacks"
+                )
+            time.sleep(self.endpoint.poll)
+
+    def _collect(self, entry: Entry, batch: Any, items: dict[str, _Item]) -> None:
+        """Keep every reply of an ended batch; its other requests count as lost. Then the batch is forgotten."""
+        mine = {name: items[name] for name in entry.ids & items.keys()}
+        if batch.status == "failed" and not batch.output_file_id:
+            self.journal.forget(entry)
+            raise JudgeError(f"{self.endpoint.base_url} refused batch {entry.batch}: {self._reasons(batch)}")
+        for file in (batch.output_file_id, batch.error_file_id):
+            for name, status, body, problem in results(self.server.content(file)) if file else ():
+                one = mine.get(name)
+                if one is None:
+                    continue
+                if status == 200 and body is not None:
+                    del mine[name]
+                    self._keep(one, body, time.time() - entry.begun)
+                elif 400 <= status < 500 and status not in BUSY:
+                    del mine[name]
+                    one.give_up(without(f"status {status}: {problem}", self.endpoint.secret))
+        for one in mine.values():
+            one.lose(f"batch {batch.status}")
+        self.journal.forget(entry, set(items))
+
+    def _gone(self, entry: Entry, items: dict[str, _Item]) -> None:
+        """Give up a batch that the server does not know any more, or whose results it has deleted."""
+        for name in entry.ids & items.keys():
+            if items[name].answer is None and items[name].custom_id == name:
+                items[name].lose(f"the server has batch {entry.batch} or its results no more")
+        self.journal.forget(entry)
+
+    def _keep(self, one: _Item, body: str, seconds: float) -> None:
+        body = without(body, self.endpoint.secret)
+        prompt, completion = usage_of(body)
+        cost = self.endpoint.cost(prompt, completion)
+        kept = Kept(one.call.key, one.call.prompt_id, one.attempt, body, prompt, completion, cost, max(seconds, 0.0))
+        self.desk.keep(kept)
+        self.desk.budget.settle(Spent(), Spent(1, prompt + completion, cost))
+        one.calls += 1
+        one.take(kept, counts=True)
+
+    def _reasons(self, batch: Any) -> str:
+        found = [str(one.message) for one in (batch.errors.data or [])] if batch.errors else []
+        return without("; ".join(found)[:500] or "it gave no reason", self.endpoint.secret)
+
+    def _trouble(self, error: openai.OpenAIError) -> str:
+        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
+        said = without(str(cause or error)[:500], self.endpoint.secret)
+        return (
+            f"{self.endpoint.base_url} failed while batches were under way ({said}); what was sent is noted, so build "
+            "again to go on with it. A server without /files and /batches needs transport: live"
+        )
