@@ -103,7 +103,7 @@ def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) 
     Over `judges`, those with a vote: strength is the plain mean of the z-score difference ("Secrets of RLHF II");
     label_confidence the share that put chosen above rejected, a tie counting one half.
     """
-    side = preferences.select("prompt_id", "response_id", "utility", "scores", "z")
+    side = preferences.select("response_id", "utility", "scores", "z")  # the id names its prompt, too
     pairs = drawn
     for name in ("chosen", "rejected"):
         renamed = side.rename(
@@ -114,7 +114,7 @@ def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) 
                 "z": f"z_{name}",
             }
         )
-        pairs = pairs.join(renamed, on=["prompt_id", f"{name}_id"], how="left", maintain_order="left")
+        pairs = pairs.join(renamed, on=f"{name}_id", how="left", maintain_order="left")
     differences = [pl.col("z_chosen").struct.field(name) - pl.col("z_rejected").struct.field(name) for name in judges]
     votes = [(one.sign() + 1) / 2 for one in differences]
     return pairs.with_columns(
@@ -214,11 +214,11 @@ def with_likelihoods(pairs: pl.DataFrame, need: Need, workspace: Workspace, shar
 
 def with_texts(pairs: pl.DataFrame, responses: pl.LazyFrame) -> pl.DataFrame:
     """The pairs with the texts of both sides, by key."""
-    texts = responses.select("prompt_id", "response_id", "text")
+    texts = responses.select("response_id", "text")
     lazy = pairs.lazy()
     for side in ("chosen", "rejected"):
         one = texts.rename({"response_id": f"{side}_id", "text": side})
-        lazy = lazy.join(one, on=["prompt_id", f"{side}_id"], how="left", maintain_order="left")
+        lazy = lazy.join(one, on=f"{side}_id", how="left", maintain_order="left")
     return lazy.collect()
 
 

@@ -16,7 +16,6 @@ from pairwright.assets import face, likelihood, views
 from pairwright.assets.card import card
 from pairwright.assets.changes import causes
 from pairwright.assets.filters.difficulty import reference_logprob
-from pairwright.assets.judge import KEY
 from pairwright.assets.pair import FunnelStep, funnel, with_likelihoods
 from pairwright.assets.prefer import judges_of
 from pairwright.assets.progress import tell
@@ -283,7 +282,7 @@ def _pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFr
                 "text": side,
             }
             one = sides.rename(renamed)
-            frame = frame.join(one, on=["prompt_id", f"{side}_id"], how="left", maintain_order="left")
+            frame = frame.join(one, on=f"{side}_id", how="left", maintain_order="left")
         frame = _with_reference(recipe, frame, workspace, shard)
         frame = frame.with_columns(chosen=_turn("chosen"), rejected=_turn("rejected"))
         yield frame.select(*leading, pl.exclude(leading))
@@ -297,7 +296,7 @@ def _rankings(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.Dat
     leading = ["prompt_id", "prompt", "responses", "scores", "ranks", "soft_targets"]
     for piece in rankings.iter_slices(PIECE):
         long = piece.select("prompt_id", response_id="response_ids").explode("response_id", empty_as_null=False)
-        long = long.join(texts, on=["prompt_id", "response_id"], how="left", maintain_order="left")
+        long = long.join(texts, on="response_id", how="left", maintain_order="left")
         lists = long.group_by("prompt_id", maintain_order=True).agg(responses=_turn("text"), policies="policies")
         frame = piece.join(lists, on="prompt_id", how="left", maintain_order="left")
         frame = frame.join(prompts, on="prompt_id", how="left", maintain_order="left")
@@ -311,12 +310,12 @@ def _prompts(workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> pl.Dat
 
 
 def _responses(workspace: Workspace, shard: Shard, *columns: str) -> pl.DataFrame:
-    """Columns of the responses and preferences tables of a shard, by key."""
+    """Columns of the responses and preferences tables of a shard, by response_id, which names its prompt, too."""
     responses = pl.scan_parquet(workspace.file("responses", shard), glob=False)
     if "scores" in columns:
-        scores = pl.scan_parquet(workspace.file("preferences", shard), glob=False).select(*KEY, "scores")
-        responses = responses.join(scores, on=KEY, how="left")
-    return responses.select(*KEY, *columns).collect()
+        scores = pl.scan_parquet(workspace.file("preferences", shard), glob=False).select("response_id", "scores")
+        responses = responses.join(scores, on="response_id", how="left")
+    return responses.select("response_id", *columns).collect()
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:

@@ -85,7 +85,13 @@ class _Rolling:
     def _write(self, group: pa.Table) -> None:
         if self._writer is None:
             path = self.folder / f"{self.split}-{len(self.made):05d}.parquet"
-            self._writer = pq.ParquetWriter(path, group.schema, compression="zstd", use_dictionary=_repeating(group))
+            self._writer = pq.ParquetWriter(
+                path,
+                group.schema,
+                compression="zstd",
+                use_dictionary=_repeating(group),
+                write_statistics=[field.name for field in group.schema if not pa.types.is_nested(field.type)],
+            )
             self._rows = 0
         self._writer.write_table(group.combine_chunks(), row_group_size=GROUP)
         self._rows += group.num_rows

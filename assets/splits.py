@@ -53,7 +53,8 @@ def assign_splits(prompts: pl.DataFrame, test_fraction: float) -> pl.DataFrame:
     `prompts` has prompt_id, split (what the source says, or null) and sketch. Returns prompt_id and split, `train` or
     `test`, sorted by prompt_id. A group with a prompt that the source puts in test is in test.
     """
-    prompts = prompts.sort("prompt_id")
+    if not prompts.get_column("prompt_id").is_sorted():
+        prompts = prompts.sort("prompt_id")
     draw = pl.col("prompt_id").str.slice(0, 12).str.to_integer(base=16, dtype=pl.UInt64) / 2**48
     said = pl.col("split").str.to_lowercase()
     given = pl.when(said.str.starts_with("test")).then(-1.0).when(said.is_not_null()).then(1.0)
@@ -68,32 +69,42 @@ def _groups(prompts: pl.DataFrame) -> np.ndarray:
     """The near-duplicate group of each row: connected through band keys and alike by their whole sketches."""
     some = prompts.with_row_index("row").filter(pl.col("sketch").list.len() == SKETCH)
     sketch = some.get_column("sketch").explode().to_numpy().reshape(-1, SKETCH)
-    pairs = [np.empty((0, 2), np.int64)]
+    meeting = [np.empty(0, np.int64)]
     for band in range(BANDS):
         key = np.zeros(len(sketch), dtype=np.uint64)
         for column in range(band * ROWS, (band + 1) * ROWS):
             key = (key ^ sketch[:, column]) * _SCATTER
             key ^= key >> np.uint64(32)
-        pairs.append(_meeting(key, sketch))
+        first, second = _meeting(key)
+        meeting.append(first * len(sketch) + second)
+    pairs = np.sort(np.concatenate(meeting))
+    pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # most meet in several bands
+    first, second = pairs // max(len(sketch), 1), pairs % max(len(sketch), 1)
+    alike = [
+        (sketch[a] == sketch[b]).mean(axis=1) >= ALIKE
+        for a, b in zip(*(np.array_split(one, len(pairs) // 100_000 + 1) for one in (first, second)), strict=True)
+    ]
+    near = np.concatenate(alike)
     rows = some.get_column("row").to_numpy()
-    ends = rows[np.concatenate(pairs)].T
-    graph = coo_array(
-        (np.ones(ends.shape[1], dtype=np.int8), (ends[0], ends[1])), shape=(prompts.height, prompts.height)
-    )
+    ends = (rows[first[near]], rows[second[near]])
+    graph = coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(prompts.height, prompts.height))
     return connected_components(graph, directed=False)[1]
 
 
-def _meeting(key: np.ndarray, sketch: np.ndarray) -> np.ndarray:
-    """Pairs (n, 2) of positions that share a key with few others and are alike.
+def _meeting(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions, first and second, of every pair that shares a key with few others.
 
     Every pair of a key, not each with its first: a newcomer that sorts first must not part those that were together.
     """
-    position = pl.DataFrame({"key": key}).with_row_index("first")
-    shared = position.filter(pl.len().over("key").is_between(2, TEMPLATE))
-    both = shared.join(shared.rename({"first": "second"}), on="key").filter(pl.col("first") < pl.col("second"))
-    pairs = both.select("first", "second").to_numpy().astype(np.int64)
-    alike = [
-        (sketch[part[:, 0]] == sketch[part[:, 1]]).mean(axis=1) >= ALIKE
-        for part in np.array_split(pairs, max(1, len(pairs) // 100_000))
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    sizes = np.diff(np.append(starts, len(key)))
+    few = np.repeat(sizes <= TEMPLATE, sizes)
+    places = [
+        (np.flatnonzero((ordered[:-apart] == ordered[apart:]) & few[:-apart]), apart)
+        for apart in range(1, min(TEMPLATE, len(key)))
     ]
-    return pairs[np.concatenate(alike)]
+    first = np.concatenate([np.empty(0, np.int64), *(order[one] for one, _ in places)])
+    second = np.concatenate([np.empty(0, np.int64), *(order[one + apart] for one, apart in places)])
+    return first, second
