@@ -9,6 +9,7 @@ import polars as pl
 
 from pairwright.assets.conform import Columns, conform, settle
 from pairwright.assets.judge import judge_shard
+from pairwright.assets.likelihood import passes, read_pass
 from pairwright.assets.prefer import judges_of, prefer
 from pairwright.assets.readers import Records, open_source
 from pairwright.assets.replies import budget_of
@@ -16,7 +17,7 @@ from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace, scan
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.ids import digest, prompt_id, response_id
-from pairwright.schemas.recipe import ColumnMap, Recipe, Source
+from pairwright.schemas.recipe import ColumnMap, Recipe, ReleaseOptions, Source
 
 LABELS = ("a", "b", "tie")
 RESAMPLES = 2_000
@@ -56,9 +57,12 @@ def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> l
     rows = _read(gold, recipe)
     if by is not None and by not in rows.columns:
         raise SourceError(f"{gold}: no column {by!r} to group by; it has {', '.join(rows.columns)}")
-    copy = recipe.model_copy(update={"prompts": _as_source(gold, rows), "responses": [], "policies": []})
+    only_judging = {"responses": [], "policies": [], "filters": [], "release": ReleaseOptions()}
+    copy = recipe.model_copy(update={"prompts": _as_source(gold, rows), **only_judging})
     workspace = Workspace(data, f"{recipe.dataset}.gold-{digest(str(gold.resolve()), size=4)}", recipe.shards)
     take_in(copy, workspace)
+    for need in passes(copy):
+        read_pass(need, workspace, workspace.each_shard())
     budget = budget_of(recipe, workspace)
     for judge in judges_of(recipe):
         for shard in workspace.each_shard():
@@ -132,9 +136,9 @@ def _read(gold: Path, recipe: Recipe) -> pl.DataFrame:
     """The labelled gold rows with the ids of prompt and responses."""
     opened = open_source(Source(source=str(gold)), recipe.path.parent if not gold.exists() else Path())
     frames = [_ids(records) for records in opened.stream()]
-    if not frames:
-        raise SourceError(f"{gold} holds no rows")
-    rows = pl.concat(frames, how="diagonal_relaxed")
+    rows = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+    if rows.is_empty():
+        raise SourceError(f"{gold} holds no rows with a prompt, two responses and a label")
     labels = pl.col("human_label").cast(pl.String).str.to_lowercase()
     wrong = rows.filter(~labels.is_in(LABELS))
     if wrong.height:
