@@ -51,8 +51,8 @@ def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> l
     """Judge the gold pairs and compare.
 
     `gold` has the columns prompt, response_a, response_b, human_label (a, b or tie) and, where there are any,
-    references. Pairs labelled tie are left out. Verdicts are kept, so a second run pays for nothing. `by` names a
-    column to report groups of besides the whole. Raises SourceError for a missing column or an unknown label.
+    references and domain. Pairs labelled tie are left out. Verdicts are kept, so a second run pays for nothing. `by`
+    names a column to report groups of besides the whole. Raises SourceError for a missing column or an unknown label.
     """
     rows = _read(gold, recipe)
     if by is not None and by not in rows.columns:
@@ -127,8 +127,8 @@ def _interval(right: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
 
 
 def _as_source(gold: Path, rows: pl.DataFrame) -> Source:
-    references = "references" if "references" in rows.columns else None
-    columns = ColumnMap(prompt="prompt", references=references, responses=["response_a", "response_b"])
+    there = {name: name for name in ("references", "domain") if name in rows.columns}
+    columns = ColumnMap(prompt="prompt", responses=["response_a", "response_b"], **there)
     return Source(source=str(gold.resolve()), columns=columns)
 
 

@@ -17,6 +17,7 @@ from pairwright.assets.evaluate import as_json as agreements_as_json
 from pairwright.assets.progress import Step, listening
 from pairwright.assets.release import Release
 from pairwright.assets.text import shown
+from pairwright.judges.base import Estimate
 from pairwright.pipelines.plan import Plan
 
 EVERY = 5.0
@@ -85,10 +86,10 @@ def _dump(value: Any) -> None:
 def plan(dataset: str, made: Plan, as_json: bool) -> None:
     """The plan, a line a judge."""
     if as_json:
-        lines = [{"judge": one.judge, "kind": one.kind, **one.estimate._asdict()} for one in made.lines]
+        lines = [{"judge": one.judge, "kind": one.kind, **_estimate(one.estimate)} for one in made.lines]
         intake = made.intake._asdict()
         del intake["fresh"]
-        _dump({"dataset": dataset, **intake, "judges": lines, "total": made.total._asdict()})
+        _dump({"dataset": dataset, **intake, "judges": lines, "total": _estimate(made.total)})
         return
     counts = made.intake
     click.echo(
@@ -105,12 +106,18 @@ def plan(dataset: str, made: Plan, as_json: bool) -> None:
             one.kind,
             *(f"{number:,}" for number in (estimate.verdicts, estimate.calls, estimate.passes, tokens)),
             f"${estimate.cost_usd:,.2f}",
-            _duration(estimate.seconds),
+            "not known" if estimate.passes and not estimate.seconds else _duration(estimate.seconds),
         )
     _print(table)
     click.echo(
         f"to compute: {made.total.verdicts:,} verdicts, ${made.total.cost_usd:,.2f}, {_duration(made.total.seconds)}"
+        + (f" and {made.total.passes:,} forward passes" if made.total.passes else "")
     )
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    """As JSON; how long forward passes take is not known before the model is loaded."""
+    return {**estimate._asdict(), "seconds": None if estimate.passes else estimate.seconds}
 
 
 def _duration(seconds: float) -> str:
