@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 import polars as pl
-import pyarrow as pa
 
 from pairwright.assets import face, views
-from pairwright.assets.conform import NO_COLUMNS, RAW, TEXTS, column_names, conform, settle
+from pairwright.assets.conform import NO_COLUMNS, RAW, column_names, conform, settle
+from pairwright.assets.merge import merged, said
 from pairwright.assets.progress import tell
 from pairwright.assets.readers import Opened, open_source
-from pairwright.assets.splits import sketches
+from pairwright.assets.spool import Spool, unspool
 from pairwright.assets.store import (
     Shard,
     Workspace,
@@ -28,15 +28,12 @@ from pairwright.assets.store import (
     write,
 )
 from pairwright.schemas.errors import SourceError
-from pairwright.schemas.ids import fingerprint, prompt_id, references_id, response_id
+from pairwright.schemas.ids import fingerprint, prompt_id, response_id
 from pairwright.schemas.recipe import Recipe, Source
-from pairwright.schemas.tables import Prompts, Rejects, Responses, check, empty, types
+from pairwright.schemas.tables import Prompts, Rejects, Responses, check, empty
 
 CODE = 1
 """Raised when taking in the same rows would give other tables."""
-ATTRIBUTES = ("references", "tags", *TEXTS)
-
-
 GIVEN = "given"
 """The responses of the sources, where there are others besides."""
 
@@ -123,40 +120,11 @@ class replacing_folder:  # noqa: N801 - reads as a verb, like contextlib's own
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-class _Spool:
-    """One growing Arrow file a shard."""
-
-    def __init__(self, folder: Path, table: str, shards: int) -> None:
-        self.folder, self.table, self.shards = folder, table, shards
-        self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
-
-    def add(self, frame: pl.DataFrame) -> None:
-        """Append each row to its prompt's shard."""
-        shard = pl.col("prompt_id").str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt64) * self.shards // 2**32
-        for (index,), part in frame.with_columns(_shard=shard).partition_by("_shard", as_dict=True).items():
-            table = part.drop("_shard").to_arrow(compat_level=pl.CompatLevel.oldest())
-            if index not in self._writers:
-                options = pa.ipc.IpcWriteOptions(compression="lz4")
-                path = str(spooled(self.folder, self.table, index))
-                self._writers[index] = pa.ipc.new_stream(path, table.schema, options=options)
-            self._writers[index].write_table(table)
-
-    def close(self) -> None:
-        """Finish every file."""
-        for writer in self._writers.values():
-            writer.close()
-
-
-def spooled(folder: Path, table: str, shard: int) -> Path:
-    """The spool file of a table's shard."""
-    return folder / f"{table}-{shard:05d}.arrows"
-
-
 def _spool(recipe: Recipe, opened: list[Opened], workspace: Workspace, folder: Path) -> tuple[int, list[pl.DataFrame]]:
     """Stream every source into a file of prompts and one of responses per shard; the row count and the rejects."""
     total, rejects = 0, []
-    prompts = _Spool(folder, "prompts", workspace.shards)
-    responses = _Spool(folder, "responses", workspace.shards)
+    prompts = Spool(folder, "prompts", workspace.shards)
+    responses = Spool(folder, "responses", workspace.shards)
     for number, (opened_source, source) in enumerate(_both(recipe, opened)):
         rows = 0
         columns, names, part = NO_COLUMNS, list[str](), ""
@@ -210,7 +178,7 @@ def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
         pl.Series("prompt_id", ids, pl.String),
         origin=pl.lit(number, pl.UInt32),
         part=pl.lit(part),
-        variant=pl.struct(_said()).hash(),  # tells rows of a prompt apart within this run; never stored
+        variant=pl.struct(said()).hash(),  # tells rows of a prompt apart within this run; never stored
     )
 
 
@@ -225,17 +193,6 @@ def _answers(good: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(pl.Series("response_id", ids, pl.String))
 
 
-def _said() -> list[pl.Expr]:
-    """One text per attribute, null where the row says nothing of it, to compare rows of the same prompt by."""
-    lists = [
-        pl.when(pl.col(name).list.len() > 0)
-        .then(pl.col(name).list.eval(pl.format("{}:{}", pl.element().str.len_bytes(), pl.element())).list.join(""))
-        .alias(f"_{name}")
-        for name in ("references", "tags")
-    ]
-    return [*lists, *(pl.col(name).alias(f"_{name}") for name in TEXTS)]
-
-
 _NO_ROWS = _identified(pl.DataFrame(schema=RAW), 0, "").drop("answers")
 _NO_ANSWERS = _answers(_identified(pl.DataFrame(schema=RAW), 0, ""))
 
@@ -248,9 +205,9 @@ class _Settled(NamedTuple):
 
 def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspace, version: str) -> _Settled:
     """Write one shard's prompts and responses from what was spooled."""
-    rows = _unspool(folder, "prompts", shard)
-    answers = _unspool(folder, "responses", shard)
-    prompts, responses, rejects = _settle(
+    rows = unspool(folder, "prompts", shard.index)
+    answers = unspool(folder, "responses", shard.index)
+    prompts, responses, rejects = merged(
         _NO_ROWS if rows is None else rows, _NO_ANSWERS if answers is None else answers
     )
     for number, source in enumerate(recipe.sources):
@@ -260,89 +217,6 @@ def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspa
         write(checked, workspace.file(table, shard), {"version": content_version(checked), "source": version})
     tell("source: shards", shard.index + 1, shard.count)
     return _Settled(prompts.height, responses.height, [rejects.drop("origin")])
-
-
-def _unspool(folder: Path, table: str, shard: Shard) -> pl.DataFrame | None:
-    path = spooled(folder, table, shard.index)
-    if not path.exists():
-        return None
-    with pa.memory_map(str(path)) as file:
-        frame = pl.from_arrow(pa.ipc.open_stream(file).read_all())
-    assert isinstance(frame, pl.DataFrame)
-    return frame
-
-
-def _settle(rows: pl.DataFrame, answers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Merge rows of the same prompt. Of conflicting ones, those with the smallest content stay, whatever the order."""
-    keys = [f"_{name}" for name in ATTRIBUTES]
-    rows = rows.with_columns(_said())
-    differs = [pl.col(key) != pl.col(f"{key}!") for key in keys]
-    names = [pl.when(one).then(pl.lit(key[1:])) for key, one in zip(keys, differs, strict=True)]
-    reason = pl.format("the same prompt came with other {}", pl.concat_str(names, separator=", ", ignore_nulls=True))
-    conflict = pl.any_horizontal(differs).fill_null(False)
-    rows = rows.join(_agreed(rows, keys), on="prompt_id").with_columns(reason=pl.when(conflict).then(reason))
-    rows = rows.select(pl.exclude(r"^_.*$"))
-    out = rows.filter(pl.col("reason").is_not_null())
-    why = out.select("prompt_id", "variant", "reason", "excerpt").unique(["prompt_id", "variant"])
-    homeless = answers.join(rows, on="prompt_id", how="anti")
-    lost = answers.drop("excerpt").join(why, on=["prompt_id", "variant"])
-    nobody = homeless.with_columns(reason=pl.lit("no prompt of the prompts source has this text"))
-    columns = {"source": pl.col("part")} | {name: pl.col(name) for name in ("row", "reason", "excerpt", "origin")}
-    rejected = pl.concat([one.select(**columns) for one in (out, lost, nobody)]).unique()
-    kept = answers.join(why, on=["prompt_id", "variant"], how="anti").join(rows, on="prompt_id", how="semi")
-    return _merged_prompts(rows.filter(pl.col("reason").is_null())), _merged_responses(kept), rejected
-
-
-def _agreed(rows: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """Per prompt, `<key>!`: the content that stays, so that at least one of its rows has it.
-
-    Where rows differ, key after key, those without the smallest one leave.
-    """
-    smallest, largest = (pl.col(keys).min().name.suffix("!"), pl.col(keys).max().name.suffix("?"))
-    spread = rows.group_by("prompt_id").agg(smallest, largest)
-    peaceful = ~pl.any_horizontal([pl.col(f"{key}!") != pl.col(f"{key}?") for key in keys]).fill_null(False)
-    left = rows.join(spread.filter(~peaceful), on="prompt_id", how="semi").select("prompt_id", *keys)
-    for key in keys:
-        left = left.filter((pl.col(key) == pl.col(key).min().over("prompt_id")).fill_null(True))
-    fought = left.group_by("prompt_id").agg(pl.col(keys).min().name.suffix("!"))
-    return pl.concat([spread.filter(peaceful).select("prompt_id", pl.col(r"^.*!$")), fought])
-
-
-def _merged_prompts(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row a prompt: each attribute from the first row that says something of it."""
-    empty_is_null = [
-        pl.when(pl.col(name).list.len() > 0).then(pl.col(name)).alias(name) for name in ("references", "tags")
-    ]
-    prompts = (
-        rows.sort("prompt_id", "origin", "part", "row")
-        .with_columns(empty_is_null)
-        .group_by("prompt_id", maintain_order=True)
-        .agg(pl.col("messages").first(), *(pl.col(name).drop_nulls().first() for name in ATTRIBUTES))
-        .with_columns(pl.col("references", "tags").fill_null([]))
-    )
-    ids = [references_id(texts) for texts in prompts.get_column("references").to_list()]
-    prompts = prompts.with_columns(pl.Series("references_id", ids, pl.String))
-    text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" ")
-    return prompts.join(sketches(prompts.select("prompt_id", text=text)), on="prompt_id", maintain_order="left")
-
-
-def _merged_responses(answers: pl.DataFrame) -> pl.DataFrame:
-    """One row a distinct text, with everyone who wrote it and how often."""
-    nothing: dict[str, Any] = {
-        name: pl.lit(None, dtype)
-        for name, dtype in types(Responses).items()
-        if name in {"sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens"}
-    }
-    return (
-        answers.group_by("prompt_id", "response_id")
-        .agg(
-            pl.col("text").first(),
-            policies=pl.col("policy").unique().sort(),
-            sample_count=pl.len().cast(pl.UInt32),
-        )
-        .with_columns(**nothing)
-        .sort("prompt_id", "response_id")
-    )
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
