@@ -5,6 +5,8 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
+from pairwright.schemas.ids import shard_of
+
 
 class Spool:
     """One growing Arrow file a shard."""
@@ -15,7 +17,7 @@ class Spool:
 
     def add(self, frame: pl.DataFrame) -> None:
         """Append each row to its prompt's shard."""
-        shard = pl.col("prompt_id").str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt64) * self.shards // 2**32
+        shard = shard_of(pl.col("prompt_id"), self.shards)
         for (index,), part in frame.with_columns(_shard=shard).partition_by("_shard", as_dict=True).items():
             table = part.drop("_shard").to_arrow(compat_level=pl.CompatLevel.oldest())
             if index not in self._writers:

@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import polars as pl
+
 ID_BYTES = 12
 """96 bits: among 10^8 rows the chance of any collision is about 6e-14."""
 
@@ -47,9 +49,9 @@ def fingerprint(content: Any) -> str:
     return digest("fingerprint", text, size=8)
 
 
-def shard_of(identifier: str, shards: int) -> int:
-    """The shard of a prompt: ids in order, cut into equal ranges.
+def shard_of(prompt_id: pl.Expr, shards: int) -> pl.Expr:
+    """The shard of each prompt: ids in order, cut into equal ranges.
 
     Ranges (not remainders) keep the concatenation of the shards sorted by id, however many shards there are.
     """
-    return int(identifier[:8], 16) * shards >> 32
+    return prompt_id.str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt64) * shards // 2**32
