@@ -11,7 +11,7 @@ from pairwright.assets.filters.base import Cutoff, Filter
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
 from pairwright.judges.likelihood.need import Need
-from pairwright.schemas.ids import digest
+from pairwright.schemas.ids import scattered
 from pairwright.schemas.recipe import PairOptions, Recipe
 from pairwright.schemas.tables import Pairs, check
 
@@ -83,17 +83,9 @@ def _sides(ranked: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
         others = others.filter(pl.col("response_id") != pl.col("best_id"))
         if options.strategy == "best-vs-random-non-max":
             others = others.filter(pl.col("utility") < pl.col("best"))
-        others = others.sort("prompt_id", _shuffled(options.seed), "response_id")
+        others = others.sort("prompt_id", scattered(pl.col("response_id"), "draw", str(options.seed)), "response_id")
         others = others.group_by("prompt_id", maintain_order=True).first().select(ranked.columns)
     return best.join(others.rename(rejected), on="prompt_id")
-
-
-def _shuffled(seed: int) -> pl.Expr:
-    """A number per response that orders them at random: from its id and the seed alone."""
-    number = pl.col("response_id").str.slice(0, 15).str.to_integer(base=16, dtype=pl.UInt64)
-    key = int(digest("draw", str(seed), size=8), 16)
-    mixed = (number ^ pl.lit(key, pl.UInt64)) * pl.lit(0x9E3779B97F4A7C15, pl.UInt64)
-    return (mixed ^ (mixed // 2**32)) * pl.lit(0xD6E8FEB86659FD93, pl.UInt64)
 
 
 def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from pairwright.assets.store import Shard, Workspace, replacing
 from pairwright.judges.base import Judge
 from pairwright.judges.llm.desk import Budget
 from pairwright.schemas.errors import RecipeError
-from pairwright.schemas.ids import digest
+from pairwright.schemas.ids import scattered
 from pairwright.schemas.recipe import Recipe, Schedule
 from pairwright.schemas.tables import Comparisons
 
@@ -137,10 +137,7 @@ def _ages(
 
 def _due(ages: pl.DataFrame, schedule: Schedule, night: datetime) -> pl.DataFrame:
     """The rows of whole prompts that are drawn tonight or past their age, less those already judged again tonight."""
-    key = int(digest("night", night.isoformat(), size=8), 16)
-    number = pl.col("prompt_id").str.slice(0, 15).str.to_integer(base=16, dtype=pl.UInt64)
-    mixed = (number ^ pl.lit(key, pl.UInt64)) * pl.lit(0x9E3779B97F4A7C15, pl.UInt64)
-    mixed = (mixed ^ (mixed // 2**32)) * pl.lit(0xD6E8FEB86659FD93, pl.UInt64)
+    mixed = scattered(pl.col("prompt_id"), "night", night.isoformat())
     due = (mixed // 2**32).cast(pl.Float64) / 2**32 < schedule.audit_fraction
     if schedule.max_age_days is not None:
         oldest = night - timedelta(days=schedule.max_age_days)

@@ -9,19 +9,11 @@ import click
 from pairwright import __version__
 from pairwright.doctor_command import doctor
 from pairwright.export_command import export, push
+from pairwright.options import DATA, RECIPE
 from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
 
-DATA = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="data",
-    show_default=True,
-    envvar="PAIRWRIGHT_DATA",
-    help="Folder of all tables and releases.",
-)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-RECIPE = click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
 
 
 class _Commands(click.Group):

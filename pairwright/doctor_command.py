@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from pairwright.options import RECIPE
+
 
 @click.command()
-@click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
+@RECIPE
 def doctor(recipe_path: Path) -> None:
     """Ask the recipe's servers what they can do, for a few tokens each. Exit code 1 where something must change."""
     from pairwright.pipelines.doctor import examine

@@ -4,14 +4,8 @@ from pathlib import Path
 
 import click
 
-DATA = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="data",
-    show_default=True,
-    envvar="PAIRWRIGHT_DATA",
-    help="Folder of all tables and releases.",
-)
+from pairwright.options import DATA
+
 RELEASE = click.argument("release", metavar="RELEASE")
 
 

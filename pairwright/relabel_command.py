@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from pairwright.export_command import DATA
+from pairwright.options import DATA, RECIPE
 
 
 @click.command()
-@click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
+@RECIPE
 @DATA
 def relabel(recipe_path: Path, data: Path) -> None:
     """Bring a data set up to date and judge a share of its verdicts again, as the recipe's `schedule` says."""

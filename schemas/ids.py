@@ -55,3 +55,10 @@ def shard_of(prompt_id: pl.Expr, shards: int) -> pl.Expr:
     Ranges (not remainders) keep the concatenation of the shards sorted by id, however many shards there are.
     """
     return prompt_id.str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt64) * shards // 2**32
+
+
+def scattered(identifier: pl.Expr, *key: str) -> pl.Expr:
+    """Unsigned 64-bit numbers that order ids at random: from the id and the parts of `key` alone."""
+    number = identifier.str.slice(0, 15).str.to_integer(base=16, dtype=pl.UInt64)
+    mixed = (number ^ pl.lit(int(digest(*key, size=8), 16), pl.UInt64)) * pl.lit(0x9E3779B97F4A7C15, pl.UInt64)
+    return (mixed ^ (mixed // 2**32)) * pl.lit(0xD6E8FEB86659FD93, pl.UInt64)
