@@ -15,7 +15,11 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
         splits = [split for split in ("train", "test") if manifest["counts"][f"{name}_{split}"]]
         files = [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in splits]
         if files:
-            configs.append({"config_name": name, "data_files": files, **({"default": True} if name == "pairs" else {})})
+            # datasets names its cache by the folder's name and what stands here: without the digest, the v1 of one data
+            # set would be read in place of another's.
+            told = f"{recipe.dataset} {manifest['version']}, {manifest['digest']}"
+            default = {"default": True} if name == "pairs" else {}
+            configs.append({"config_name": name, "description": told, "data_files": files, **default})
     front: dict[str, Any] = {"configs": configs, "tags": ["preference", "pairwright"]}
     if recipe.release.license:
         front["license"] = recipe.release.license
