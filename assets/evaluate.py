@@ -13,6 +13,7 @@ from pairwright.assets.likelihood import passes, read_pass
 from pairwright.assets.prefer import judges_of, prefer
 from pairwright.assets.readers import Records, open_source
 from pairwright.assets.replies import budget_of
+from pairwright.assets.route import route_shard, routers_of
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace, scan
 from pairwright.schemas.errors import SourceError
@@ -61,9 +62,12 @@ def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> l
     copy = recipe.model_copy(update={"prompts": _as_source(gold, rows), **only_judging})
     workspace = Workspace(data, f"{recipe.dataset}.gold-{digest(str(gold.resolve()), size=4)}", recipe.shards)
     take_in(copy, workspace)
+    budget = budget_of(recipe, workspace)
+    for router in routers_of(copy):
+        for shard in workspace.each_shard():
+            route_shard(router, workspace, shard, budget)
     for need in passes(copy):
         read_pass(need, workspace, workspace.each_shard())
-    budget = budget_of(recipe, workspace)
     for judge in judges_of(recipe):
         for shard in workspace.each_shard():
             judge_shard(judge, workspace, shard, budget)

@@ -7,11 +7,12 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from pairwright.assets import face, likelihood, views
+from pairwright.assets import face, likelihood, route, views
 from pairwright.assets.audit import audit_view, checks_of
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of, desk
+from pairwright.assets.route import domains_table, prompts_of
 from pairwright.assets.store import Shard, Workspace, scan, version_of
 from pairwright.judges.base import EVIDENCE, NOT_APPLICABLE, Batch, Judge
 from pairwright.judges.llm.desk import Budget, Desk
@@ -39,7 +40,7 @@ def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
     """What a judge is asked about in a shard: its keys and the evidence for each verdict, sorted."""
     responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY).collect()
     keys = judge.wanted(responses)
-    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False)
+    prompts = prompts_of(workspace, shard, judge.router_of())
     parts = [pl.col(EVIDENCE[name]).fill_null("") for name in judge.reads] or [pl.lit("")]
     evidence = prompts.select("prompt_id", evidence=pl.concat_str(parts, separator=" ")).collect()
     if judge.whole_prompts and judge.keys == KEY:  # a verdict leans on all responses that were seen beside its own
@@ -98,21 +99,19 @@ def _desk(
 
 
 def _work(judge: Judge, workspace: Workspace, shard: Shard) -> str:
-    """Names what a judge is wanted to judge in a shard."""
-    tables = ("prompts", "responses", *(need.table for need in judge.needs()))
-    return fingerprint([judge.fingerprint, *(_version(workspace.file(table, shard)) for table in tables)])
-
-
-def _version(path: Path) -> str:
-    """The version of an input; that of likelihoods which are yet to be made, when a plan asks, is none."""
-    return version_of(path) if path.exists() or "likelihoods" not in path.parts else ""
+    """Names what a judge is wanted to judge in a shard. A model's answers may be yet to be had, when a plan asks."""
+    router = judge.router_of()
+    answers = [need.table for need in judge.needs()] + ([domains_table(router)] if router else [])
+    there = [path for table in answers if (path := workspace.file(table, shard)).exists()]
+    given = [workspace.file(table, shard) for table in ("prompts", "responses")]
+    return fingerprint([judge.fingerprint, len(answers), *(version_of(path) for path in [*given, *there])])
 
 
 def _batches(judge: Judge, missing: pl.DataFrame, workspace: Workspace, shard: Shard) -> Iterator[Batch]:
     """Whole prompts at a time, about BATCH responses each."""
     if missing.is_empty():
         return
-    prompts = pl.read_parquet(workspace.file("prompts", shard), glob=False)
+    prompts = prompts_of(workspace, shard, judge.router_of()).collect()
     responses = pl.read_parquet(workspace.file("responses", shard), glob=False)
     on = ["prompt_id"] if judge.whole_prompts else KEY
     responses = responses.join(missing.select(on).unique(), on=on, how="semi", maintain_order="left")
@@ -186,7 +185,11 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
 
     @dg.asset(
         **face.common(recipe, *table, sharded=True),
-        deps=[face.key(recipe, "responses"), *{likelihood.key(recipe, need) for need in judge.needs()}],
+        deps=[
+            face.key(recipe, "responses"),
+            *{likelihood.key(recipe, need) for need in judge.needs()},
+            *route.keys(recipe, judge.router_of()),
+        ],
         code_version=judge.fingerprint,
         check_specs=face.check_specs(recipe, table, checks),
     )

@@ -2,16 +2,17 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
-from pairwright.assets import face, views
+from pairwright.assets import face, route, views
 from pairwright.assets.filters.base import Filter
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
+from pairwright.assets.route import domains_table, prompts_of
 from pairwright.assets.store import Shard, Workspace, scan, version_of
 from pairwright.judges.base import SAMPLE, Batch, Estimate, Judge
 from pairwright.judges.likelihood.backend import Backend, load
@@ -23,6 +24,8 @@ from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Likelihoods
 
 KEY = ["prompt_id", "response_id"]
+PIECE = 4_096
+"""Responses whose texts are in memory at a time."""
 WANTED = [*KEY, "evidence"]
 """What a reading is asked for by, beside the pass's key."""
 OPTIONAL = ("token_ids", "token_logprobs", "gram", "follow_ups")
@@ -56,18 +59,17 @@ def read_pass(need: Need, workspace: Workspace, shards: Iterable[Shard]) -> int:
 
 def read_shard(need: Need, workspace: Workspace, shard: Shard, backend: Callable[[], Backend]) -> int:
     """Read the responses of a shard that lack something; how many there were. `backend` loads the model, if any."""
-    paths = [workspace.file(table, shard) for table in ("prompts", "responses")]
+    inputs = ["prompts", "responses", *([domains_table(need.context.router)] if need.context.router else [])]
     asked = [need.key, sorted(need.wants), list(need.follow_ups)]
-    work = fingerprint([*asked, *(version_of(path) for path in paths)])
+    work = fingerprint([*asked, *(version_of(workspace.file(table, shard)) for table in inputs)])
     with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
         if ledger.is_done(work):
             return 0
         todo, known = _missing(need, ledger, wanted(need, workspace, shard))
         done = 0
-        if todo.height:
-            batch = _batch(todo, paths[0], paths[1])
-            for frame in read(batch, need, backend()):
-                ledger.append(_with_known(frame, known).join(todo, on=KEY, how="left", maintain_order="left"))
+        for some in _pieces(todo):
+            for frame in read(_batch(some, need, workspace, shard), need, backend()):
+                ledger.append(_with_known(frame, known).join(some, on=KEY, how="left", maintain_order="left"))
                 done += frame.height
                 tell(f"likelihoods/{name(need)} {shard.index + 1}/{shard.count}", done, todo.height)
         ledger.merge(work)
@@ -79,7 +81,7 @@ def wanted(need: Need, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY)
     if not need.context.reads_domain:
         return responses.with_columns(evidence=pl.lit("")).collect()
-    domain = pl.scan_parquet(workspace.file("prompts", shard), glob=False).select(
+    domain = prompts_of(workspace, shard, need.context.router).select(
         "prompt_id", evidence=pl.col("domain").fill_null("")
     )
     return responses.join(domain, on="prompt_id", how="left", maintain_order="left").collect()
@@ -93,17 +95,18 @@ def estimate(need: Need, workspace: Workspace) -> Estimate:
             todo, _ = _missing(need, ledger, wanted(need, workspace, shard))
         if todo.height:
             few = todo.head(SAMPLE)
-            batch = _batch(few, *(workspace.file(table, shard) for table in ("prompts", "responses")))
+            batch = _batch(few, need, workspace, shard)
             tokens = count_tokens(batch, need, load_tokenizer(need.model)) * todo.height // few.height
             total += Estimate(passes=todo.height, prompt_tokens=tokens)
     return total
 
 
 def _missing(need: Need, ledger: Ledger, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """WANTED of what is to be read, and the rows that are there."""
+    """WANTED of what is to be read, and the rows of it that are there and lack something."""
     absent = ledger.missing(asked)  # takes over what lies elsewhere, so it comes first
     known = ledger.rows().join(absent, on=WANTED, how="anti").join(asked, on=WANTED, how="semi")
-    return _todo(need, asked, absent, known), known
+    todo = _todo(need, asked, absent, known)
+    return todo, known.join(todo, on=WANTED, how="semi")
 
 
 def _todo(need: Need, asked: pl.DataFrame, absent: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
@@ -145,12 +148,22 @@ def _with_known(frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     return both.with_columns(*columns, merged).select(frame.columns)
 
 
-def _batch(todo: pl.DataFrame, prompts_path: Path, responses_path: Path) -> Batch:
-    prompts = pl.scan_parquet(prompts_path, glob=False).join(
-        todo.lazy(), on="prompt_id", how="semi", maintain_order="left"
+def _pieces(todo: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Whole prompts at a time, about PIECE responses each."""
+    starts = pl.int_range(pl.len()).first().over("prompt_id")
+    yield from todo.with_columns(_piece=starts // PIECE).partition_by("_piece", maintain_order=True, include_key=False)
+
+
+def _batch(some: pl.DataFrame, need: Need, workspace: Workspace, shard: Shard) -> Batch:
+    """The prompts and texts of a few keys, of which no more is read from the files than the stretch where they lie."""
+    ids = some.get_column("prompt_id")
+    near = pl.col("prompt_id").is_between(pl.lit(ids.min()), pl.lit(ids.max()))
+    prompts = prompts_of(workspace, shard, need.context.router).filter(near)
+    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).filter(near).select(*KEY, "text")
+    return Batch(
+        prompts.join(some.lazy(), on="prompt_id", how="semi", maintain_order="left").collect(),
+        responses.join(some.lazy(), on=KEY, how="semi", maintain_order="left").collect(),
     )
-    responses = pl.scan_parquet(responses_path, glob=False).join(todo.lazy(), on=KEY, how="semi", maintain_order="left")
-    return Batch(prompts.collect(), responses.select(*KEY, "text").collect())
 
 
 def files_of(needs: Iterable[Need], workspace: Workspace, shard: Shard) -> list[Path]:
@@ -190,7 +203,7 @@ def _pass(recipe: Recipe, need: Need) -> dg.AssetsDefinition:
 
     @dg.asset(
         **face.common(recipe, *table, sharded=True),
-        deps=[face.key(recipe, "responses")],
+        deps=[face.key(recipe, "responses"), *route.keys(recipe, need.context.router)],
         code_version=need.key,
         check_specs=face.check_specs(recipe, table, checks),
     )

@@ -9,6 +9,7 @@ import polars as pl
 from pairwright.assets import face, views
 from pairwright.assets.judge import KEY, verdicts_table, wanted
 from pairwright.assets.progress import tell
+from pairwright.assets.route import domains_table, routers_of
 from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
 from pairwright.judges.base import Judge
 from pairwright.judges.jury import Scale, mean_z, scale_of
@@ -77,6 +78,7 @@ def _scales(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
 def _asked_about(recipe: Recipe, workspace: Workspace, shard: Shard) -> list[Path]:
     """The tables that say which verdicts count: those on other references are kept, but are not of this data set."""
     tables = ["responses", *(["prompts"] if any(judge.reads for judge in judges_of(recipe)) else [])]
+    tables += [domains_table(router) for router in routers_of(recipe)]
     return [workspace.file(name, shard) for name in tables]
 
 

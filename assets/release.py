@@ -21,6 +21,7 @@ from pairwright.assets.prefer import judges_of
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
+from pairwright.assets.route import routers_of
 from pairwright.assets.sample import policies_of
 from pairwright.assets.splits import assign_splits
 from pairwright.assets.store import Shard, Workspace, locked, replacing, version_of
@@ -203,7 +204,7 @@ def _write(
             judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint}
             for judge in judges_of(recipe)
         },
-        "costs": costs([*policies_of(recipe), *judges_of(recipe)], workspace),
+        "costs": costs([*policies_of(recipe), *routers_of(recipe), *judges_of(recipe)], workspace),
         "recipe": recipe.model_dump(mode="json", exclude_unset=True),
         "files": described,
     }

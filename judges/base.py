@@ -3,7 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import dataframely as dy
 import polars as pl
@@ -11,6 +11,9 @@ import polars as pl
 from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.kinds import Kind
 from pairwright.schemas.tables import Comparisons, Scores
+
+if TYPE_CHECKING:
+    from pairwright.judges.router import Router
 
 EVIDENCE = {"references": "references_id", "domain": "domain"}
 """What a judge may read of a prompt besides the conversation: the column of the prompts table that names it."""
@@ -72,6 +75,10 @@ class Judge(Kind, family="judge"):
     def needs(self) -> Sequence[Need]:
         """What it asks of causal models; their answers are then in `work.likelihoods`."""
         return ()
+
+    def router_of(self) -> "Router | None":
+        """What sorts prompts into domains for it, where the prompts' own column does not."""
+        return None
 
     def headline(self) -> str | None:
         """The criterion that is the judge's score, where the others only explain it; None for the mean of all."""

@@ -14,6 +14,8 @@ from pairwright.judges.base import Batch, Judge
 from pairwright.judges.domains import Domain, Rule, customised
 from pairwright.judges.likelihood.need import PLAIN, Context, Need
 from pairwright.judges.likelihood.scores import length, side_by_side, total, verdicts
+from pairwright.judges.router import Router
+from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.models import CausalModel
 
 
@@ -34,6 +36,9 @@ class DensityRatio(Judge):
     """What goes before the query, by domain; a prompt of none of them gets the first one's."""
     rules: list[Rule] = Field(default=[])
     """The first rule whose pattern the prompt matches names its domain; without rules, the prompt's column does."""
+    router: Annotated[Router | None, Runtime] = None
+    """A model that sorts prompts whose column names none of the domains; rules leave nothing to sort. Another router
+    leaves the verdicts valid of prompts that it puts into the same domain."""
     shots: Annotated[int, Field(ge=0)] = 1
     """Exemplars of the domain that are shown, drawn by the prompt's id."""
 
@@ -43,6 +48,19 @@ class DensityRatio(Judge):
             if rule.domain not in self.domains:
                 raise ValueError(f"rules name domain {rule.domain!r}; domains has {', '.join(self.domains) or 'none'}")
         return self
+
+    @model_validator(mode="after")
+    def _router_knows_domains(self) -> "DensityRatio":
+        if self.router and self.rules:
+            raise ValueError("rules and a router both name a prompt's domain; leave out one of them")
+        if self.router and set(self.router.domains) != set(self.domains):
+            names = ", ".join(sorted(self.router.domains))
+            raise ValueError(f"router.domains has {names}; it must have those of domains: {', '.join(self.domains)}")
+        return self
+
+    def router_of(self) -> Router | None:
+        """Its router, if any."""
+        return self.router
 
     def headline(self) -> str:
         """The sum or the mean."""
@@ -61,4 +79,4 @@ class DensityRatio(Judge):
         yield from verdicts(frame, sum=ratio, mean=ratio / length("strong", count_end=self.count_end))
 
     def _context(self) -> Context:
-        return customised(self.domains, self.rules, self.shots) if self.domains else PLAIN
+        return customised(self.domains, self.rules, self.shots, self.router) if self.domains else PLAIN

@@ -3,13 +3,16 @@
 import random
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from pairwright.judges.likelihood.need import Context
 from pairwright.schemas.tables import MESSAGES
+
+if TYPE_CHECKING:
+    from pairwright.judges.router import Router
 
 
 def _compiles(pattern: str) -> str:
@@ -50,7 +53,9 @@ class Rule(_Part):
     """A key of `domains`."""
 
 
-def customised(domains: Mapping[str, Domain], rules: Sequence[Rule], shots: int) -> Context:
+def customised(
+    domains: Mapping[str, Domain], rules: Sequence[Rule], shots: int, router: "Router | None" = None
+) -> Context:
     """The context that puts a domain's instruction and exemplars before the text of the first user's turn."""
 
     def apply(prompts: pl.DataFrame) -> pl.DataFrame:
@@ -68,7 +73,9 @@ def customised(domains: Mapping[str, Domain], rules: Sequence[Rule], shots: int)
         "rules": [rule.model_dump() for rule in rules],
         "shots": shots,
     }
-    return Context(content, apply, reads_domain=not rules)
+    if router:  # two routers may differ about a prompt, so each has a pass of its own
+        content["router"] = router.fingerprint
+    return Context(content, apply, reads_domain=not rules, router=router)
 
 
 def _domain(row: Mapping[str, Any], domains: Mapping[str, Domain], rules: Sequence[Rule]) -> Domain:

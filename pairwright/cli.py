@@ -74,7 +74,6 @@ def build(recipe_path: Path, data: Path) -> None:
     from pairwright.schemas.reading import load_recipe
 
     recipe = load_recipe(recipe_path)
-    os.environ["PAIRWRIGHT_DATA"] = str(data)
     with show.progress():
         made = run_build(recipe, data)
     show.release(made)

@@ -1,6 +1,5 @@
 """The command that does by hand what the nightly schedule does."""
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +23,6 @@ def relabel(recipe_path: Path, data: Path) -> None:
     recipe = load_recipe(recipe_path)
     if recipe.schedule is None:
         raise RecipeError(f"{recipe_path} has no `schedule:`; relabelling wants one with `relabel:` in it")
-    os.environ["PAIRWRIGHT_DATA"] = str(data)
     with show.progress():
         made = build(recipe, data, night=datetime.now(UTC))
     for one in (last_night(Workspace.of(recipe, data)) or {"drift": []})["drift"]:

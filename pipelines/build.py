@@ -5,7 +5,21 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from pairwright.assets import export, face, hub, judge, likelihood, pair, prefer, rank, relabel, release, sample, source
+from pairwright.assets import (
+    export,
+    face,
+    hub,
+    judge,
+    likelihood,
+    pair,
+    prefer,
+    rank,
+    relabel,
+    release,
+    route,
+    sample,
+    source,
+)
 from pairwright.assets.report import page
 from pairwright.pipelines import nightly
 from pairwright.pipelines.names import job_name
@@ -13,7 +27,7 @@ from pairwright.schemas.recipe import Recipe
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-STAGES = (source, sample, likelihood, judge, relabel, prefer, pair, rank, release, page, export, hub)
+STAGES = (source, route, sample, likelihood, judge, relabel, prefer, pair, rank, release, page, export, hub)
 """The asset modules, in the order in which data flows."""
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from pairwright.assets.route import routers_of
 from pairwright.assets.sample import policies_of
 from pairwright.judges.llm.base import LlmJudge
 from pairwright.judges.llm.endpoint import Endpoint
@@ -30,6 +31,8 @@ def needs(recipe: Recipe) -> list[tuple[str, Endpoint, set[str]]]:
     for policy in policies_of(recipe):
         wanted = {"n": policy.samples > 1, "logprobs": policy.logprobs}
         found.append((policy.name, policy, {name for name, yes in wanted.items() if yes}))
+    for router in routers_of(recipe):
+        found.append((router.name, router, {"schema"} if router.structured else set()))
     for judge in recipe.judges:
         if isinstance(judge, LlmJudge):
             wanted = {"schema": judge.structured, "logprobs": judge.logprobs}

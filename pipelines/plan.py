@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pairwright.assets import likelihood, sample
+from pairwright.assets import likelihood, route, sample
 from pairwright.assets.judge import missing_work, verdicts_table
 from pairwright.assets.likelihood import passes
 from pairwright.assets.prefer import judges_of
@@ -51,6 +51,7 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
             for policy in policies_of(recipe):
                 sample.sample_shard(recipe, policy, workspace, shard)  # nothing is missing: nothing is paid for
             sample.respond(recipe, workspace, shard)
+    lines += [Line(one.name, "router", route.estimate(one, workspace)) for one in route.routers_of(recipe)]
     for need in passes(recipe):
         lines.append(Line(likelihood.name(need), "likelihoods", _passes(recipe, need, workspace, unsampled)))
     for judge in judges_of(recipe):

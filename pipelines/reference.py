@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 from pairwright.assets.export import format_named
 from pairwright.assets.formats.base import Format
 from pairwright.schemas.kinds import FAMILIES, Kind, OneOf, kinds
-from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.recipe import Part, Recipe
 
 TITLES = {"judge": "Judges", "policy": "Policies", "filter": "Filters", "format": "Export formats"}
 INTRO = """# The recipe
@@ -27,7 +27,7 @@ This page is made from the models by `python -m pairwright.pipelines.reference`;
 
 def reference() -> str:
     """Markdown: a table of options for each block of the recipe, and for each kind of each family."""
-    parts = [INTRO]
+    parts, shown = [INTRO], set[type[BaseModel]]()
     for title, model in _blocks("Keys", Recipe):
         parts.append(f"## {title}\n\n{_prose(model)}\n\n{_table(model)}")
     for family in FAMILIES:
@@ -38,6 +38,9 @@ def reference() -> str:
         for kind, cls in kinds(family).items():
             if cls.__module__.startswith(FAMILIES[family]):  # and not one that a test has added
                 parts.append(f"### `{kind}`\n\n{_prose(cls)}\n\n{_table(cls, without=('kind', 'name'))}".rstrip())
+                for _, model in [*_blocks("", cls, frozenset(shown))][1:]:
+                    shown.add(model)
+                    parts.append(f"#### {_words(model).capitalize()}\n\n{_prose(model)}\n\n{_table(model)}")
                 if issubclass(cls, Format):
                     parts.append(f"Not in this format: {'; '.join(format_named(kind).loses())}.")
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -92,9 +95,13 @@ def _type(annotation: Any, field: FieldInfo | None = None) -> str:
     if origin is dict:
         return f"mapping of {_type(inner[0])} to {_type(inner[1])}"
     words = {str: "text", int: "integer", float: "number", bool: "`true`, `false`"}
-    return words.get(
-        annotation, "block" if _models(annotation) else _cell(getattr(annotation, "__name__", str(annotation)))
-    ) + (_bounds(field) if field else "")
+    name = _words(annotation) if isinstance(annotation, type) else _cell(str(annotation))
+    return words.get(annotation, name) + (_bounds(field) if field else "")
+
+
+def _words(cls: type) -> str:
+    """What a class of options is called: a causal model; a block where its key says it all."""
+    return "block" if issubclass(cls, Part) else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
 
 
 def _bounds(field: FieldInfo) -> str:

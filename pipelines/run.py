@@ -1,5 +1,6 @@
 """Running a recipe's job in this process, through the same Dagster assets that the UI shows."""
 
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def build(recipe: Recipe, data: Path, night: datetime | None = None) -> Release:
     With a `night`, its run also judges again what the recipe's schedule asks for on it.
     Raises PairwrightError with the reason when no release was made.
     """
+    os.environ["PAIRWRIGHT_DATA"] = str(data)  # where the job's assets write
     workspace = Workspace.of(recipe, data)
     sweep(workspace.root)
     use_home(data)

@@ -28,6 +28,7 @@ SLUG = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 FAMILIES = {
     "judge": "pairwright.judges",
+    "router": "pairwright.judges",
     "filter": "pairwright.assets.filters",
     "policy": "pairwright.assets.policies",
     "format": "pairwright.assets.formats",

@@ -50,6 +50,22 @@ class Responses(dy.Schema):
     completion_tokens = dy.UInt32(nullable=True)
 
 
+class Domains(dy.Schema):
+    """The domain that a router has put a prompt into, or the reason why there is none."""
+
+    prompt_id = _id(primary_key=True)
+    domain = dy.String(nullable=True)
+    rationale = dy.String(nullable=True)
+    failure = dy.String(nullable=True)
+    retry = dy.Bool(nullable=False)
+    raw = dy.String(nullable=True)
+    cost_usd = dy.Float64(nullable=True, min=0.0)
+
+    @dy.rule()
+    def sorted_or_failed(cls) -> pl.Expr:
+        return cls.domain.col.is_null() == cls.failure.col.is_not_null()
+
+
 class Likelihoods(dy.Schema):
     """A causal model's pass over one response, or the reason why there is none. What nobody asked for is null.
 

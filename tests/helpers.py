@@ -17,6 +17,7 @@ from pairwright.assets.pair import pair
 from pairwright.assets.prefer import judges_of, prefer
 from pairwright.assets.rank import rank
 from pairwright.assets.release import Release, release
+from pairwright.assets.route import route_shard, routers_of
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.judges.base import Batch, Judge
@@ -118,6 +119,9 @@ def build(recipe: Recipe, data: Path) -> Release:
     """All stages in order, as the assets run them."""
     workspace = Workspace.of(recipe, data)
     take_in(recipe, workspace)
+    for router in routers_of(recipe):
+        for shard in workspace.each_shard():
+            route_shard(router, workspace, shard)
     for need in passes(recipe):
         read_pass(need, workspace, workspace.each_shard())
     for judge in judges_of(recipe):

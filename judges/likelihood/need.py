@@ -1,13 +1,16 @@
 """What judges and filters ask of a causal model: a need. Needs of one pass are joined, so the model runs once."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import polars as pl
 
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import digest, fingerprint
 from pairwright.schemas.models import CausalModel
+
+if TYPE_CHECKING:
+    from pairwright.judges.router import Router
 
 VERSION = 1
 """Raised when the engine changes what it answers."""
@@ -25,6 +28,8 @@ class Context(NamedTuple):
     """Rows of the prompts table → the same rows with other `messages`."""
     reads_domain: bool = False
     """Whether the change depends on the prompt's domain, which is then part of what a row is known by."""
+    router: "Router | None" = None
+    """What finds the domain, where the prompt's own column does not."""
 
 
 def _as_it_is(prompts: pl.DataFrame) -> pl.DataFrame:

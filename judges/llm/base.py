@@ -16,6 +16,7 @@ from pairwright.judges.llm.endpoint import Endpoint, Tokens
 from pairwright.judges.llm.probe import require
 from pairwright.judges.llm.prompts import SHIPPED, source_of
 from pairwright.judges.llm.replies import Choice, answer_of
+from pairwright.judges.llm.structured import object_schema, response_format
 from pairwright.schemas.ids import digest
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.tables import types
@@ -199,10 +200,7 @@ class LlmJudge(Judge, Endpoint):
         text, schema = self.chat(prompt, one)
         body = self.sampling() | {"messages": self._chat(text), "seed": (self.seed + one.vote * 1000) % 2**31}
         if self.structured:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "verdict", "strict": True, "schema": schema},
-            }
+            body["response_format"] = response_format(schema)
         if self.logprobs:
             body |= {"logprobs": True, "top_logprobs": 20}
         most = self.bound(body["messages"], self.max_tokens)
@@ -235,5 +233,4 @@ class LlmJudge(Judge, Endpoint):
     def answer_schema(self, properties: dict[str, Any]) -> dict[str, Any]:
         """JSON schema of an answer: the judge's own answer first, if asked for, then these properties, all required."""
         own: dict[str, Any] = {"own_answer": {"type": "string"}} if self.answer_first else {}
-        found = own | properties
-        return {"type": "object", "properties": found, "required": list(found), "additionalProperties": False}
+        return object_schema(own | properties)

@@ -41,6 +41,8 @@ class Price(BaseModel):
 class Endpoint(BaseModel):
     """Options of everything that calls a model on a server that speaks the OpenAI protocol."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
     model: Annotated[str, Field(min_length=1)]
     """Name of the model, as the server knows it."""
     revision: str = ""

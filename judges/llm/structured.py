@@ -1,0 +1,13 @@
+"""Structured answers: the JSON object that a model is told to write, in the form that servers take."""
+
+from typing import Any
+
+
+def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
+    """JSON schema of an object with these properties, all required, in this order, and none else."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def response_format(schema: dict[str, Any]) -> dict[str, Any]:
+    """The field of a chat request that asks for an answer of this schema."""
+    return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}

@@ -1,0 +1,93 @@
+"""A router: a model that sorts prompts into domains, for judges that treat domains differently."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import Field
+
+from pairwright.judges.base import Estimate
+from pairwright.judges.llm.answers import text_of
+from pairwright.judges.llm.ask import ask
+from pairwright.judges.llm.base import TYPICAL_ANSWER
+from pairwright.judges.llm.call import Answer, Call
+from pairwright.judges.llm.desk import Desk
+from pairwright.judges.llm.endpoint import Endpoint, Tokens
+from pairwright.judges.llm.parse import read_choice
+from pairwright.judges.llm.prompts import SHIPPED, render, source_of
+from pairwright.judges.llm.replies import answer_of
+from pairwright.judges.llm.structured import object_schema, response_format
+from pairwright.schemas.ids import digest
+from pairwright.schemas.kinds import Kind
+from pairwright.schemas.tables import Domains, types
+
+
+class Router(Kind, Endpoint, family="router"):
+    """Asks a model which domain a prompt belongs to, one call a prompt, the reason before the domain."""
+
+    kind: Literal["router"] = "router"
+    domains: Annotated[dict[str, str], Field(min_length=2)]
+    """What belongs to each domain, in a few words; they are shown in this order."""
+    structured: bool = True
+    """Ask for a JSON schema in `response_format`. The answer is checked all the same."""
+
+    def content(self) -> dict[str, Any]:
+        """The options, the order of the domains, and the template's text."""
+        return {**super().content(), "domains": list(self.domains.items()), "template": digest(self._template)}
+
+    def route(self, prompts: pl.DataFrame, desk: Desk) -> Iterator[pl.DataFrame]:
+        """Rows of the domains table for rows of the prompts table, as answers come in."""
+        schema = dict(types(Domains))
+        calls = (self._call(*row) for row in prompts.select("prompt_id", "messages").iter_rows())
+        for answers in ask(self, calls, desk):
+            yield pl.DataFrame([_row(answer) for answer in answers], schema=schema)
+
+    def estimate(self, prompts: pl.DataFrame, desk: Desk) -> Estimate:
+        """The calls that these prompts take, with their tokens, cost and time, without spending anything."""
+        tokens, answer = Tokens(self.model), min(self.max_tokens, TYPICAL_ANSWER)
+        asked = [
+            tokens.of(self._chat(messages))
+            for prompt_id, messages in prompts.select("prompt_id", "messages").iter_rows()
+            if not desk.known(prompt_id)
+        ]
+        calls, read, written = len(asked), sum(asked), answer * len(asked)
+        return Estimate(
+            verdicts=prompts.height,
+            calls=calls,
+            prompt_tokens=read,
+            completion_tokens=written,
+            cost_usd=self.cost(read, written),
+            seconds=self.seconds(calls, read, written),
+        )
+
+    @property
+    def _template(self) -> str:
+        return source_of(SHIPPED / "router-v1.jinja")
+
+    def _chat(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
+        return [{"role": "user", "content": render(self._template, messages=messages, domains=self.domains)}]
+
+    def _call(self, prompt_id: str, messages: list[dict[str, str]]) -> Call:
+        body = self.sampling() | {"messages": self._chat(messages)}
+        if self.structured:
+            answer = {"rationale": {"type": "string"}, "domain": {"type": "string", "enum": list(self.domains)}}
+            body["response_format"] = response_format(object_schema(answer))
+        most = self.bound(body["messages"], self.max_tokens)
+        return Call(prompt_id, prompt_id, None, "/chat/completions", body, most, self._read)
+
+    def _read(self, reply: str) -> tuple[str, str | None]:
+        """The domain, and why."""
+        return read_choice(answer_of(reply).text, "domain", list(self.domains))
+
+
+def _row(answer: Answer) -> dict[str, Any]:
+    domain, rationale = answer.value if answer.failure is None else (None, None)
+    return {
+        "prompt_id": answer.call.prompt_id,
+        "domain": domain,
+        "rationale": rationale,
+        "failure": answer.failure,
+        "retry": answer.failure is not None,
+        "raw": text_of(answer),
+        "cost_usd": answer.cost_usd,
+    }
