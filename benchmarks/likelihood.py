@@ -48,7 +48,7 @@ def model() -> Local:
         tie_word_embeddings=True,
     )
     network = LlamaForCausalLM(config).eval()
-    return Local(network, AutoTokenizer.from_pretrained(TINY), 2_048, 4_096)
+    return Local(network, AutoTokenizer.from_pretrained(TINY), 2_048)
 
 
 def groups(prompts: int, responses: int, prompt_tokens: int, response_tokens: int) -> list[list[Branch]]:

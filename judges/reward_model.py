@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from pairwright.judges.base import Batch, Judge
-from pairwright.judges.likelihood.loading import device_of, load_tokenizer, options, told_in_one_line
+from pairwright.judges.likelihood.loading import device_of, load_tokenizer, options, told_in_one_line, usual_batch
 from pairwright.judges.likelihood.rendering import Renderer
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.kinds import Runtime
@@ -25,8 +25,8 @@ class RewardModel(Judge):
     """Of weights and activations."""
     max_tokens: Annotated[int, Field(ge=16)] | None = None
     """Longest conversation; by default what the model was made for."""
-    batch_tokens: Annotated[int, Field(ge=16), Runtime] = 4_096
-    """Tokens of one batch, padding included."""
+    batch_tokens: Annotated[int | None, Field(ge=16), Runtime] = None
+    """Tokens of one batch, padding included; by default 4,096, and 1,024 on a CPU, whose caches hold no more."""
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """One row a response; a response that does not fit gets the reason instead."""
@@ -39,7 +39,7 @@ class RewardModel(Judge):
                 whole = None if text is None else [*text.ids[:-1], *(renderer.closing or text.ids[-1:])]
                 rows.append((prompt_id, response_id, whole))
         fitting = [whole for _, _, whole in rows if whole is not None]
-        scores = iter(_scores(network, fitting, self.batch_tokens))
+        scores = iter(_scores(network, fitting, self.batch_tokens or usual_batch(network.device)))
         reason = f"the response does not fit in the model's {renderer.limit} tokens"
         yield pl.DataFrame(
             [

@@ -96,8 +96,8 @@ class CausalModel(ModelSource):
     """Of weights and activations; in 16 bits a sum may move by almost one nat with the batch it is in."""
     max_tokens: Annotated[int, Field(ge=16)] | None = None
     """Longest sequence; by default what the model was made for."""
-    batch_tokens: Annotated[int, Field(ge=16), Runtime] = 4_096
-    """Tokens of one batch, padding included."""
+    batch_tokens: Annotated[int | None, Field(ge=16), Runtime] = None
+    """Tokens of one batch, padding included; by default 4,096, and 1,024 on a CPU, whose caches hold no more."""
     base_url: Annotated[str | None, Field(pattern=r"^https?://[^@]+$"), Runtime] = None
     """An OpenAI-compatible server that echoes the log-probabilities of a prompt; without one, the model runs here."""
     served_as: Annotated[str | None, Runtime] = None

@@ -32,6 +32,11 @@ def device_of(model: ModelSource) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def usual_batch(device: Any) -> int:
+    """Tokens of a batch: enough to fill a GPU; on a CPU, activations that stay in its caches."""
+    return 1_024 if device.type == "cpu" else 4_096
+
+
 @contextmanager
 def told_in_one_line(model: ModelSource) -> Iterator[None]:
     """Turn whatever a loader raises into one JudgeError that names the model and the reason."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pairwright.judges.likelihood.backend import Reading, Readings
-from pairwright.judges.likelihood.loading import load_causal
+from pairwright.judges.likelihood.loading import load_causal, usual_batch
 from pairwright.judges.likelihood.packing import Branch, Row, batches, flat, pack, packed_row, shared_length
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
@@ -25,10 +25,10 @@ Prefix = list[tuple[Any, Any]]
 class Local:
     """A model in memory. `sharing` says whether it was seen to read shared prefixes as it reads whole texts."""
 
-    def __init__(self, network: Any, tokenizer: Any, limit: int, batch_tokens: int) -> None:
+    def __init__(self, network: Any, tokenizer: Any, limit: int, batch_tokens: int | None = None) -> None:
         self.network, self.tokenizer, self.limit = network, tokenizer, limit
         vocabulary = network.get_output_embeddings().weight.shape[0]
-        self.budget = max(1, min(batch_tokens, LOGITS // vocabulary))
+        self.budget = max(1, min(batch_tokens or usual_batch(network.device), LOGITS // vocabulary))
         self.sharing = True
         self.sharing = _all_full_attention(network.config) and self._shares_faithfully()
 
@@ -175,6 +175,9 @@ def _gather(cache: Any, row: int, at: np.ndarray) -> Prefix:
     """Keys and values of a row's tokens at the given places."""
     import torch
 
+    if len(at) and len(at) == at[-1] + 1:  # one stretch from the beginning needs no copy
+        one = slice(row, row + 1)
+        return [(layer.keys[one, :, : len(at)], layer.values[one, :, : len(at)]) for layer in cache.layers]
     index = torch.as_tensor(at, device=cache.layers[0].keys.device)
     return [
         (layer.keys[row : row + 1].index_select(2, index), layer.values[row : row + 1].index_select(2, index))

@@ -14,7 +14,7 @@ ROW = 512
 """Tokens of a row with several branches: its mask grows with the square."""
 WORTH_SHARING = 0.8
 """Rows are shared when that leaves at most this part of the tokens."""
-LEAVES = 256
+LEAVES = 384
 """Tokens of a row behind a stored prefix: longer rows waste attention on each other, shorter ones waste copies."""
 MASK = 1 << 24
 """Greatest number of elements of a batch's mask."""
