@@ -1,6 +1,7 @@
 """Runs the benchmarks, prints the figures against the targets, and writes benchmarks/results.json and the table.
 
-`python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build, llm, likelihood, export.
+`python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build, llm, likelihood,
+likelihood_memory, export.
 """
 
 import json
@@ -27,7 +28,7 @@ class Target(NamedTuple):
 
 
 MARK = "<!-- written by run.py -->"
-BENCHMARKS = ("bleu", "pairs", "build", "llm", "likelihood", "export")
+BENCHMARKS = ("bleu", "pairs", "build", "llm", "likelihood", "likelihood_memory", "export")
 TARGETS = {
     "logprob_vs_forward": Target(0.9, "times as fast", at_least=True),
     "logprob_vs_one_by_one": Target(3.5, "times as fast", at_least=True),
@@ -35,6 +36,8 @@ TARGETS = {
     "ches_vs_pairwise": Target(15, "times as fast", at_least=True),
     "follow_up_vs_naive": Target(20, "times as fast", at_least=True),
     "fused_vs_dearest": Target(1.25, "times as long"),
+    "likelihood_peak_gib": Target(2, "GiB"),
+    "likelihood_peak_flat": Target(1.15, "times as much"),
     "bleu_vs_sacrebleu": Target(5, "times as fast", at_least=True),
     "pairs_vs_polars": Target(2, "times as long"),
     "rerun_unchanged_seconds": Target(5, "s"),
