@@ -13,6 +13,7 @@ from pairwright.assets.filters.base import Filter
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.route import domains_table, prompts_of
+from pairwright.assets.speed import Watch, seconds_per_token
 from pairwright.assets.store import Shard, Workspace, scan, version_of
 from pairwright.judges.base import SAMPLE, Batch, Estimate, Judge
 from pairwright.judges.likelihood.backend import Backend, load
@@ -24,6 +25,8 @@ from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Likelihoods
 
 KEY = ["prompt_id", "response_id"]
+TRIED = 16
+"""Responses that a small model's pace is tried on for a plan."""
 PIECE = 4_096
 """Responses whose texts are in memory at a time."""
 WANTED = [*KEY, "evidence"]
@@ -66,12 +69,16 @@ def read_shard(need: Need, workspace: Workspace, shard: Shard, backend: Callable
         if ledger.is_done(work):
             return 0
         todo, known = _missing(need, ledger, wanted(need, workspace, shard))
-        done = 0
+        done, watch = 0, Watch(need, workspace)
         for some in _pieces(todo):
-            for frame in read(_batch(some, need, workspace, shard), need, backend()):
+            model = backend()
+            watch.start()
+            for frame in read(_batch(some, need, workspace, shard), need, model):
+                watch.count(frame)
                 ledger.append(_with_known(frame, known).join(some, on=KEY, how="left", maintain_order="left"))
                 done += frame.height
                 tell(f"likelihoods/{name(need)} {shard.index + 1}/{shard.count}", done, todo.height)
+        watch.keep()
         ledger.merge(work)
     return todo.height
 
@@ -87,18 +94,35 @@ def wanted(need: Need, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     return responses.join(domain, on="prompt_id", how="left", maintain_order="left").collect()
 
 
-def estimate(need: Need, workspace: Workspace) -> Estimate:
-    """The readings that are missing, and their tokens, by a sample that is tokenised; no model is loaded."""
-    total = Estimate()
+def estimate(need: Need, workspace: Workspace, expected: Callable[[Shard], pl.DataFrame] | None = None) -> Estimate:
+    """The readings that are missing, with their tokens, by a sample that is tokenised, and their time, where known.
+
+    `expected` tells the responses (prompt_id, response_id, text) of a shard where some are still to be written.
+    """
+    total, pace = Estimate(), None
     for shard in workspace.each_shard():
-        with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
-            todo, _ = _missing(need, ledger, wanted(need, workspace, shard))
-        if todo.height:
+        if expected:
+            todo, path = expected(shard), workspace.file(need.table, shard)
+            if path.exists():
+                todo = todo.join(pl.read_parquet(path, columns=KEY, glob=False), on=KEY, how="anti")
             few = todo.head(SAMPLE)
-            batch = _batch(few, need, workspace, shard)
+            batch = Batch(_prompts(few, need, workspace, shard), few)
+        else:
+            with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
+                todo, _ = _missing(need, ledger, wanted(need, workspace, shard))
+            few = todo.head(SAMPLE)
+            batch = _batch(few, need, workspace, shard) if few.height else Batch(few, few)
+        if few.height:
             tokens = count_tokens(batch, need, load_tokenizer(need.model)) * todo.height // few.height
-            total += Estimate(passes=todo.height, prompt_tokens=tokens)
+            pace = pace or seconds_per_token(need, workspace, _first(batch, TRIED))
+            total += Estimate(passes=todo.height, prompt_tokens=tokens, seconds=tokens * (pace or 0.0))
     return total
+
+
+def _first(batch: Batch, count: int) -> Batch:
+    """So many of its responses, and their prompts."""
+    few = batch.responses.head(count)
+    return Batch(batch.prompts.join(few, on="prompt_id", how="semi", maintain_order="left"), few)
 
 
 def _missing(need: Need, ledger: Ledger, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -156,14 +180,19 @@ def _pieces(todo: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _batch(some: pl.DataFrame, need: Need, workspace: Workspace, shard: Shard) -> Batch:
     """The prompts and texts of a few keys, of which no more is read from the files than the stretch where they lie."""
+    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).filter(_near(some))
+    texts = responses.select(*KEY, "text").join(some.lazy(), on=KEY, how="semi", maintain_order="left")
+    return Batch(_prompts(some, need, workspace, shard), texts.collect())
+
+
+def _prompts(some: pl.DataFrame, need: Need, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    prompts = prompts_of(workspace, shard, need.context.router).filter(_near(some))
+    return prompts.join(some.lazy(), on="prompt_id", how="semi", maintain_order="left").collect()
+
+
+def _near(some: pl.DataFrame) -> pl.Expr:
     ids = some.get_column("prompt_id")
-    near = pl.col("prompt_id").is_between(pl.lit(ids.min()), pl.lit(ids.max()))
-    prompts = prompts_of(workspace, shard, need.context.router).filter(near)
-    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).filter(near).select(*KEY, "text")
-    return Batch(
-        prompts.join(some.lazy(), on="prompt_id", how="semi", maintain_order="left").collect(),
-        responses.join(some.lazy(), on=KEY, how="semi", maintain_order="left").collect(),
-    )
+    return pl.col("prompt_id").is_between(pl.lit(ids.min()), pl.lit(ids.max()))
 
 
 def files_of(needs: Iterable[Need], workspace: Workspace, shard: Shard) -> list[Path]:

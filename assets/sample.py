@@ -194,7 +194,7 @@ def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl
         if path.exists():
             frames.append(pl.read_parquet(path, glob=False).select("prompt_id", "text").drop_nulls())
         length = int(min(policy.max_tokens, TYPICAL_RESPONSE) * CHARACTERS_PER_TOKEN)
-        filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit("x" * length)
+        filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit(" the" * (length // 4))
         frames.append(missing_samples(recipe, policy, workspace, shard).select("prompt_id", text=filler))
     rows = pl.concat(frames).unique()
     ids = [response_id(*key) for key in rows.iter_rows()]

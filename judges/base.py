@@ -20,7 +20,9 @@ EVIDENCE = {"references": "references_id", "domain": "domain"}
 NOT_APPLICABLE = "not applicable"
 """The failure of a criterion that says nothing of a response: no accident, and no vote."""
 SAMPLE = 256
-"""Responses that a free judge is timed on."""
+"""Responses that a free judge is timed on, fewer where that takes long."""
+BRIEF = 0.5
+"""Seconds that this may take."""
 
 
 class Batch(NamedTuple):
@@ -136,13 +138,20 @@ class Judge(Kind, family="judge"):
         total = work.responses.height
         if self.needs():
             return Estimate(verdicts=total)  # an expression over likelihoods, whose passes are estimated apart
-        few = work.responses.head(SAMPLE)
+        self._timed(work, 1)  # what is loaded on first use is loaded once
+        each = self._timed(work, SAMPLE // 16)
+        if each * SAMPLE < BRIEF:
+            each = self._timed(work, SAMPLE)
+        return Estimate(verdicts=total, seconds=each * total)
+
+    def _timed(self, work: Batch, most: int) -> float:
+        """Seconds a response, on the first few."""
+        few = work.responses.head(most)
         sample = Batch(work.prompts.join(few, on="prompt_id", how="semi", maintain_order="left"), few)
         start = time.perf_counter()
         for _ in self.judge(sample):
             pass
-        elapsed = time.perf_counter() - start
-        return Estimate(verdicts=total, seconds=elapsed / max(few.height, 1) * total)
+        return (time.perf_counter() - start) / max(few.height, 1)
 
 
 def cannot(responses: pl.DataFrame, criterion: str, reason: str | pl.Expr) -> pl.DataFrame:

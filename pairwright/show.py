@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from pairwright.assets.progress import Step, listening
 from pairwright.assets.release import Release
 from pairwright.assets.text import shown
 from pairwright.judges.base import Estimate
-from pairwright.pipelines.plan import Plan
+from pairwright.pipelines.plan import Line, Plan
 
 EVERY = 5.0
 """Seconds between two plain lines of one stage."""
@@ -86,10 +86,10 @@ def _dump(value: Any) -> None:
 def plan(dataset: str, made: Plan, as_json: bool) -> None:
     """The plan, a line a judge."""
     if as_json:
-        lines = [{"judge": one.judge, "kind": one.kind, **_estimate(one.estimate)} for one in made.lines]
+        lines = [{"judge": one.judge, "kind": one.kind, **_estimate([one])} for one in made.lines]
         intake = made.intake._asdict()
         del intake["fresh"]
-        _dump({"dataset": dataset, **intake, "judges": lines, "total": _estimate(made.total)})
+        _dump({"dataset": dataset, **intake, "judges": lines, "total": _estimate(made.lines)})
         return
     counts = made.intake
     click.echo(
@@ -106,18 +106,24 @@ def plan(dataset: str, made: Plan, as_json: bool) -> None:
             one.kind,
             *(f"{number:,}" for number in (estimate.verdicts, estimate.calls, estimate.passes, tokens)),
             f"${estimate.cost_usd:,.2f}",
-            "not known" if estimate.passes and not estimate.seconds else _duration(estimate.seconds),
+            "not known" if _untimed([one]) else _duration(estimate.seconds),
         )
     _print(table)
     click.echo(
         f"to compute: {made.total.verdicts:,} verdicts, ${made.total.cost_usd:,.2f}, {_duration(made.total.seconds)}"
-        + (f" and {made.total.passes:,} forward passes" if made.total.passes else "")
+        + (" and forward passes of a pace that the first build finds out" if _untimed(made.lines) else "")
     )
 
 
-def _estimate(estimate: Estimate) -> dict[str, Any]:
-    """As JSON; how long forward passes take is not known before the model is loaded."""
-    return {**estimate._asdict(), "seconds": None if estimate.passes else estimate.seconds}
+def _untimed(lines: Sequence[Line]) -> bool:
+    """Whether there are forward passes of a model that has not read anything here yet."""
+    return any(one.estimate.passes and not one.estimate.seconds for one in lines)
+
+
+def _estimate(lines: Sequence[Line]) -> dict[str, Any]:
+    """The sum, as JSON; its time is null where that of some forward passes is not known."""
+    total = sum((one.estimate for one in lines), Estimate())
+    return {**total._asdict(), "seconds": None if _untimed(lines) else total.seconds}
 
 
 def _duration(seconds: float) -> str:

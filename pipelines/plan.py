@@ -1,5 +1,6 @@
 """The plan: what a build would compute, before anything is spent."""
 
+import functools
 from typing import NamedTuple
 
 import polars as pl
@@ -12,7 +13,6 @@ from pairwright.assets.sample import policies_of
 from pairwright.assets.source import Intake, take_in
 from pairwright.assets.store import Workspace
 from pairwright.judges.base import Batch, Estimate, Judge
-from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.recipe import Recipe
 
 
@@ -53,19 +53,12 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
             sample.respond(recipe, workspace, shard)
     lines += [Line(one.name, "router", route.estimate(one, workspace)) for one in route.routers_of(recipe)]
     for need in passes(recipe):
-        lines.append(Line(likelihood.name(need), "likelihoods", _passes(recipe, need, workspace, unsampled)))
+        expected = functools.partial(sample.expected_responses, recipe, workspace) if unsampled else None
+        lines.append(Line(likelihood.name(need), "likelihoods", likelihood.estimate(need, workspace, expected)))
     for judge in judges_of(recipe):
         missing = _expected(recipe, judge, workspace) if unsampled else _missing(judge, workspace)
         lines.append(Line(judge.name, judge.content()["kind"], missing))
     return Plan(intake, lines)
-
-
-def _passes(recipe: Recipe, need: Need, workspace: Workspace, unsampled: bool) -> Estimate:
-    """Of one model, over the responses that are there or will be."""
-    if not unsampled:
-        return likelihood.estimate(need, workspace)
-    shards = [sample.expected_responses(recipe, workspace, shard) for shard in workspace.each_shard()]
-    return Estimate(passes=sum(one.height for one in shards))
 
 
 def _expected(recipe: Recipe, judge: Judge, workspace: Workspace) -> Estimate:

@@ -1,5 +1,6 @@
 """The likelihoods tables: one pass a model, kept, completed when more is asked, resumed after a kill."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,7 +13,8 @@ import pytest
 from helpers import all_files, build, data_files, recipe_of, table, wide, write_jsonl
 from models import TINY, backend, tiny
 
-from pairwright.assets import likelihood
+from pairwright.assets import likelihood, speed
+from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.errors import JudgeError
@@ -182,5 +184,30 @@ def test_the_plan_counts_passes_and_tokens(tmp_path: Path):
     workspace = Workspace.of(recipe, tmp_path / "data")
     strong, weak = (line.estimate for line in plan(recipe, workspace).lines if line.kind == "likelihoods")
     assert strong.passes == weak.passes == 48 and strong.prompt_tokens > weak.prompt_tokens > 48 * 50
+    assert strong.seconds > 0 and weak.seconds > 0
     build(recipe, tmp_path / "data")
     assert plan(recipe, workspace).total.passes == 0
+
+
+def test_the_pace_of_a_build_is_what_the_next_plan_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(speed, "SMALL", 0)  # as if the model were too large to be loaded for a plan
+    recipe = likely(tmp_path, 24, judges=ASKING[2:3])
+    workspace, need = Workspace.of(recipe, tmp_path / "data"), likelihood.passes(recipe)[0]
+    take_in(recipe, workspace)
+    before = likelihood.estimate(need, workspace)
+    assert before.passes == 96 and before.seconds == 0.0
+    assert read_with(need, workspace, Counted()) == 96
+    pace = json.loads((workspace.root / need.table / "pace.json").read_text())["seconds_per_token"]
+    write_jsonl(tmp_path / "rows.jsonl", wide(48))
+    take_in(recipe, workspace)
+    after = likelihood.estimate(need, workspace)
+    assert after.passes == 96 and after.seconds == pytest.approx(pace * after.prompt_tokens, rel=1e-6)
+
+
+def test_passes_over_responses_yet_to_be_sampled_have_tokens(tmp_path: Path):
+    from pairwright.pipelines.plan import plan
+
+    policy = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1", "samples": 2, "max_tokens": 40}
+    recipe = likely(tmp_path, judges=ASKING[2:3], policies=[policy])
+    (line,) = (one for one in plan(recipe, Workspace.of(recipe, tmp_path / "data")).lines if one.kind == "likelihoods")
+    assert line.estimate.passes == 12 * (4 + 2) and line.estimate.prompt_tokens > 72 * 50
