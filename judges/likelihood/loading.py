@@ -54,7 +54,7 @@ def told_in_one_line(model: ModelSource) -> Iterator[None]:
 
 def options(model: ModelSource) -> dict[str, Any]:
     """Arguments that every loader gets: the pinned revision of a Hub model, and nothing from the net for a folder."""
-    return {"local_files_only": True} if model.is_local else {"revision": model.revision}
+    return {"local_files_only": True} if model.is_local else {"revision": model.commit}
 
 
 def load_tokenizer(model: ModelSource) -> Any:

@@ -214,3 +214,20 @@ def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path):
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="there is no folder"):
         CausalModel(id="./nowhere/at/all")
+
+
+def test_a_branch_on_the_hub_stands_for_a_commit(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    from huggingface_hub import constants
+
+    from pairwright.schemas.models import CausalModel
+
+    commit = "0123456789abcdef" * 2 + "01234567"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(RecipeError, match=r"'org/unheard-of': revision 'main' could not be turned into a commit"):
+        Need(CausalModel(id="org/unheard-of")).key  # noqa: B018 - asking is the test
+    refs = tmp_path / "models--org--base" / "refs"
+    refs.mkdir(parents=True)
+    (refs / "main").write_text(commit)
+    assert Need(CausalModel(id="org/base")).key == Need(CausalModel(id="org/base", revision=commit)).key
+    assert Need(CausalModel(id="org/base", revision="f" * 40)).key != Need(CausalModel(id="org/base")).key
