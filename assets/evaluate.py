@@ -10,11 +10,12 @@ import polars as pl
 from pairwright.assets.conform import Columns, conform, settle
 from pairwright.assets.judge import judge_shard
 from pairwright.assets.likelihood import passes, read_pass
-from pairwright.assets.prefer import judges_of, prefer
+from pairwright.assets.prefer import prefer
 from pairwright.assets.readers import Records, open_source
 from pairwright.assets.replies import budget_of
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace, scan
+from pairwright.assets.verdicts import guides_first, judges_of
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.ids import digest, prompt_id, response_id
 from pairwright.schemas.recipe import ColumnMap, Recipe, ReleaseOptions, Source
@@ -64,7 +65,7 @@ def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> l
     for need in passes(copy):
         read_pass(need, workspace, workspace.each_shard())
     budget = budget_of(recipe, workspace)
-    for judge in judges_of(recipe):
+    for judge in guides_first(recipe):
         for shard in workspace.each_shard():
             judge_shard(judge, workspace, shard, budget)
     prefer(copy, workspace)

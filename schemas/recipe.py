@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from pairwright.schemas.kinds import SLUG, Kind, OneOf
+from pairwright.schemas.kinds import SLUG, Kind, OneOf, bind_guides
 from pairwright.schemas.models import CausalModel
 from pairwright.schemas.tables import Preferences
 
@@ -257,6 +257,11 @@ class Recipe(Part):
             if judge.name in TAKEN:
                 raise ValueError(f"name {judge.name!r} is taken; give the judge another `name:`")
         return judges
+
+    @model_validator(mode="after")
+    def _guides_are_judges(self) -> "Recipe":
+        bind_guides(self.judges)
+        return self
 
     @model_validator(mode="after")
     def _weights_name_judges(self) -> "Recipe":

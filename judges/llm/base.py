@@ -78,6 +78,10 @@ class LlmJudge(Judge, Endpoint):
     logprobs: bool = False
     """Weigh verdicts by the model's probabilities where the server tells them."""
 
+    audit_fraction: Annotated[float, Field(ge=0, le=1), Runtime] = 0.0
+    """Share of the prompts, drawn by seed, that a build asks about a second time, to see how often the judge
+    contradicts itself. Second answers are kept as round 1, and the newest round counts."""
+
     @field_validator("template")
     @classmethod
     def _beside_recipe(cls, value: Path | None, info: ValidationInfo) -> Path | None:
@@ -100,6 +104,11 @@ class LlmJudge(Judge, Endpoint):
         return (*(("references",) if self.reference else ()), *(("domain",) if by_domain else ()))
 
     repeatable: ClassVar[bool] = False
+
+    @property
+    def audited(self) -> tuple[float, int]:
+        """The share that is asked about twice, and the seed."""
+        return self.audit_fraction, self.seed
 
     @property
     def calls_server(self) -> bool:
