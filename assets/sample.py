@@ -14,6 +14,7 @@ from pairwright.assets.replies import budget_of, desk
 from pairwright.assets.source import GIVEN, counted
 from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
 from pairwright.judges.base import Estimate
+from pairwright.judges.llm.abilities import lacking
 from pairwright.judges.llm.ask import ask
 from pairwright.judges.llm.call import Answer, Call
 from pairwright.judges.llm.desk import Budget, Desk
@@ -99,7 +100,8 @@ def _grouped(missing: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[tuple[str
 def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, desk: Desk, ledger: Ledger) -> None:
     """First with `n` in one call; what such a call leaves out (many servers ignore it), one by one."""
     total, left = missing.height, missing
-    for alone in (policy.samples == 1, True):
+    single = policy.samples == 1 or "n" in lacking(policy, {"n"}, desk, policy.path)
+    for alone in (single, True):
         short: list[dict[str, Any]] = []
         for answers in ask(policy, _calls(policy, left, prompts, alone), desk):
             rows = [row for answer in answers for row in _rows(policy, answer)]

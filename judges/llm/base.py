@@ -9,13 +9,14 @@ import polars as pl
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pairwright.judges.base import Batch, Estimate, Judge
+from pairwright.judges.llm.abilities import lacking
 from pairwright.judges.llm.ask import ask
 from pairwright.judges.llm.call import Answer, Call
 from pairwright.judges.llm.desk import Desk
 from pairwright.judges.llm.endpoint import Endpoint, Tokens
-from pairwright.judges.llm.probe import require
 from pairwright.judges.llm.prompts import SHIPPED, source_of
-from pairwright.judges.llm.replies import Choice, answer_of
+from pairwright.judges.llm.replies import Choice, UnusableError, answer_of
+from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.ids import digest
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.tables import types
@@ -75,8 +76,9 @@ class LlmJudge(Judge, Endpoint):
     """The judge writes its own answer before it judges (Self-Reference)."""
     structured: bool = True
     """Ask for a JSON schema in `response_format`. The answer is checked all the same."""
-    logprobs: bool = False
-    """Weigh verdicts by the model's probabilities where the server tells them."""
+    logprobs: bool | Literal["optional"] = False
+    """Weigh verdicts by the model's probabilities. true: a build stops where the server does not tell them, and an
+    answer that comes without them is a failure. optional: the written verdict then stands."""
 
     audit_fraction: Annotated[float, Field(ge=0, le=1), Runtime] = 0.0
     """Share of the prompts, drawn by seed, that a build asks about a second time, to see how often the judge
@@ -144,13 +146,12 @@ class LlmJudge(Judge, Endpoint):
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """Verdicts as they come in; a reply that is already on the desk costs nothing."""
-        if self.logprobs:
-            require(self, "logprobs")
+        without = self._goes_without(work.desk or Desk())
         schema = {
             name: dtype for name, dtype in types(self.table).items() if name not in {"evidence", "fingerprint", "round"}
         }
         pending: dict[int, dict[int, Answer]] = {}
-        for answers in ask(self, self._calls(work), work.desk or Desk()):
+        for answers in ask(self, self._calls(work, without), work.desk or Desk()):
             rows = []
             for answer in answers:
                 unit, place = answer.call.unit
@@ -161,6 +162,16 @@ class LlmJudge(Judge, Endpoint):
                     rows += self.rows(unit, [got[i] for i in range(len(unit.asks))])
             if rows:
                 yield pl.DataFrame(rows, schema=schema)
+
+    def _goes_without(self, desk: Desk) -> frozenset[str]:
+        """What calls leave out because the server cannot do it. Raises JudgeError where the recipe wants it."""
+        wanted = {name for name, yes in {"schema": self.structured, "logprobs": bool(self.logprobs)}.items() if yes}
+        found = lacking(self, wanted, desk) if wanted else {}
+        if "logprobs" in found and self.logprobs is True:
+            raise JudgeError(
+                f"{self.base_url}, model {self.model!r}: {found['logprobs'].detail}; `pairwright doctor` asks again"
+            )
+        return frozenset(found)
 
     def estimate(self, work: Batch) -> Estimate:
         """Calls that are missing, with their tokens, cost and time at the stated rate."""
@@ -198,26 +209,29 @@ class LlmJudge(Judge, Endpoint):
                 yield Unit(number, prompt, subject, asks)
                 number += 1
 
-    def _calls(self, work: Batch) -> Iterator[Call]:
+    def _calls(self, work: Batch, without: frozenset[str] = frozenset()) -> Iterator[Call]:
         for unit in self._units(work):
             for place, one in enumerate(unit.asks):
-                yield self._call(unit, place, one)
+                yield self._call(unit, place, one, without)
 
-    def _call(self, unit: Unit, place: int, one: Ask) -> Call:
+    def _call(self, unit: Unit, place: int, one: Ask, without: frozenset[str]) -> Call:
         prompt = unit.prompt
         text, schema = self.chat(prompt, one)
         body = self.sampling() | {"messages": self._chat(text), "seed": (self.seed + one.vote * 1000) % 2**31}
-        if self.structured:
+        if self.structured and "schema" not in without:
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "verdict", "strict": True, "schema": schema},
             }
-        if self.logprobs:
+        if self.logprobs and "logprobs" not in without:
             body |= {"logprobs": True, "top_logprobs": 20}
         most = self.bound(body["messages"], self.max_tokens)
 
         def read(reply: str) -> Any:
-            return self.read(prompt, one, answer_of(reply))
+            choice = answer_of(reply)
+            if self.logprobs is True and not choice.tokens:
+                raise UnusableError("the answer came without log-probs")
+            return self.read(prompt, one, choice)
 
         return Call(self._key(prompt, one), prompt.prompt_id, (unit, place), "/chat/completions", body, most, read)
 

@@ -42,7 +42,8 @@ def test_n_in_one_call_and_one_by_one_where_it_is_ignored(lies: set[str], tmp_pa
         sampled = responses.filter(pl.col("policies").list.contains("small"))
         assert sampled.get_column("sample_count").sum() == 30
         assert sampled.get_column("finish_reason").to_list() == ["stop"] * sampled.height
-        assert len(app.sent) == (10 + 20 if lies else 10)
+        assert len(app.sent) == (30 if lies else 10)
+        assert not lies or not any("n" in body for body in app.bodies), "what is ignored is not asked for"
         count = len(app.sent)
         drawn(made, tmp_path / "data")
         assert len(app.sent) == count
