@@ -23,6 +23,8 @@ from pairwright.schemas.tables import types
 
 DEFAULT_CRITERIA = "default"
 """The key of the criteria for prompts whose domain has none of its own."""
+WEIGHING = 2
+"""Raised when the same log-probs would give another verdict."""
 TYPICAL_ANSWER = 200
 """Tokens that an answer is estimated at, unless max_tokens is less: a short rationale and the verdict."""
 
@@ -126,7 +128,8 @@ class LlmJudge(Judge, Endpoint):
 
     def content(self) -> dict[str, Any]:
         """The options, and the template's text."""
-        return {**super().content(), "template": digest(self.template_source)}
+        weighed = {"weighing": WEIGHING} if self.logprobs else {}
+        return {**super().content(), "template": digest(self.template_source), **weighed}
 
     @abstractmethod
     def units(self, prompt: Prompt, wanted: list[tuple[str, ...]]) -> Iterator[tuple[Any, list[Ask]]]:
@@ -190,7 +193,7 @@ class LlmJudge(Judge, Endpoint):
                     )
         verdicts = work.wanted.height or work.responses.height
         seconds = self.seconds(total.calls, total.prompt_tokens, total.completion_tokens)
-        return total._replace(verdicts=verdicts, seconds=seconds)
+        return total._replace(verdicts=verdicts, seconds=seconds, batches=self.batches(total.calls))
 
     def _units(self, work: Batch) -> Iterator[Unit]:
         wanted: dict[str, list[tuple[str, ...]]] = {}
