@@ -1,5 +1,6 @@
 """What judges that ask a model have in common: options, calls in flight, and rows from replies."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from pairwright.judges.llm.ask import ask
 from pairwright.judges.llm.call import Answer, Call
 from pairwright.judges.llm.desk import Desk
 from pairwright.judges.llm.endpoint import Endpoint, Tokens
-from pairwright.judges.llm.prompts import SHIPPED, source_of
+from pairwright.judges.llm.prompts import source_of
 from pairwright.judges.llm.replies import Choice, UnusableError, answer_of
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.ids import digest
@@ -121,10 +122,10 @@ class LlmJudge(Judge, Endpoint):
 
     @property
     def template_source(self) -> str:
-        """The text of the prompt template."""
-        return source_of(
-            self.template or SHIPPED / f"{type(self).model_fields['kind'].default.removeprefix('llm-')}-v1.jinja"
-        )
+        """The text of the prompt template; by default `templates/<kind>-v1.jinja` beside the judge's module."""
+        kind = str(type(self).model_fields["kind"].default)
+        shipped = Path(inspect.getfile(type(self))).parent / "templates" / f"{kind.removeprefix('llm-')}-v1.jinja"
+        return source_of(self.template or shipped)
 
     def content(self) -> dict[str, Any]:
         """The options, and the template's text."""
