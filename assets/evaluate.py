@@ -10,12 +10,13 @@ import polars as pl
 from pairwright.assets.conform import Columns, conform, settle
 from pairwright.assets.judge import judge_shard
 from pairwright.assets.likelihood import passes, read_pass
-from pairwright.assets.prefer import judges_of, prefer
+from pairwright.assets.prefer import prefer
 from pairwright.assets.readers import Records, open_source
 from pairwright.assets.replies import budget_of
 from pairwright.assets.route import route_shard, routers_of
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace, scan
+from pairwright.assets.verdicts import guides_first, judges_of
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.ids import digest, prompt_id, response_id
 from pairwright.schemas.recipe import ColumnMap, Recipe, ReleaseOptions, Source
@@ -68,7 +69,7 @@ def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> l
             route_shard(router, workspace, shard, budget)
     for need in passes(copy):
         read_pass(need, workspace, workspace.each_shard())
-    for judge in judges_of(recipe):
+    for judge in guides_first(recipe):
         for shard in workspace.each_shard():
             judge_shard(judge, workspace, shard, budget)
     prefer(copy, workspace)

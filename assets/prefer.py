@@ -7,16 +7,15 @@ import dagster as dg
 import polars as pl
 
 from pairwright.assets import face, views
-from pairwright.assets.judge import KEY, verdicts_table, wanted
 from pairwright.assets.progress import tell
 from pairwright.assets.route import domains_table, routers_of
 from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
-from pairwright.judges.base import Judge
+from pairwright.assets.verdicts import KEY, choice_of, judges_of, response_scores, verdicts_table
 from pairwright.judges.jury import Scale, mean_z, scale_of
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Preferences, check
 
-CODE = 1
+CODE = 2
 """Raised when the same verdicts would give other preferences."""
 
 
@@ -31,23 +30,12 @@ def prefer(recipe: Recipe, workspace: Workspace) -> int:
             "inputs": [version_of(path) for path in inputs],
             "scales": list(scale.items()),
             "jury": recipe.jury.model_dump(mode="json"),
+            "choices": [choice_of(judge) for judge in judges_of(recipe)],
         }
         path = workspace.file("preferences", shard)
         made += derive(path, made_from, _shard, recipe, workspace, shard, scale)
         tell("preferences", shard.index + 1, shard.count)
     return made
-
-
-def judges_of(recipe: Recipe) -> list[Judge]:
-    """The recipe's judges, in its order."""
-    return [judge for judge in recipe.judges if isinstance(judge, Judge)]
-
-
-def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
-    """A judge's one score for each response of a shard: prompt_id, response_id, score, failure."""
-    verdicts = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
-    asked = verdicts.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
-    return judge.per_response(asked, pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY))
 
 
 def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:
@@ -56,7 +44,7 @@ def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:
     for judge in judges_of(recipe):
         asked = [path for shard in workspace.each_shard() for path in _asked_about(recipe, workspace, shard)]
         inputs = [*asked, *workspace.files(verdicts_table(judge))]
-        made_from[judge.name] = [judge.fingerprint, *(version_of(path) for path in inputs)]
+        made_from[judge.name] = [judge.fingerprint, choice_of(judge), *(version_of(path) for path in inputs)]
     path = workspace.root / "scales.parquet"
     derive(path, made_from, _scales, recipe, workspace)
     rows = pl.read_parquet(path, glob=False).select("judge", "mean", "sd").iter_rows()

@@ -14,18 +14,19 @@ import dagster as dg
 import polars as pl
 
 from pairwright.assets import face, views
-from pairwright.assets.judge import _answers, _batches, _desk, _value, _work, verdicts_table, wanted
+from pairwright.assets.judge import UNFINISHED, judge_shard
 from pairwright.assets.ledger import Ledger
-from pairwright.assets.prefer import judges_of
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of
+from pairwright.assets.retest import again, opinions
+from pairwright.assets.rounds import answers, ledger_of, second_round
 from pairwright.assets.store import Shard, Workspace, replacing
+from pairwright.assets.verdicts import guides_first, judges_of, value_of, verdicts_table, wanted, work_of
 from pairwright.judges.base import Judge
 from pairwright.judges.llm.desk import Budget
 from pairwright.schemas.errors import RecipeError
-from pairwright.schemas.ids import scattered
+from pairwright.schemas.ids import drawn
 from pairwright.schemas.recipe import Recipe, Schedule
-from pairwright.schemas.tables import Comparisons
 
 NIGHT = "pairwright/night"
 """Tag of a run that judges again: the night's time, in ISO 8601."""
@@ -63,7 +64,7 @@ def audit(recipe: Recipe, workspace: Workspace, now: datetime) -> list[Drift]:
     drifts: list[Drift] = []
     for night in nights:
         _remember(workspace, {"night": night.isoformat(), "finished": False})
-        drifts = [_audit(judge, recipe, workspace, night) for judge in judges_of(recipe) if not judge.repeatable]
+        drifts = [drift for judge in guides_first(recipe) for drift in _audit(judge, recipe, workspace, night)]
         _remember(workspace, {"night": night.isoformat(), "finished": True, "drift": [one._asdict() for one in drifts]})
     return drifts
 
@@ -80,14 +81,20 @@ def _remember(workspace: Workspace, state: dict[str, Any]) -> None:
         path.write_text(json.dumps(state))
 
 
-def _audit(judge: Judge, recipe: Recipe, workspace: Workspace, night: datetime) -> Drift:
+def _audit(judge: Judge, recipe: Recipe, workspace: Workspace, night: datetime) -> list[Drift]:
+    """The drift of a judge; none for one whose answers never change."""
     failed, pieces = 0, []
     budget = budget_of(recipe, workspace)
+    if judge.guide is not None:  # whose new scores may call for other verdicts
+        for shard in workspace.each_shard():
+            judge_shard(judge, workspace, shard, budget)
+    if judge.repeatable:
+        return []
     for shard in workspace.each_shard():
         failed += _audit_shard(judge, recipe, workspace, shard, night, budget)
         pieces.append(_changes(judge, workspace, shard, night))
         tell(f"relabel/{judge.name}", shard.index + 1, shard.count)
-    return _drift(judge, pl.concat(pieces), failed)
+    return [_drift(judge, pl.concat(pieces), failed)]
 
 
 def _ages_file(judge: Judge, workspace: Workspace, shard: Shard) -> Path:
@@ -101,20 +108,18 @@ def _audit_shard(
     asked = wanted(judge, workspace, shard).collect()
     path, on = _ages_file(judge, workspace, shard), [*judge.keys, "evidence"]
     assert recipe.schedule is not None
-    with Ledger(workspace, verdicts_table(judge), shard, judge.table, on) as ledger:
+    with ledger_of(judge, workspace, shard) as ledger:
         known = pl.read_parquet(path, glob=False) if path.exists() else None
         ages = _ages(judge, ledger, asked, known, night)
         due = _due(ages, recipe.schedule, night).join(asked, on=judge.keys)
         rounds = due.select(*on, pl.col("round") + 1)
         answered = 0
-        with _desk(judge, workspace, shard, due, budget, f"-{night:%Y%m%dT%H%M%S}") as desk:
-            for batch in _batches(judge, due.select(on), workspace, shard):
-                for frame in _answers(judge, batch._replace(desk=desk)):
-                    rows = frame.filter(pl.col(_value(judge)).is_not_null()).drop("round")
-                    rows = rows.join(rounds, on=judge.keys)
-                    ledger.append(rows)
-                    answered += rows.select(judge.keys).n_unique()
-        ledger.merge(_work(judge, workspace, shard))
+        for frame in answers(judge, rounds, workspace, shard, budget, f"-{night:%Y%m%dT%H%M%S}"):
+            rows = frame.filter(pl.col(value_of(judge)).is_not_null())
+            ledger.append(rows)
+            answered += rows.select(judge.keys).n_unique()
+        lacking = second_round(judge, ledger, asked).height
+        ledger.merge(UNFINISHED if lacking else work_of(judge, workspace, shard))
         ages = _ages(judge, ledger, asked, ages, night)
     with replacing(path) as temporary:
         ages.write_parquet(temporary)
@@ -126,7 +131,7 @@ def _ages(
 ) -> pl.DataFrame:
     """Keys, round and `since` of every verdict: since this night if it was not known, or known in an older round."""
     rows = ledger.rows().join(asked, on=[*judge.keys, "evidence"], how="semi")
-    rounds = rows.filter(pl.col(_value(judge)).is_not_null()).group_by(judge.keys).agg(pl.col("round").max())
+    rounds = rows.filter(pl.col(value_of(judge)).is_not_null()).group_by(judge.keys).agg(pl.col("round").max())
     if known is None:
         known = rounds.clear().with_columns(since=pl.lit(night, SINCE))
     joined = rounds.join(known.rename({"round": "known"}), on=judge.keys, how="left")
@@ -137,8 +142,7 @@ def _ages(
 
 def _due(ages: pl.DataFrame, schedule: Schedule, night: datetime) -> pl.DataFrame:
     """The rows of whole prompts that are drawn tonight or past their age, less those already judged again tonight."""
-    mixed = scattered(pl.col("prompt_id"), "night", night.isoformat())
-    due = (mixed // 2**32).cast(pl.Float64) / 2**32 < schedule.audit_fraction
+    due = drawn(pl.col("prompt_id"), schedule.audit_fraction, "night", night.isoformat())
     if schedule.max_age_days is not None:
         oldest = night - timedelta(days=schedule.max_age_days)
         due |= (pl.col("since") < pl.lit(oldest, SINCE)).any().over("prompt_id")
@@ -147,41 +151,26 @@ def _due(ages: pl.DataFrame, schedule: Schedule, night: datetime) -> pl.DataFram
 
 
 def _changes(judge: Judge, workspace: Workspace, shard: Shard, night: datetime) -> pl.DataFrame:
-    """Keys, criterion, old and new value of what was judged again that night."""
-    on, value = [*judge.keys, "evidence"], _value(judge)
+    """Each verdict of that night beside the one before it, as from `opinions`."""
+    on, value = [*judge.keys, "evidence"], value_of(judge)
     ages = pl.scan_parquet(_ages_file(judge, workspace, shard), glob=False)
     tonight = ages.filter((pl.col("since") == pl.lit(night, SINCE)) & (pl.col("round") > 0)).drop("since")
     rows = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
     rows = rows.join(wanted(judge, workspace, shard), on=on, how="semi").filter(pl.col(value).is_not_null())
-    rows = rows.select(*judge.keys, "criterion", "round", value)
-    new = rows.join(tonight, on=[*judge.keys, "round"]).rename({value: "new"})
-    old = rows.join(new.select(*judge.keys, "criterion", newest="round"), on=[*judge.keys, "criterion"])
-    before = old.filter(pl.col("round") < pl.col("newest")).sort("round")
-    before = before.group_by(*judge.keys, "criterion").agg(old=pl.col(value).last())
-    return new.join(before, on=[*judge.keys, "criterion"]).drop("round").collect()
+    changes = opinions(judge, rows).join(tonight, on=[*judge.keys, "round"], how="semi")
+    return changes.with_columns(round=pl.lit(0, pl.UInt16)).collect()  # one opinion each: whichever round it was
 
 
 def _drift(judge: Judge, changes: pl.DataFrame, failed: int) -> Drift:
-    """Over verdicts on two responses, or over the pairs of scored responses of each prompt."""
-    if judge.table is Comparisons:
-        both = changes
-        first, second = ((pl.col(name) - 0.5).sign() for name in ("old", "new"))
-    else:
-        both = changes.join(changes, on=["prompt_id", "criterion"], suffix="_b")
-        both = both.filter(pl.col("response_id") < pl.col("response_id_b"))
-        first, second = ((pl.col(name) - pl.col(f"{name}_b")).sign() for name in ("old", "new"))
-    counts = both.filter(first != 0).select(
-        compared=pl.len(), same=(first == second).sum(), flipped=(first == -second).sum()
-    )
-    compared, same, flipped = counts.row(0)
+    counted = again(judge, changes)
     change = (changes.get_column("new") - changes.get_column("old")).abs().mean()
     return Drift(
         judge.name,
         changes.select(judge.keys).n_unique(),
         failed,
-        compared,
-        round(same / compared, 4) if compared else None,
-        flipped,
+        counted.compared,
+        round(counted.same / counted.compared, 4) if counted.compared else None,
+        counted.flipped,
         round(float(change), 4) if isinstance(change, float) else None,
     )
 

@@ -17,7 +17,6 @@ from pairwright.assets.card import card
 from pairwright.assets.changes import causes
 from pairwright.assets.filters.difficulty import reference_logprob
 from pairwright.assets.pair import FunnelStep, funnel, with_likelihoods
-from pairwright.assets.prefer import judges_of
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
@@ -25,6 +24,7 @@ from pairwright.assets.route import routers_of
 from pairwright.assets.sample import policies_of
 from pairwright.assets.splits import assign_splits
 from pairwright.assets.store import Shard, Workspace, locked, replacing, version_of
+from pairwright.assets.verdicts import judges_of
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe

@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
 
 import polars as pl
 
@@ -45,9 +47,19 @@ def desk(
         names = list(Kept._fields)
         known = ((Kept(*row[:-1]), bool(row[-1])) for row in rows.select(*names, "current").iter_rows())
         folder = workspace.root / (replies_table(asker) + apart) / "batches"
-        yield Desk(budget, known, lambda reply: ledger.append_row({**reply._asdict(), "retry": False}), folder, tell)
+        keep = partial(_append, ledger)
+        yield Desk(budget, known, keep, folder, tell, findings_file(workspace.data))
         merged = ledger.rows().select("prompt_id", "key", "attempt").sort("prompt_id", "key", "attempt")
         ledger.merge(fingerprint([merged.height, *merged.tail(1).row(0)] if merged.height else []))
+
+
+def _append(ledger: Ledger, reply: Kept) -> None:
+    ledger.append_row({**reply._asdict(), "retry": False})
+
+
+def findings_file(data: Path) -> Path:
+    """Where a data directory keeps what its servers were found to be able to do."""
+    return data / ".servers.json"
 
 
 def spending(folders: Iterable[str], workspace: Workspace) -> pl.DataFrame:

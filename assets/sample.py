@@ -14,6 +14,7 @@ from pairwright.assets.replies import budget_of, desk
 from pairwright.assets.source import GIVEN, counted
 from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
 from pairwright.judges.base import Estimate
+from pairwright.judges.llm.abilities import lacking
 from pairwright.judges.llm.ask import ask
 from pairwright.judges.llm.call import Answer, Call
 from pairwright.judges.llm.desk import Budget, Desk
@@ -40,7 +41,16 @@ def samples_table(policy: Policy) -> str:
 
 
 def writers(recipe: Recipe, prompt_id: str) -> set[str]:
-    """Fingerprints of the policies that write for a prompt: all, or `pool.size` of them, drawn by seed and content."""
+    """Fingerprints of the policies that write for a prompt: all, or `pool.size` of them, drawn by seed and content.
+
+    Every set of that size is as likely as any other, by rendezvous hashing: a policy's place is a hash of it with the
+    prompt. So neither growth nor shards move the draw of a prompt that was there before, a further policy takes over
+    some prompts and moves no others, and the counts are balanced in expectation, not exactly. Exactly they cannot be:
+    of three prompts, two get the same one of two policies whatever the rule, and a data set of these two is out of
+    balance. Ids being hashes, a policy's count over N prompts has the standard deviation of a binomial with share
+    p = size / policies, sqrt(N p (1 - p)), which no rule by content alone can undercut. For 2 of 4 that is 1.6 % of
+    the prompts at N = 1,000, 0.5 % at 10,000 and 0.16 % at 100,000.
+    """
     prints = sorted({policy.fingerprint for policy in policies_of(recipe)})
     pool = recipe.pool
     if pool is None:
@@ -99,7 +109,8 @@ def _grouped(missing: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[tuple[str
 def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, desk: Desk, ledger: Ledger) -> None:
     """First with `n` in one call; what such a call leaves out (many servers ignore it), one by one."""
     total, left = missing.height, missing
-    for alone in (policy.samples == 1, True):
+    single = policy.samples == 1 or "n" in lacking(policy, {"n"}, desk, policy.path)
+    for alone in (single, True):
         short: list[dict[str, Any]] = []
         for answers in ask(policy, _calls(policy, left, prompts, alone), desk):
             rows = [row for answer in answers for row in _rows(policy, answer)]
@@ -223,8 +234,11 @@ def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
         ]
         found = scan(files).group_by("finish_reason", "failure").len().sort("len", descending=True).collect()
         table = dg.MarkdownMetadataValue(views.table(found))
+        written_for = scan(files).select(pl.col("prompt_id").n_unique()).collect().item()
         rows = int(found.get_column("len").sum())
-        return face.result({"dagster/row_count": rows, "new samples": drawn, "how they ended": table})
+        return face.result(
+            {"dagster/row_count": rows, "new samples": drawn, "prompts": written_for, "how they ended": table}
+        )
 
     return samples
 

@@ -32,11 +32,11 @@ def kept_view(
     return view
 
 
-def table(frame: pl.DataFrame) -> str:
+def table(frame: pl.DataFrame, most: int = PREVIEW) -> str:
     """A Markdown table of the first rows."""
     columns = frame.columns
     lines = ["| " + " | ".join(cell(name) for name in columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(_shown(value) for value in row) + " |" for row in frame.head(PREVIEW).rows()]
+    lines += ["| " + " | ".join(_shown(value) for value in row) + " |" for row in frame.head(most).rows()]
     return "\n".join(lines)
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 EVIDENCE = {"references": "references_id", "domain": "domain"}
 """What a judge may read of a prompt besides the conversation: the column of the prompts table that names it."""
+GUIDE = "guide"
+"""Column of another judge's scores, where they say what is asked."""
 NOT_APPLICABLE = "not applicable"
 """The failure of a criterion that says nothing of a response: no accident, and no vote."""
 SAMPLE = 256
@@ -52,6 +54,8 @@ class Estimate(NamedTuple):
     completion_tokens: int = 0
     cost_usd: float = 0.0
     seconds: float = 0.0
+    batches: int = 0
+    """Of the Batch API, one after the other; `seconds` is then the longest that they may take."""
 
     def __add__(self, other: "Estimate") -> "Estimate":  # type: ignore[override]
         return Estimate(**{name: getattr(self, name) + getattr(other, name) for name in self._fields})
@@ -105,8 +109,22 @@ class Judge(Kind, family="judge"):
         """Whether it pays for calls, and so wants a desk."""
         return False
 
+    @property
+    def guide(self) -> "Judge | None":
+        """The judge whose scores say what this one is asked."""
+        return self._guide if isinstance(self._guide, Judge) else None
+
+    @property
+    def audited(self) -> tuple[float, int]:
+        """Share of the prompts that a build asks about a second time, and the seed of their draw."""
+        return 0.0, 0
+
+    def picks(self) -> dict[str, Any]:
+        """The options, other than their defaults, that say which verdicts are asked for, but not what they are."""
+        return {}
+
     def wanted(self, responses: pl.DataFrame) -> pl.DataFrame:
-        """The keys of all verdicts that responses (prompt_id, response_id) call for."""
+        """The keys of all verdicts that responses call for: prompt_id, response_id, and GUIDE where it is known."""
         return responses.select(self.keys)
 
     def per_response(self, verdicts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.LazyFrame:
@@ -117,7 +135,7 @@ class Judge(Kind, family="judge"):
         """
         if (headline := self.headline()) is not None:
             verdicts = verdicts.filter((pl.col("criterion") == headline) | pl.col("failure").is_not_null())
-        newest = verdicts.filter(pl.col("round") == pl.col("round").max().over([*self.keys, "criterion"]))
+        newest = self.newest(verdicts)
         failed = pl.col("failure").is_not_null() & (pl.col("failure") != NOT_APPLICABLE)
         scores = newest.group_by(self.keys).agg(
             score=pl.when(~failed.any()).then(pl.col("score").mean()),
@@ -125,6 +143,10 @@ class Judge(Kind, family="judge"):
         )
         scores = scores.with_columns(failure=pl.when(pl.col("score").is_null()).then(pl.col("failure")))
         return responses.join(scores, on=self.keys, how="left", maintain_order="left")
+
+    def newest(self, verdicts: pl.LazyFrame) -> pl.LazyFrame:
+        """The verdicts of the newest round on each key and criterion."""
+        return verdicts.filter(pl.col("round") == pl.col("round").max().over([*self.keys, "criterion"]))
 
     @abstractmethod
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:

@@ -3,20 +3,22 @@
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import dataframely as dy
 import polars as pl
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pairwright.judges.llm.answers import failure_of, joined, probabilities, text_of
+from pairwright.judges.llm.answers import failure_of, joined, text_of
 from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
 from pairwright.judges.llm.call import Answer
-from pairwright.judges.llm.design import circulant
+from pairwright.judges.llm.design import circulant, neighbours
 from pairwright.judges.llm.parse import read_choice
 from pairwright.judges.llm.prompts import Shown, render
 from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.strengths import strengths
+from pairwright.judges.llm.weigh import probabilities
+from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.tables import Comparisons
 
 TIE = "tie"
@@ -34,14 +36,39 @@ class LlmPairwise(LlmJudge):
     """both: each pair is shown twice, once in each order. one: once, in an order drawn by seed."""
     ties: bool = True
     """Whether the judge may call two responses equal."""
-    pairs: Literal["sampled", "all"] = "sampled"
-    """sampled: about `pairs_per_response` pairs for each response, which connect all of them. all: n(n−1)/2."""
-    pairs_per_response: Annotated[int, Field(ge=1)] = 2
+    pairs: Annotated[Literal["sampled", "all", "adjacent"], Runtime] = "sampled"
+    """sampled: about `pairs_per_response` pairs for each response, which connect all of them. all: n(n−1)/2.
+    adjacent: n−1, each response with the next when they are ordered by the scores of the judge `pairs_by`. What a
+    verdict says does not depend on it, so changing it keeps all verdicts that there are."""
+    pairs_per_response: Annotated[int, Field(ge=1), Runtime] = 2
     """Of `sampled`: comparisons of a prompt with n responses are at most this times n."""
+    pairs_by: Annotated[str | None, Runtime] = None
+    """Of `adjacent`: name of the judge whose scores order the responses, best first; those without a score go last,
+    equal ones by id. Where its scores change, only new neighbours are compared."""
     answer_key: str = "verdict"
     """Of the verdict in the answer's JSON object, for a template of one's own."""
 
     table: ClassVar[type[dy.Schema]] = Comparisons
+
+    @model_validator(mode="after")
+    def _adjacent_by_a_judge(self) -> Self:
+        if (self.pairs == "adjacent") != (self.pairs_by is not None):
+            raise ValueError(
+                f"pairs is {self.pairs!r} and pairs_by is {self.pairs_by!r}; `pairs: adjacent` and `pairs_by: JUDGE` "
+                "want each other"
+            )
+        return self
+
+    @property
+    def guided_by(self) -> str | None:
+        """The judge that orders the responses."""
+        return self.pairs_by
+
+    def picks(self) -> dict[str, Any]:
+        """Which pairs."""
+        fields = type(self).model_fields
+        names = ("pairs", "pairs_per_response") if self.pairs == "sampled" else ("pairs",)
+        return {name: value for name in names if (value := getattr(self, name)) != fields[name].default}
 
     @property
     def whole_prompts(self) -> bool:
@@ -50,6 +77,8 @@ class LlmPairwise(LlmJudge):
 
     def wanted(self, responses: pl.DataFrame) -> pl.DataFrame:
         """The pairs to compare."""
+        if self.pairs == "adjacent":
+            return neighbours(responses)
         return circulant(responses, self.seed, None if self.pairs == "all" else self.pairs_per_response)
 
     def units(self, prompt: Prompt, wanted: list[tuple[str, ...]]) -> Iterator[tuple[Any, list[Ask]]]:
@@ -104,11 +133,8 @@ class LlmPairwise(LlmJudge):
 
     def per_response(self, verdicts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.LazyFrame:
         """Bradley-Terry strength of each response among those of its prompt."""
-        ids = responses.collect()
-        wanted = self.wanted(ids)
-        compared = verdicts.select(*self.keys, "p_a", "failure").collect()
-        compared = wanted.join(compared, on=self.keys, how="left", maintain_order="left")
-        return strengths(ids, compared).lazy()
+        compared = self.newest(verdicts).select(*self.keys, "p_a", "failure")
+        return strengths(responses.collect(), compared.collect()).lazy()
 
     @property
     def _choices(self) -> list[str]:

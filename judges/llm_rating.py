@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pairwright.judges.base import NOT_APPLICABLE
-from pairwright.judges.llm.answers import failure_of, joined, probabilities, text_of
+from pairwright.judges.llm.answers import failure_of, joined, text_of
 from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
 from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.parse import read_rating, read_ratings
 from pairwright.judges.llm.prompts import LABELS, Shown, render
 from pairwright.judges.llm.replies import Choice, UnusableError
 from pairwright.judges.llm.shuffle import shuffled
+from pairwright.judges.llm.weigh import probabilities
 
 RUBRICS = {
     "helpfulness": "How far the response gets this user with what they want: complete, useful, deep enough, clear.",
@@ -127,18 +128,18 @@ class LlmRating(LlmJudge):
         aspect, (low, high) = self._aspect(ask), self.scale
         if self.per_call == "one":
             value, rationale = read_rating(choice.text, self.answer_key, low, high, aspect.not_applicable)
-            shares = (
-                probabilities(choice, self.answer_key, [str(one) for one in range(low, high + 1)])
-                if self.logprobs
-                else None
-            )
-            if value is not None and shares is not None:
-                value = sum(int(one) * share for one, share in shares.items())
-            return {ask.shown[0]: Rated(value, rationale)}
+            return {ask.shown[0]: Rated(self._weighed(choice, value), rationale)}
         if len(ask.shown) > len(LABELS):
             raise UnusableError(f"{len(ask.shown)} responses are more than one call can label; use per_call: one")
         ratings = read_ratings(choice.text, LABELS[: len(ask.shown)], low, high, aspect.not_applicable)
         return {ask.shown[LABELS.index(label)]: Rated(*found) for label, found in ratings.items()}
+
+    def _weighed(self, choice: Choice, value: float | None) -> float | None:
+        """The scale's mean by the model's probabilities, where they are wanted and told; else the written rating."""
+        if not self.logprobs or value is None or value != int(value):
+            return value
+        shares = probabilities(choice, self.answer_key, [str(one) for one in range(self.scale[0], self.scale[1] + 1)])
+        return value if shares is None else sum(int(one) * share for one, share in shares.items())
 
     def rows(self, unit: Unit, answers: Sequence[Answer]) -> list[dict[str, Any]]:
         """A row a response: the mean over the votes."""

@@ -1,12 +1,14 @@
 """A router: a model that sorts prompts into domains, for judges that treat domains differently."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import polars as pl
 from pydantic import Field
 
 from pairwright.judges.base import Estimate
+from pairwright.judges.llm.abilities import lacking
 from pairwright.judges.llm.answers import text_of
 from pairwright.judges.llm.ask import ask
 from pairwright.judges.llm.base import TYPICAL_ANSWER
@@ -14,7 +16,7 @@ from pairwright.judges.llm.call import Answer, Call
 from pairwright.judges.llm.desk import Desk
 from pairwright.judges.llm.endpoint import Endpoint, Tokens
 from pairwright.judges.llm.parse import read_choice
-from pairwright.judges.llm.prompts import SHIPPED, render, source_of
+from pairwright.judges.llm.prompts import render, source_of
 from pairwright.judges.llm.replies import answer_of
 from pairwright.judges.llm.structured import object_schema, response_format
 from pairwright.schemas.ids import digest
@@ -38,7 +40,9 @@ class Router(Kind, Endpoint, family="router"):
     def route(self, prompts: pl.DataFrame, desk: Desk) -> Iterator[pl.DataFrame]:
         """Rows of the domains table for rows of the prompts table, as answers come in."""
         schema = dict(types(Domains))
-        calls = (self._call(*row) for row in prompts.select("prompt_id", "messages").iter_rows())
+        structured = self.structured and not lacking(self, {"schema"}, desk)
+        rows = prompts.select("prompt_id", "messages").iter_rows()
+        calls = (self._call(prompt_id, messages, structured) for prompt_id, messages in rows)
         for answers in ask(self, calls, desk):
             yield pl.DataFrame([_row(answer) for answer in answers], schema=schema)
 
@@ -58,18 +62,19 @@ class Router(Kind, Endpoint, family="router"):
             completion_tokens=written,
             cost_usd=self.cost(read, written),
             seconds=self.seconds(calls, read, written),
+            batches=self.batches(calls),
         )
 
     @property
     def _template(self) -> str:
-        return source_of(SHIPPED / "router-v1.jinja")
+        return source_of(Path(__file__).parent / "templates" / "router-v1.jinja")
 
     def _chat(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
         return [{"role": "user", "content": render(self._template, messages=messages, domains=self.domains)}]
 
-    def _call(self, prompt_id: str, messages: list[dict[str, str]]) -> Call:
+    def _call(self, prompt_id: str, messages: list[dict[str, str]], structured: bool) -> Call:
         body = self.sampling() | {"messages": self._chat(messages)}
-        if self.structured:
+        if structured:
             answer = {"rationale": {"type": "string"}, "domain": {"type": "string", "enum": list(self.domains)}}
             body["response_format"] = response_format(object_schema(answer))
         most = self.bound(body["messages"], self.max_tokens)

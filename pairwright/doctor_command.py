@@ -4,17 +4,18 @@ from pathlib import Path
 
 import click
 
-from pairwright.options import RECIPE
+from pairwright.options import DATA, RECIPE
 
 
 @click.command()
 @RECIPE
-def doctor(recipe_path: Path) -> None:
+@DATA
+def doctor(recipe_path: Path, data: Path) -> None:
     """Ask the recipe's servers what they can do, for a few tokens each. Exit code 1 where something must change."""
     from pairwright.pipelines.doctor import examine
     from pairwright.schemas.reading import load_recipe
 
-    checked = examine(load_recipe(recipe_path))
+    checked = examine(load_recipe(recipe_path), data)
     if not checked:
         click.echo("no policy or judge of this recipe calls a server")
     for one in checked:

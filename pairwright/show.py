@@ -106,11 +106,11 @@ def plan(dataset: str, made: Plan, as_json: bool) -> None:
             one.kind,
             *(f"{number:,}" for number in (estimate.verdicts, estimate.calls, estimate.passes, tokens)),
             f"${estimate.cost_usd:,.2f}",
-            "not known" if _untimed([one]) else _duration(estimate.seconds),
+            "not known" if _untimed([one]) else _time(estimate),
         )
     _print(table)
     click.echo(
-        f"to compute: {made.total.verdicts:,} verdicts, ${made.total.cost_usd:,.2f}, {_duration(made.total.seconds)}"
+        f"to compute: {made.total.verdicts:,} verdicts, ${made.total.cost_usd:,.2f}, {_time(made.total)}"
         + (" and forward passes of a pace that the first build finds out" if _untimed(made.lines) else "")
     )
 
@@ -126,10 +126,18 @@ def _estimate(lines: Sequence[Line]) -> dict[str, Any]:
     return {**total._asdict(), "seconds": None if _untimed(lines) else total.seconds}
 
 
+def _time(estimate: Estimate) -> str:
+    """How long it takes; through the Batch API, at most: a server promises a day, and is often done sooner."""
+    duration = _duration(estimate.seconds)
+    return f"up to {duration} ({estimate.batches:,} × 24 h)" if estimate.batches else duration
+
+
 def _duration(seconds: float) -> str:
     if seconds < 1:
         return "under 1 s" if seconds else "nothing"
-    return f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} h"
 
 
 def release(made: Release) -> None:

@@ -1,14 +1,25 @@
 """`pairwright doctor`: asks each server of a recipe for what the recipe needs of it, and says what to change."""
 
+import os
+from pathlib import Path
 from typing import NamedTuple
 
+from pairwright.assets.likelihood import name as likelihood_name
+from pairwright.assets.likelihood import passes
+from pairwright.assets.replies import findings_file
 from pairwright.assets.route import routers_of
 from pairwright.assets.sample import policies_of
+from pairwright.judges.llm.abilities import keep
 from pairwright.judges.llm.base import LlmJudge
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.probe import Finding, probe
+from pairwright.judges.llm.probe_batch import probe_batch
 from pairwright.schemas.errors import JudgeError
+from pairwright.schemas.models import CausalModel
 from pairwright.schemas.recipe import Recipe
+
+FALLS_BACK = frozenset({"n", "schema"})
+"""What a build does without, where a server lacks it."""
 
 
 class Checked(NamedTuple):
@@ -18,35 +29,65 @@ class Checked(NamedTuple):
     model: str
     url: str
     findings: list[Finding]
+    falls_back: frozenset[str] = FALLS_BACK
 
     @property
     def fit(self) -> bool:
         """Whether the recipe can be built as it stands: what falls back by itself does not count against it."""
-        return all(one.state == "yes" or one.feature in {"n", "schema"} for one in self.findings)
+        return all(one.state == "yes" or one.feature in self.falls_back for one in self.findings)
 
 
-def needs(recipe: Recipe) -> list[tuple[str, Endpoint, set[str]]]:
-    """Name, endpoint and needed features of every policy and judge that calls a server."""
-    found: list[tuple[str, Endpoint, set[str]]] = []
+class Asked(NamedTuple):
+    """What a part of the recipe needs of a server."""
+
+    name: str
+    endpoint: Endpoint
+    features: set[str]
+    path: str = "/chat/completions"
+    falls_back: frozenset[str] = FALLS_BACK
+
+
+def needs(recipe: Recipe) -> list[Asked]:
+    """Of every policy, judge and served model."""
+    found = []
     for policy in policies_of(recipe):
-        wanted = {"n": policy.samples > 1, "logprobs": policy.logprobs}
-        found.append((policy.name, policy, {name for name, yes in wanted.items() if yes}))
+        wanted = {"n": policy.samples > 1, "logprobs": policy.logprobs, "batch": policy.transport == "batch"}
+        found.append(Asked(policy.name, policy, {name for name, yes in wanted.items() if yes}, policy.path))
     for router in routers_of(recipe):
-        found.append((router.name, router, {"schema"} if router.structured else set()))
+        wanted = {"schema": router.structured, "batch": router.transport == "batch"}
+        found.append(Asked(router.name, router, {name for name, yes in wanted.items() if yes}))
     for judge in recipe.judges:
         if isinstance(judge, LlmJudge):
-            wanted = {"schema": judge.structured, "logprobs": judge.logprobs}
-            found.append((judge.name, judge, {name for name, yes in wanted.items() if yes}))
+            wanted = {"schema": judge.structured, "logprobs": bool(judge.logprobs)}
+            wanted["batch"] = judge.transport == "batch"
+            features = {name for name, yes in wanted.items() if yes}
+            spare = FALLS_BACK | ({"logprobs"} if judge.logprobs == "optional" else set())
+            found.append(Asked(judge.name, judge, features, falls_back=spare))
+    for need in passes(recipe):
+        if need.model.base_url:
+            found.append(Asked(likelihood_name(need), _endpoint(need.model), {"echo"}))
     return found
 
 
-def examine(recipe: Recipe) -> list[Checked]:
-    """Probe what each part of the recipe needs; a server that cannot be reached is a finding, not an error."""
+def _endpoint(model: CausalModel) -> Endpoint:
+    key = model.api_key_env if os.environ.get(model.api_key_env) else None
+    return Endpoint(model=model.served_as or model.id, base_url=str(model.base_url), api_key_env=key)
+
+
+def examine(recipe: Recipe, data: Path | None = None) -> list[Checked]:
+    """Probe what each part of the recipe needs; a server that cannot be reached is a finding, not an error.
+
+    What is found out is kept in the data directory for builds, in place of what was known.
+    """
     checked = []
-    for name, endpoint, features in needs(recipe):
+    for one in needs(recipe):
         try:
-            findings = probe(endpoint, features)
+            findings = probe(one.endpoint, one.features - {"batch"}, one.path)
+            if "batch" in one.features:
+                findings.append(probe_batch(one.endpoint, one.path))
         except JudgeError as error:
             findings = [Finding("chat", "no", str(error))]
-        checked.append(Checked(name, endpoint.model, endpoint.base_url, findings))
+        if data is not None:
+            keep(findings_file(data), one.endpoint, findings)
+        checked.append(Checked(one.name, one.endpoint.model, one.endpoint.base_url, findings, one.falls_back))
     return checked

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import polars as pl
 
 from pairwright.assets import likelihood, route, sample
-from pairwright.assets.judge import missing_work, verdicts_table
+from pairwright.assets.judge import missing_work
 from pairwright.assets.likelihood import passes
-from pairwright.assets.prefer import judges_of
 from pairwright.assets.sample import policies_of
 from pairwright.assets.source import Intake, take_in
 from pairwright.assets.store import Workspace
+from pairwright.assets.verdicts import asked_twice, judges_of, verdicts_table
 from pairwright.judges.base import Batch, Estimate, Judge
 from pairwright.schemas.recipe import Recipe
 
@@ -73,7 +73,8 @@ def _expected(recipe: Recipe, judge: Judge, workspace: Workspace) -> Estimate:
         on = ["prompt_id"] if judge.whole_prompts else judge.keys
         responses = responses.join(wanted.select(on).unique(), on=on, how="semi", maintain_order="left")
         prompts = pl.read_parquet(workspace.file("prompts", shard), glob=False)
-        total = total + judge.estimate(Batch(prompts, responses, wanted=wanted))
+        for asked in (wanted, wanted.filter(asked_twice(judge))):
+            total = total + judge.estimate(Batch(prompts, responses, wanted=asked)) if asked.height else total
     return total
 
 

@@ -62,3 +62,8 @@ def scattered(identifier: pl.Expr, *key: str) -> pl.Expr:
     number = identifier.str.slice(0, 15).str.to_integer(base=16, dtype=pl.UInt64)
     mixed = (number ^ pl.lit(int(digest(*key, size=8), 16), pl.UInt64)) * pl.lit(0x9E3779B97F4A7C15, pl.UInt64)
     return (mixed ^ (mixed // 2**32)) * pl.lit(0xD6E8FEB86659FD93, pl.UInt64)
+
+
+def drawn(identifier: pl.Expr, share: float, *key: str) -> pl.Expr:
+    """Whether an id is in a share of all ids, drawn by the parts of `key`. A greater share only adds ids."""
+    return (scattered(identifier, *key) // 2**32).cast(pl.Float64) / 2**32 < share

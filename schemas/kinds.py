@@ -6,9 +6,10 @@ except those marked `Runtime`, which can change neither an answer nor a verdict.
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Union, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr, model_validator
 from pydantic_core import CoreSchema
 
 from pairwright.schemas.ids import fingerprint
@@ -50,6 +51,8 @@ class Kind(BaseModel):
     name: Annotated[str, Field(default="", pattern=SLUG), Runtime]
     """What columns, plots and messages call it; by default its kind."""
 
+    _guide: "Kind | None" = PrivateAttr(default=None)
+
     @model_validator(mode="before")
     @classmethod
     def _named_after_kind(cls, data: Any) -> Any:
@@ -68,6 +71,11 @@ class Kind(BaseModel):
         field = cls.model_fields.get("kind")
         if field is not None and get_origin(field.annotation) is Literal:
             _REGISTRY[cls.family][field.default] = cls
+
+    @property
+    def guided_by(self) -> str | None:
+        """Name of another part of the recipe's list whose results say what this one is asked, if any."""
+        return None
 
     def content(self) -> dict[str, Any]:
         """The options that can change an answer, as JSON-like values."""
@@ -108,3 +116,24 @@ class OneOf:
         classes = tuple(kinds(self.family).values())
         union: Any = Annotated[Union[classes], Field(discriminator="kind")]  # noqa: UP007 - built at run time
         return handler.generate_schema(union if len(classes) > 1 else classes[0])
+
+
+def bind_guides(parts: Sequence[Kind]) -> None:
+    """Give each part that goes by another the one it names. Raises ValueError for unknown names and for circles."""
+    named = {part.name: part for part in parts}
+    for part in parts:
+        if part.guided_by is not None and (part.guided_by not in named or part.guided_by == part.name):
+            others = ", ".join(name for name in named if name != part.name) or "there is none"
+            raise ValueError(
+                f"{part.name!r} goes by {part.guided_by!r}, which is no other {part.family} of the recipe; "
+                f"the others: {others}"
+            )
+    for part in parts:
+        path = [part.name]
+        while (guide := named[path[-1]].guided_by) is not None:
+            if guide in path:
+                circle = " → ".join([*path, guide])
+                raise ValueError(f"these go by each other in a circle: {circle}; let one of them go by no other")
+            path.append(guide)
+    for part in parts:
+        part._guide = named[part.guided_by] if part.guided_by else None

@@ -14,12 +14,13 @@ from pydantic import Field
 from pairwright.assets.judge import judge_shard
 from pairwright.assets.likelihood import passes, read_pass
 from pairwright.assets.pair import pair
-from pairwright.assets.prefer import judges_of, prefer
+from pairwright.assets.prefer import prefer
 from pairwright.assets.rank import rank
 from pairwright.assets.release import Release, release
 from pairwright.assets.route import route_shard, routers_of
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
+from pairwright.assets.verdicts import guides_first
 from pairwright.judges.base import Batch, Judge
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.reading import parse_recipe
@@ -124,7 +125,7 @@ def build(recipe: Recipe, data: Path) -> Release:
             route_shard(router, workspace, shard)
     for need in passes(recipe):
         read_pass(need, workspace, workspace.each_shard())
-    for judge in judges_of(recipe):
+    for judge in guides_first(recipe):
         for shard in workspace.each_shard():
             judge_shard(judge, workspace, shard)
     prefer(recipe, workspace)

@@ -21,6 +21,7 @@ class Batches:
         self.plan: list[str] = []
         """How the next batches end: completed (the default), errors, expired, failed."""
         self.hold = False
+        self.deleted: list[str] = []
         self.polls = 0
 
     def serve(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
@@ -28,12 +29,22 @@ class Batches:
         parts = path.strip("/").split("/")[1:]
         if parts == ["files"]:
             return 200, self._file(b"\n".join(LINES.findall(body)))
+        if parts[0] == "files" and method == "DELETE":
+            self.deleted.append(parts[1])
+            del self.files[parts[1]]
+            return 200, {"id": parts[1], "object": "file", "deleted": True}
         if parts[0] == "files":
             return 200, self.files[parts[1]]
         if parts == ["batches"] and method == "POST":
             return 200, self._make(json.loads(body))
         if parts == ["batches"]:
             return 200, {"object": "list", "data": list(self.made.values()), "has_more": False}
+        if parts[2:] == ["cancel"]:
+            batch = self.made[parts[1]]
+            if batch["status"] != "in_progress":
+                return 409, {"error": {"message": f"it is {batch['status']}"}}
+            batch["status"] = "cancelled"
+            return 200, batch
         self.polls += 1
         if parts[1] not in self.made:
             return 404, {"error": {"message": "no such batch"}}

@@ -28,6 +28,8 @@ FAULTS = (
 LOST = {"429", "429-wait", "500", "503", "reset", "stall"}
 """Faults after which the client holds no whole reply."""
 FINE = {"ok", "slow"}
+HELLO = "Say hello."
+"""How a probe is known."""
 SHOWN = re.compile(r"^BEGIN RESPONSE (\w) (\w+)\n(.*?)\nEND RESPONSE \1 \2$", re.MULTILINE | re.DOTALL)
 
 
@@ -86,6 +88,9 @@ class App:
         self.in_flight = self.most_in_flight = 0
         self.lies: set[str] = set()
         """What it ignores in silence: n, logprobs, schema."""
+        self.bodies: list[dict[str, Any]] = []
+        self.probes: list[dict[str, Any]] = []
+        """Requests that only try what the server can do; they never meet a fault."""
         self.batches = Batches(self.body_of)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -116,6 +121,13 @@ class App:
             await reply(send, 404, {"error": {"message": f"no {path}"}})
 
     async def complete(self, body: dict[str, Any], send: Any) -> None:
+        if HELLO in str(body.get("messages") or body.get("prompt")):
+            self.probes.append(body)
+            return await self.answered(body, "ok", send)
+        return await self.asked(body, send)
+
+    async def asked(self, body: dict[str, Any], send: Any) -> None:
+        self.bodies.append(body)
         plain = {key: value for key, value in body.items() if key != "seed" or "response_format" not in body}
         key = hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
         arrival = self.arrivals[key]
@@ -153,7 +165,13 @@ class App:
     def body_of(self, body: dict[str, Any], fault: str) -> dict[str, Any]:
         """A chat or text completion, with a fault in its content."""
         many = 1 if "n" in self.lies else body.get("n") or 1
+        if HELLO in str(body.get("messages") or body.get("prompt")):
+            able = "response_format" in body and "schema" not in self.lies
+            return self.chat_of(body, ['{"zebra_count": 3}' if able else "Hello!"] * many, fault)
         texts = [self.answer(body) if many == 1 and "messages" in body else write_by_hash(body, i) for i in range(many)]
+        return self.chat_of(body, texts, fault)
+
+    def chat_of(self, body: dict[str, Any], texts: list[str], fault: str) -> dict[str, Any]:
         reason = "stop"
         if fault == "wrong-schema":
             texts = [json.dumps({"rationale": "A is better", "verdict": "C", "rating": 45, "ranking": ["A", "A"]})]

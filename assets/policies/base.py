@@ -3,7 +3,7 @@
 import json
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -48,9 +48,12 @@ class Policy(Kind, Endpoint, family="policy"):
         found.pop("samples", None)
         return found
 
+    path: ClassVar[str]
+    """Of the request that writes."""
+
     @abstractmethod
-    def request(self, messages: list[dict[str, str]]) -> tuple[str, dict[str, Any]]:
-        """Path and body of the request that writes for a conversation, without what all have in common."""
+    def request(self, messages: list[dict[str, str]]) -> dict[str, Any]:
+        """Body of the request that writes for a conversation, without what all have in common."""
 
     def chat(self, messages: list[dict[str, str]], number: int) -> list[dict[str, str]]:
         """The conversation with the system prompt of that sample."""
@@ -63,17 +66,18 @@ class Policy(Kind, Endpoint, family="policy"):
     def call(self, prompt_id: str, messages: list[dict[str, str]], numbers: list[int]) -> Call:
         """One call for these samples, which share a system prompt."""
         chat = self.chat(messages, numbers[0])
-        path, request = self.request(chat)
-        body = self.sampling() | request | {"seed": (self.seed + numbers[0] * SPACING) % 2**31}
+        body = self.sampling() | self.request(chat) | {"seed": (self.seed + numbers[0] * SPACING) % 2**31}
         if len(numbers) > 1:
             body["n"] = len(numbers)
         if self.stop:
             body["stop"] = self.stop
         if self.logprobs:
-            body["logprobs"] = True if path.startswith("/chat") else 0
+            body["logprobs"] = True if self.path.startswith("/chat") else 0
         most = self.bound(chat, self.max_tokens * len(numbers))
         key = digest("sample", prompt_id, *map(str, numbers))
-        return Call(key, prompt_id, (prompt_id, numbers), path, body, most, lambda reply: read(reply, len(numbers)))
+        return Call(
+            key, prompt_id, (prompt_id, numbers), self.path, body, most, lambda reply: read(reply, len(numbers))
+        )
 
     def estimate(self, missing: Iterator[tuple[list[dict[str, str]], list[int]]]) -> Estimate:
         """What these samples (conversation, numbers) would take, if each were as long as it may be."""
@@ -84,7 +88,7 @@ class Policy(Kind, Endpoint, family="policy"):
                 prompt += tokens.of(self.chat(messages, group[0]))
                 written += self.max_tokens * len(group)
         seconds = self.seconds(calls, prompt, written)
-        return Estimate(0, calls, 0, prompt, written, self.cost(prompt, written), seconds)
+        return Estimate(0, calls, 0, prompt, written, self.cost(prompt, written), seconds, self.batches(calls))
 
     def groups(self, numbers: list[int]) -> list[list[int]]:
         """Sample numbers that one call with `n` can draw: those with the same system prompt."""

@@ -1,6 +1,6 @@
 """Policies over the OpenAI protocol: chat models, and base models that go on with a text."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pairwright.assets.policies.base import Policy
 
@@ -10,9 +10,11 @@ class Chat(Policy):
 
     kind: Literal["openai"] = "openai"
 
-    def request(self, messages: list[dict[str, str]]) -> tuple[str, dict[str, Any]]:
-        """A chat completion."""
-        return "/chat/completions", {"messages": messages}
+    path: ClassVar[str] = "/chat/completions"
+
+    def request(self, messages: list[dict[str, str]]) -> dict[str, Any]:
+        """A chat."""
+        return {"messages": messages}
 
 
 class Completion(Policy):
@@ -22,6 +24,8 @@ class Completion(Policy):
     joiner: str = "\n\n"
     """Stands between the turns, and after the last."""
 
-    def request(self, messages: list[dict[str, str]]) -> tuple[str, dict[str, Any]]:
-        """A text completion."""
-        return "/completions", {"prompt": "".join(one["content"] + self.joiner for one in messages)}
+    path: ClassVar[str] = "/completions"
+
+    def request(self, messages: list[dict[str, str]]) -> dict[str, Any]:
+        """A text to go on with."""
+        return {"prompt": "".join(one["content"] + self.joiner for one in messages)}

@@ -4,9 +4,8 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pairwright.assets.judge import verdicts_table
-from pairwright.assets.prefer import judges_of
 from pairwright.assets.store import Workspace, scan
+from pairwright.assets.verdicts import judges_of, verdicts_table
 from pairwright.schemas.recipe import Recipe
 
 RESPONSES = 200_000

@@ -16,11 +16,11 @@ import dagster as dg
 from jinja2 import Environment, StrictUndefined
 
 from pairwright.assets import face
-from pairwright.assets.prefer import judges_of
 from pairwright.assets.release import Release, latest
 from pairwright.assets.report import charts, figures
 from pairwright.assets.report.sample import sampled_pairs
 from pairwright.assets.store import Workspace, replacing
+from pairwright.assets.verdicts import judges_of
 from pairwright.schemas.errors import StoreError
 from pairwright.schemas.recipe import Recipe
 

@@ -1,5 +1,6 @@
 """What judges that ask a model have in common: options, calls in flight, and rows from replies."""
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,20 +10,23 @@ import polars as pl
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pairwright.judges.base import Batch, Estimate, Judge
+from pairwright.judges.llm.abilities import lacking
 from pairwright.judges.llm.ask import ask
 from pairwright.judges.llm.call import Answer, Call
 from pairwright.judges.llm.desk import Desk
 from pairwright.judges.llm.endpoint import Endpoint, Tokens
-from pairwright.judges.llm.probe import require
-from pairwright.judges.llm.prompts import SHIPPED, source_of
-from pairwright.judges.llm.replies import Choice, answer_of
+from pairwright.judges.llm.prompts import source_of
+from pairwright.judges.llm.replies import Choice, UnusableError, answer_of
 from pairwright.judges.llm.structured import object_schema, response_format
+from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.ids import digest
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.tables import types
 
 DEFAULT_CRITERIA = "default"
 """The key of the criteria for prompts whose domain has none of its own."""
+WEIGHING = 2
+"""Raised when the same log-probs would give another verdict."""
 TYPICAL_ANSWER = 200
 """Tokens that an answer is estimated at, unless max_tokens is less: a short rationale and the verdict."""
 
@@ -76,8 +80,13 @@ class LlmJudge(Judge, Endpoint):
     """The judge writes its own answer before it judges (Self-Reference)."""
     structured: bool = True
     """Ask for a JSON schema in `response_format`. The answer is checked all the same."""
-    logprobs: bool = False
-    """Weigh verdicts by the model's probabilities where the server tells them."""
+    logprobs: bool | Literal["optional"] = False
+    """Weigh verdicts by the model's probabilities. true: a build stops where the server does not tell them, and an
+    answer that comes without them is a failure. optional: the written verdict then stands."""
+
+    audit_fraction: Annotated[float, Field(ge=0, le=1), Runtime] = 0.0
+    """Share of the prompts, drawn by seed, that a build asks about a second time, to see how often the judge
+    contradicts itself. Second answers are kept as round 1, and the newest round counts."""
 
     @field_validator("template")
     @classmethod
@@ -103,20 +112,26 @@ class LlmJudge(Judge, Endpoint):
     repeatable: ClassVar[bool] = False
 
     @property
+    def audited(self) -> tuple[float, int]:
+        """The share that is asked about twice, and the seed."""
+        return self.audit_fraction, self.seed
+
+    @property
     def calls_server(self) -> bool:
         """Always."""
         return True
 
     @property
     def template_source(self) -> str:
-        """The text of the prompt template."""
-        return source_of(
-            self.template or SHIPPED / f"{type(self).model_fields['kind'].default.removeprefix('llm-')}-v1.jinja"
-        )
+        """The text of the prompt template; by default `templates/<kind>-v1.jinja` beside the judge's module."""
+        kind = str(type(self).model_fields["kind"].default)
+        shipped = Path(inspect.getfile(type(self))).parent / "templates" / f"{kind.removeprefix('llm-')}-v1.jinja"
+        return source_of(self.template or shipped)
 
     def content(self) -> dict[str, Any]:
         """The options, and the template's text."""
-        return {**super().content(), "template": digest(self.template_source)}
+        weighed = {"weighing": WEIGHING} if self.logprobs else {}
+        return {**super().content(), "template": digest(self.template_source), **weighed}
 
     @abstractmethod
     def units(self, prompt: Prompt, wanted: list[tuple[str, ...]]) -> Iterator[tuple[Any, list[Ask]]]:
@@ -136,13 +151,12 @@ class LlmJudge(Judge, Endpoint):
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """Verdicts as they come in; a reply that is already on the desk costs nothing."""
-        if self.logprobs:
-            require(self, "logprobs")
+        without = self._goes_without(work.desk or Desk())
         schema = {
             name: dtype for name, dtype in types(self.table).items() if name not in {"evidence", "fingerprint", "round"}
         }
         pending: dict[int, dict[int, Answer]] = {}
-        for answers in ask(self, self._calls(work), work.desk or Desk()):
+        for answers in ask(self, self._calls(work, without), work.desk or Desk()):
             rows = []
             for answer in answers:
                 unit, place = answer.call.unit
@@ -153,6 +167,16 @@ class LlmJudge(Judge, Endpoint):
                     rows += self.rows(unit, [got[i] for i in range(len(unit.asks))])
             if rows:
                 yield pl.DataFrame(rows, schema=schema)
+
+    def _goes_without(self, desk: Desk) -> frozenset[str]:
+        """What calls leave out because the server cannot do it. Raises JudgeError where the recipe wants it."""
+        wanted = {name for name, yes in {"schema": self.structured, "logprobs": bool(self.logprobs)}.items() if yes}
+        found = lacking(self, wanted, desk) if wanted else {}
+        if "logprobs" in found and self.logprobs is True:
+            raise JudgeError(
+                f"{self.base_url}, model {self.model!r}: {found['logprobs'].detail}; `pairwright doctor` asks again"
+            )
+        return frozenset(found)
 
     def estimate(self, work: Batch) -> Estimate:
         """Calls that are missing, with their tokens, cost and time at the stated rate."""
@@ -171,7 +195,7 @@ class LlmJudge(Judge, Endpoint):
                     )
         verdicts = work.wanted.height or work.responses.height
         seconds = self.seconds(total.calls, total.prompt_tokens, total.completion_tokens)
-        return total._replace(verdicts=verdicts, seconds=seconds)
+        return total._replace(verdicts=verdicts, seconds=seconds, batches=self.batches(total.calls))
 
     def _units(self, work: Batch) -> Iterator[Unit]:
         wanted: dict[str, list[tuple[str, ...]]] = {}
@@ -190,23 +214,26 @@ class LlmJudge(Judge, Endpoint):
                 yield Unit(number, prompt, subject, asks)
                 number += 1
 
-    def _calls(self, work: Batch) -> Iterator[Call]:
+    def _calls(self, work: Batch, without: frozenset[str] = frozenset()) -> Iterator[Call]:
         for unit in self._units(work):
             for place, one in enumerate(unit.asks):
-                yield self._call(unit, place, one)
+                yield self._call(unit, place, one, without)
 
-    def _call(self, unit: Unit, place: int, one: Ask) -> Call:
+    def _call(self, unit: Unit, place: int, one: Ask, without: frozenset[str]) -> Call:
         prompt = unit.prompt
         text, schema = self.chat(prompt, one)
         body = self.sampling() | {"messages": self._chat(text), "seed": (self.seed + one.vote * 1000) % 2**31}
-        if self.structured:
+        if self.structured and "schema" not in without:
             body["response_format"] = response_format(schema)
-        if self.logprobs:
+        if self.logprobs and "logprobs" not in without:
             body |= {"logprobs": True, "top_logprobs": 20}
         most = self.bound(body["messages"], self.max_tokens)
 
         def read(reply: str) -> Any:
-            return self.read(prompt, one, answer_of(reply))
+            choice = answer_of(reply)
+            if self.logprobs is True and not choice.tokens:
+                raise UnusableError("the answer came without log-probs")
+            return self.read(prompt, one, choice)
 
         return Call(self._key(prompt, one), prompt.prompt_id, (unit, place), "/chat/completions", body, most, read)
 

@@ -14,16 +14,14 @@ import openai
 from pairwright.judges.llm.batch_files import Entry, Journal, Server, line_of, results
 from pairwright.judges.llm.call import TRIES, Answer, Call
 from pairwright.judges.llm.desk import Desk, Kept, Spent
-from pairwright.judges.llm.endpoint import Endpoint
+from pairwright.judges.llm.endpoint import BATCH_CALLS, WINDOW, Endpoint
 from pairwright.judges.llm.replies import UnusableError, usage_of
 from pairwright.judges.llm.wire import BUSY, without
 from pairwright.schemas.errors import BudgetError, JudgeError
 
-MOST_REQUESTS = 5_000
-"""Requests of one batch; servers take tens of thousands, but a file of long prompts must fit their limit, too."""
 ENDED = {"completed", "expired", "cancelled", "failed"}
 """States of a batch that will not change any more."""
-LONGEST = 26 * 3600.0
+LONGEST = WINDOW + 2 * 3600.0
 """Seconds after which a batch that was promised within a day counts as stuck."""
 
 
@@ -87,7 +85,7 @@ class _Batches:
             self.server = server
             try:
                 while True:
-                    fresh = islice(self.calls, max(0, MOST_REQUESTS - len(waiting)))
+                    fresh = islice(self.calls, max(0, BATCH_CALLS - len(waiting)))
                     waiting += [_Item(call, self.desk.known(call.key)) for call in fresh]
                     if not waiting:
                         return

@@ -80,12 +80,12 @@ class Journal:
 class Server:
     """The files and batches of an endpoint."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, retries: int = RETRIES) -> None:
         timeout = httpx2.Timeout(endpoint.deadline, connect=min(CONNECT, endpoint.deadline))
         self._client = openai.OpenAI(
             api_key=endpoint.secret or "none",
             base_url=endpoint.base_url,
-            max_retries=RETRIES,
+            max_retries=retries,
             timeout=timeout,
             http_client=httpx2.Client(timeout=timeout, trust_env=False, follow_redirects=False),
         )
@@ -99,13 +99,18 @@ class Server:
 
     def create(self, requests: Path, path: str, token: str) -> str:
         """Upload a request file and make its batch; the batch's id."""
-        uploaded = self._client.files.create(file=requests, purpose="batch")
+        return self.make(self.upload(requests), path, token)
+
+    def upload(self, requests: Path) -> str:
+        """Upload a request file; its id."""
+        return self._client.files.create(file=requests, purpose="batch").id
+
+    def make(self, file: str, path: str, token: str) -> str:
+        """Make a batch of an uploaded file; the batch's id."""
         to: Any = f"/v1{path}"
         # a retry after a lost reply would make, and charge, a second batch
         once = self._client.with_options(max_retries=0)
-        made = once.batches.create(
-            input_file_id=uploaded.id, endpoint=to, completion_window="24h", metadata={MARK: token}
-        )
+        made = once.batches.create(input_file_id=file, endpoint=to, completion_window="24h", metadata={MARK: token})
         return made.id
 
     def find(self, token: str) -> str | None:
@@ -120,6 +125,15 @@ class Server:
     def retrieve(self, batch: str) -> Any:
         """The state of a batch."""
         return self._client.batches.retrieve(batch)
+
+    def cancel(self, batch: str) -> None:
+        """End a batch early; one that has ended already stays as it is."""
+        with contextlib.suppress(openai.APIStatusError):
+            self._client.batches.cancel(batch)
+
+    def delete(self, file: str) -> None:
+        """Delete a file."""
+        self._client.files.delete(file)
 
     def content(self, file: str) -> bytes:
         """A result file."""

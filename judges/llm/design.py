@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from pairwright.judges.base import GUIDE
 from pairwright.schemas.ids import digest
 
 
@@ -35,3 +36,21 @@ def circulant(responses: pl.DataFrame, seed: int, per_response: int | None) -> p
         .unique()
         .sort("prompt_id", "response_a", "response_b")
     )
+
+
+def neighbours(responses: pl.DataFrame) -> pl.DataFrame:
+    """Each response with the next one by another judge's score: prompt_id, response_a < response_b, sorted.
+
+    Best score first, none last, equal ones by id: n−1 pairs, which connect all n. Without the column GUIDE, as in a
+    plan, no score is known.
+    """
+    score = pl.col(GUIDE) if GUIDE in responses.columns else pl.lit(None, pl.Float64)
+    ordered = responses.select("prompt_id", "response_id", _score=score).sort(
+        "prompt_id", "_score", "response_id", descending=[False, True, False], nulls_last=True
+    )
+    following = ordered.with_columns(other=pl.col("response_id").shift(-1).over("prompt_id")).drop_nulls("other")
+    return following.select(
+        "prompt_id",
+        response_a=pl.min_horizontal("response_id", "other"),
+        response_b=pl.max_horizontal("response_id", "other"),
+    ).sort("prompt_id", "response_a", "response_b")

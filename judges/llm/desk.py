@@ -84,14 +84,16 @@ class Desk:
         write: Callable[[Kept], None] = lambda reply: None,
         folder: Path | None = None,
         tell: Callable[[str, int, int], None] = lambda stage, done, total: None,
+        findings: Path | None = None,
     ) -> None:
         """`known` pairs each earlier reply with whether it belongs to this build, or one that was killed in it.
 
-        Batches under way are noted in `folder`, and `tell` hears how far they are.
+        Batches under way are noted in `folder`, and `tell` hears how far they are. What servers were found to be able
+        to do is in the file `findings`.
         """
         self.budget = budget or Budget()
         self.keep = write
-        self.folder, self.tell = folder, tell
+        self.folder, self.tell, self.findings = folder, tell, findings
         self._known: dict[str, list[tuple[Kept, bool]]] = {}
         for reply, current in known:
             self._known.setdefault(reply.key, []).append((reply, current))

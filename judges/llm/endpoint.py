@@ -17,6 +17,10 @@ MESSAGE_TOKENS = 4
 """What a chat template adds to each message, in the same estimate."""
 
 
+WINDOW = 24 * 3600.0
+"""Seconds within which a server promises to have ended a batch."""
+BATCH_CALLS = 5_000
+"""Requests of one batch; servers take tens of thousands, but a file of long prompts must fit their limit, too."""
 LATENCY, TOKENS_PER_SECOND = 0.5, 50.0
 """The stated pace of a call: seconds to the first token, and tokens a second after it."""
 
@@ -106,8 +110,17 @@ class Endpoint(BaseModel):
         prompt = sum(len(one["content"].encode()) // 2 + 8 for one in messages)
         return Spent(1, prompt + answer, self.cost(prompt, answer))
 
+    def batches(self, calls: int) -> int:
+        """Batches that so many calls of a shard are sent in, one after the other; none for live calls."""
+        return -(-calls // BATCH_CALLS) if self.transport == "batch" else 0
+
     def seconds(self, calls: int, prompt_tokens: int, completion_tokens: int) -> float:
-        """Seconds that so much work takes at the recipe's limits, or at a common pace where it states none."""
+        """Seconds that so much work takes at the recipe's limits, or at a common pace where it states none.
+
+        Through the Batch API: what the windows of all batches, one after the other, come to at most.
+        """
+        if self.transport == "batch":
+            return self.batches(calls) * WINDOW
         at_once = calls / self.concurrency * (LATENCY + completion_tokens / max(calls, 1) / TOKENS_PER_SECOND)
         by_requests = calls / self.rpm * 60 if self.rpm else 0.0
         by_tokens = (prompt_tokens + completion_tokens) / self.tpm * 60 if self.tpm else 0.0

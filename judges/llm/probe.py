@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from pairwright.judges.llm.endpoint import Endpoint
+from pairwright.judges.llm.pace import backoff
 from pairwright.judges.llm.parse import objects_in
 from pairwright.judges.llm.replies import Choice, UnusableError, choices_of, envelope
 from pairwright.judges.llm.wire import Wire, open_client, request
@@ -20,6 +21,12 @@ SCHEMA = {
     "additionalProperties": False,
 }
 """Asks for a key that no model would come up with by itself."""
+HELLO = "Say hello."
+"""What a probe says."""
+AGAIN = 3
+"""Requests for one probe, where the server is busy or breaks off."""
+LONGEST_ANSWER, LONGEST_PAUSE = 60.0, 5.0
+"""Seconds to wait for one."""
 CLOSE = 0.05
 """Nats that an echoed log-prob may be off the generated one's."""
 
@@ -32,52 +39,53 @@ class Finding(NamedTuple):
     detail: str
 
 
-def probe(endpoint: Endpoint, features: set[str]) -> list[Finding]:
-    """Probe chat, and of n, logprobs, schema and echo those in `features`.
+def probe(endpoint: Endpoint, features: set[str], path: str = "/chat/completions") -> list[Finding]:
+    """Probe the path, and of n, logprobs, schema and echo those in `features`; echo alone wants no path.
 
-    Costs one call of a few tokens each. Raises JudgeError when the server cannot be reached or refuses the model.
+    Costs one call of a few tokens each. `unknown` is what a busy or broken server leaves open. Raises JudgeError when
+    the server cannot be reached or refuses the model.
     """
-    return asyncio.run(_probe(endpoint, features))
+    return asyncio.run(_probe(endpoint, features, path))
 
 
-_FOUND: dict[tuple[str, str, str], Finding] = {}
-"""URL, model, feature → what showed, for the life of the process."""
-
-
-def require(endpoint: Endpoint, feature: str) -> None:
-    """Probe for a feature once per process and endpoint. Raises JudgeError, saying what to change, without it."""
-    key = (endpoint.base_url, endpoint.model, feature)
-    if key not in _FOUND:
-        _FOUND[key] = next(one for one in probe(endpoint, {feature}) if one.feature == feature)
-    if _FOUND[key].state != "yes":
-        raise JudgeError(f"{endpoint.base_url}, model {endpoint.model!r}: {_FOUND[key].detail}")
-
-
-async def _probe(endpoint: Endpoint, features: set[str]) -> list[Finding]:
+async def _probe(endpoint: Endpoint, features: set[str], path: str) -> list[Finding]:
+    said = {"messages": [{"role": "user", "content": HELLO}]} if path.startswith("/chat") else {"prompt": HELLO}
     async with open_client(endpoint) as client:
 
-        async def post(path: str, **extra: Any) -> Wire:
+        async def post(to: str, **extra: Any) -> Wire:
             body = {"model": endpoint.model, "max_tokens": 24, "temperature": 0, "seed": 1, **extra}
-            try:
-                async with asyncio.timeout(min(endpoint.deadline, 60)):
-                    return await request(client, path, body, endpoint.secret)
-            except TimeoutError:
-                return Wire(problem="no answer within the deadline", kind="silent")
+            return await _post(client, endpoint, to, body)
 
-        async def chat(**extra: Any) -> Wire:
-            return await post("/chat/completions", messages=[{"role": "user", "content": "Say hello."}], **extra)
+        async def talk(**extra: Any) -> Wire:
+            return await post(path, **said, **extra)
 
-        found = [_chat(endpoint, await chat())]
+        found = [] if features == {"echo"} else [_chat(endpoint, await talk())]
         if "n" in features:
-            found.append(_n(await chat(n=2, temperature=1)))
+            found.append(_n(await talk(n=2, temperature=1)))
         if "logprobs" in features:
-            found.append(_logprobs(await chat(logprobs=True, top_logprobs=5)))
+            found.append(_logprobs(await talk(logprobs=True, top_logprobs=5)))
         if "schema" in features:
             form = {"type": "json_schema", "json_schema": {"name": "probe", "strict": True, "schema": SCHEMA}}
-            found.append(_schema(await chat(response_format=form, max_tokens=64)))
+            found.append(_schema(await talk(response_format=form, max_tokens=64)))
         if "echo" in features:
             found.append(await _echo(post))
         return found
+
+
+async def _post(client: Any, endpoint: Endpoint, path: str, body: dict[str, Any]) -> Wire:
+    """One request, again where it may only have come at a bad moment."""
+    wire = Wire(problem="no answer within the deadline", kind="silent")
+    for number in range(AGAIN):
+        if number:
+            await asyncio.sleep(min(wire.wait if wire.wait is not None else backoff(number), LONGEST_PAUSE))
+        try:
+            async with asyncio.timeout(min(endpoint.deadline, LONGEST_ANSWER)):
+                wire = await request(client, path, body, endpoint.secret)
+        except TimeoutError:
+            return Wire(problem="no answer within the deadline", kind="silent")
+        if wire.kind not in {"busy", "broken"}:
+            break
+    return wire
 
 
 def _chat(endpoint: Endpoint, wire: Wire) -> Finding:
@@ -95,7 +103,7 @@ def _chat(endpoint: Endpoint, wire: Wire) -> Finding:
 
 def _n(wire: Wire) -> Finding:
     if wire.body is None:
-        return Finding("n", "no", f"n=2: {wire.problem}")
+        return Finding("n", _refused(wire), f"n=2: {wire.problem}")
     for expected in (2, 1):
         try:
             choices_of(wire.body, expected)
@@ -105,27 +113,37 @@ def _n(wire: Wire) -> Finding:
             "two answers to one call" if expected == 2 else "n=2 was ignored in silence; samples are drawn one by one"
         )
         return Finding("n", "yes" if expected == 2 else "no", said)
-    return Finding("n", "no", "the reply to n=2 makes no sense; samples are drawn one by one")
+    return Finding("n", "unknown", "the reply to n=2 makes no sense; samples that are missing are drawn one by one")
+
+
+WITHOUT_LOGPROBS = "set logprobs: false, or for a judge logprobs: optional"
+
+
+def _refused(wire: Wire) -> State:
+    """No, where the server turned the request down; unknown, where it gave no answer that can be read."""
+    return "no" if wire.kind in {"unfit", "refused"} else "unknown"
 
 
 def _logprobs(wire: Wire) -> Finding:
     choice = _one(wire)
     if isinstance(choice, str):
-        return Finding("logprobs", "no", choice)
+        return Finding("logprobs", _refused(wire), choice)
     if not choice.tokens:
-        return Finding("logprobs", "no", "logprobs was ignored in silence; set logprobs: false")
+        return Finding("logprobs", "no", f"logprobs was ignored in silence; {WITHOUT_LOGPROBS}")
     if any(token.logprob > 1e-6 for token in choice.tokens) or not any(token.top for token in choice.tokens):
-        return Finding("logprobs", "no", "log-probs without alternatives, or above zero; set logprobs: false")
+        return Finding("logprobs", "no", f"log-probs without alternatives, or above zero; {WITHOUT_LOGPROBS}")
     return Finding("logprobs", "yes", f"{len(choice.tokens[0].top)} alternatives a token")
 
 
 def _schema(wire: Wire) -> Finding:
     choice = _one(wire)
     if isinstance(choice, str):
-        return Finding("schema", "no", f"{choice}; set structured: false")
+        return Finding("schema", _refused(wire), f"{choice}; calls go without response_format")
     whole = [one for one in objects_in(choice.text) if set(one) == {"zebra_count"}]
     if whole and isinstance(whole[0]["zebra_count"], int):
         return Finding("schema", "yes", "answers keep to a JSON schema")
+    if not choice.text.strip() or choice.finish_reason == "length":
+        return Finding("schema", "unknown", "the answer was empty or cut short")
     return Finding("schema", "no", "the schema was ignored in silence; answers are checked, and fail more often")
 
 
@@ -135,11 +153,11 @@ async def _echo(post: Any) -> Finding:
     first = await post("/completions", prompt=prompt, max_tokens=4, logprobs=1)
     made = _text_logprobs(first)
     if isinstance(made, str):
-        return Finding("echo", "no", made)
+        return Finding("echo", "no" if first.body is not None else _refused(first), made)
     again = await post("/completions", prompt=prompt + "".join(made[0]), max_tokens=0, logprobs=1, echo=True)
     echoed = _text_logprobs(again)
     if isinstance(echoed, str):
-        return Finding("echo", "no", echoed)
+        return Finding("echo", "no" if again.body is not None else _refused(again), echoed)
     count = len(made[1])
     if len(echoed[1]) <= count or echoed[0][-count:] != made[0]:
         return Finding("echo", "unknown", "the echoed text was cut into other tokens")

@@ -10,7 +10,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import digest
 
-SHIPPED = Path(__file__).parent.parent / "templates"
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """What responses are called in a prompt."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from click.testing import CliRunner
 from helpers import build, recipe_of, wide, write_jsonl
 from replay_server import App, Settings, serving
 
@@ -20,7 +21,10 @@ from pairwright.assets.replies import budget_of, costs, replies_table
 from pairwright.assets.sample import policies_of, sample_shard, samples_table
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
+from pairwright.cli import main
+from pairwright.judges.llm_pairwise import LlmPairwise
 from pairwright.schemas.errors import BudgetError, JudgeError
+from pairwright.schemas.ids import prompt_id
 from pairwright.schemas.reading import load_recipe
 from pairwright.schemas.recipe import Recipe
 
@@ -139,6 +143,26 @@ def test_the_budget_holds_for_batches(tmp_path: Path) -> None:
             judge_shard(judges_of(one)[0], workspace, shard, budget_of(one, workspace))
     assert [len(ids) for ids in app.batches.requests] == [10]
     assert budget_of(one, workspace).spent.calls == 10
+
+
+@pytest.mark.parametrize(("calls", "batches"), [(0, 0), (1, 1), (5_000, 1), (5_001, 2)])
+def test_a_plan_counts_windows_not_seconds_of_calls(calls: int, batches: int) -> None:
+    judge = {"kind": "llm-pairwise", "model": "m", "transport": "batch", "rpm": 1}
+    one = LlmPairwise.model_validate(judge)
+    assert (one.batches(calls), one.seconds(calls, 10**9, 10**9)) == (batches, batches * 86_400)
+    live = LlmPairwise.model_validate({**judge, "transport": "live"})
+    assert (live.batches(calls), live.seconds(calls, 0, 0)) == (0, calls * 60)
+
+
+def test_the_plan_states_the_window(tmp_path: Path) -> None:
+    one = recipe(tmp_path, "http://127.0.0.1:9/v1", shards=3)
+    ids = [prompt_id([{"role": "user", "content": row["prompt"]}]) for row in wide(PROMPTS)]
+    batches = len({int(key[:8], 16) * 3 // 2**32 for key in ids})
+    assert batches > 1
+    result = CliRunner().invoke(main, ["plan", str(one.path), "--data", str(tmp_path / "data")])
+    assert f"up to {batches * 24} h ({batches} × 24 h)" in result.output, result.output
+    told = json.loads(CliRunner().invoke(main, ["plan", str(one.path), "--data", str(tmp_path / "d"), "--json"]).stdout)
+    assert told["total"]["batches"] == batches and told["total"]["seconds"] == batches * 86_400
 
 
 def test_policies_write_in_batches(tmp_path: Path) -> None:

@@ -4,25 +4,33 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import yaml
 from click.testing import CliRunner
-from helpers import build, recipe_of, wide, write_jsonl
-from replay_server import App, Settings, serving
+from helpers import build, recipe_of, table, wide, write_jsonl
+from replay_server import SHOWN, App, Settings, serving
 
+from pairwright.assets.judge import judge_shard
+from pairwright.assets.replies import budget_of, findings_file
+from pairwright.assets.source import take_in
+from pairwright.assets.store import Workspace
+from pairwright.assets.verdicts import judges_of, verdicts_table
 from pairwright.doctor_command import doctor
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.probe import probe
-from pairwright.schemas.errors import JudgeError
+from pairwright.judges.llm.probe_batch import probe_batch
+from pairwright.pipelines.doctor import examine
+from pairwright.schemas.errors import BudgetError, JudgeError
 
 ALL = {"n", "logprobs", "schema", "echo"}
 
 
 class Able(App):
-    """A server that does it all; `lies` names what it ignores in silence, `shifted` an echo off by one."""
+    """A server that does it all; `lies` names what it ignores in silence, `echo` an echo off by one."""
 
     async def complete(self, body: dict[str, Any], send: Any) -> None:
-        if "messages" in body or "logprobs" in self.lies:
+        if "messages" in body or "logprobs" in self.lies or not body.get("logprobs"):
             return await super().complete(body, send)
         from replay_server import reply
 
@@ -37,12 +45,6 @@ class Able(App):
         logprobs = {"tokens": tokens, "token_logprobs": values}
         choice = {"index": 0, "text": "".join(tokens), "finish_reason": "length", "logprobs": logprobs}
         return await reply(send, 200, {"choices": [choice], "usage": {}})
-
-    def body_of(self, body: dict[str, Any], fault: str) -> dict[str, Any]:
-        wanted = body.get("response_format", {}).get("json_schema", {}).get("schema", {}).get("properties", {})
-        if "zebra_count" in wanted:
-            self.answer = lambda _: "Hello!" if "schema" in self.lies else json.dumps({"zebra_count": 3})
-        return super().body_of(body, fault)
 
     def logprobs(self, body: dict[str, Any], text: str) -> dict[str, Any] | None:
         found = super().logprobs(body, text)
@@ -74,20 +76,163 @@ def test_the_command_says_what_to_change(tmp_path: Path) -> None:
         }
         path = tmp_path / "recipe.yaml"
         path.write_text(yaml.safe_dump(recipe))
-        result = CliRunner().invoke(doctor, [str(path)])
+        result = CliRunner().invoke(doctor, [str(path), "--data", str(tmp_path / "data")])
         assert result.exit_code == 1
         assert "n=2 was ignored in silence" in result.output
         assert "set logprobs: false" in result.output
         app.lies = {"n"}
-        assert CliRunner().invoke(doctor, [str(path)]).exit_code == 0, "samples are drawn one by one"
+        assert CliRunner().invoke(doctor, [str(path), "--data", str(tmp_path / "data")]).exit_code == 0, (
+            "samples are drawn one by one"
+        )
+
+
+def duel(url: str, **options: Any) -> dict[str, Any]:
+    return {"kind": "llm-pairwise", "model": "m", "base_url": url, **options}
+
+
+def longer(body: dict[str, Any]) -> str:
+    """A verdict for the longer one, whether a schema was sent or not."""
+    (_, _, a), (_, _, b) = SHOWN.findall(body["messages"][-1]["content"])
+    return json.dumps({"rationale": "r", "verdict": "A" if len(a) > len(b) else "B"})
+
+
+def lying(*lies: str) -> Able:
+    app = Able(Settings(), answer=longer)
+    app.lies = set(lies)
+    return app
 
 
 def test_the_build_stops_where_log_probs_come_back_empty(tmp_path: Path) -> None:
-    app = Able(Settings())
-    app.lies = {"logprobs"}
+    app = lying("logprobs")
     write_jsonl(tmp_path / "rows.jsonl", wide(3))
     with serving(app) as url:
-        judge = {"kind": "llm-pairwise", "model": "m", "base_url": url, "logprobs": True}
         with pytest.raises(JudgeError, match="set logprobs: false"):
-            build(recipe_of(tmp_path, "rows.jsonl", judges=[judge]), tmp_path / "data")
-        assert len(app.sent) == 2, "two probes, and no call that would have been paid for in vain"
+            build(recipe_of(tmp_path, "rows.jsonl", judges=[duel(url, logprobs=True)]), tmp_path / "data")
+        assert not app.sent, "no call that would have been paid for in vain"
+        with pytest.raises(JudgeError, match="`pairwright doctor` asks again"):
+            build(recipe_of(tmp_path, "rows.jsonl", judges=[duel(url, logprobs=True)]), tmp_path / "data")
+        assert len(app.probes) == 3, "chat, schema and log-probs, once"
+
+
+def test_the_recipe_may_allow_plain_verdicts(tmp_path: Path) -> None:
+    app = lying("logprobs")
+    write_jsonl(tmp_path / "rows.jsonl", wide(3))
+    with serving(app) as url:
+        made = recipe_of(tmp_path, "rows.jsonl", judges=[duel(url, logprobs="optional")])
+        build(made, tmp_path / "data")
+        assert all(one.fit for one in examine(made))
+    assert app.bodies and not any("logprobs" in body for body in app.bodies)
+
+
+def test_an_answer_without_the_log_probs_that_were_asked_for_is_a_failure(tmp_path: Path) -> None:
+    app = lying()
+    write_jsonl(tmp_path / "rows.jsonl", wide(2))
+    with serving(app) as url:
+        made = recipe_of(tmp_path, "rows.jsonl", judges=[duel(url, logprobs=True)])
+        build(made, tmp_path / "data")
+        (judge,) = judges_of(made)
+        workspace = Workspace.of(made, tmp_path / "data")
+        assert table(workspace, verdicts_table(judge)).get_column("failure").null_count() == 2 * 6
+        app.lies = {"logprobs"}
+        write_jsonl(tmp_path / "rows.jsonl", wide(3))
+        build(made, tmp_path / "data")
+    rows = table(workspace, verdicts_table(judge))
+    assert rows.filter(pl.col("failure") == "the answer came without log-probs").height == 6
+
+
+def test_without_schemas_answers_are_parsed(tmp_path: Path) -> None:
+    app = lying("schema")
+    write_jsonl(tmp_path / "rows.jsonl", wide(3))
+    with serving(app) as url:
+        build(recipe_of(tmp_path, "rows.jsonl", judges=[duel(url)]), tmp_path / "data")
+    assert len(app.bodies) == 3 * 6 * 2 and not any("response_format" in body for body in app.bodies)
+
+
+def test_each_endpoint_is_asked_once_and_doctor_asks_again(tmp_path: Path) -> None:
+    app = lying("schema")
+    write_jsonl(tmp_path / "rows.jsonl", wide(4))
+    with serving(app) as url:
+        judges = [duel(url), duel(url, name="other", system="s"), duel(url, name="third", orders="one")]
+        made = recipe_of(tmp_path, "rows.jsonl", judges=judges, shards=3)
+        build(made, tmp_path / "data")
+        assert len(app.probes) == 2, "chat and schema, for three judges and three shards"
+        app.lies, app.bodies = set(), []
+        examine(made, tmp_path / "data")
+        write_jsonl(tmp_path / "rows.jsonl", wide(5))
+        build(made, tmp_path / "data")
+    assert app.bodies and all("response_format" in body for body in app.bodies)
+
+
+def test_what_a_busy_server_leaves_open_is_neither_kept_nor_held_against_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pairwright.judges.llm.probe.backoff", lambda tries: 0.01)
+
+    class Busy(Able):
+        async def answered(self, body: dict[str, Any], fault: str, send: Any) -> None:
+            probed = "Say hello." in str(body["messages"])
+            await super().answered(body, "503" if probed else fault, send)
+
+    app = Busy(Settings(), answer=longer)
+    write_jsonl(tmp_path / "rows.jsonl", wide(2))
+    with serving(app) as url:
+        made = recipe_of(tmp_path, "rows.jsonl", judges=[duel(url)], shards=1)
+        build(made, tmp_path / "data")
+    assert app.bodies and all("response_format" in body for body in app.bodies)
+    assert not findings_file(tmp_path / "data").exists()
+
+
+def test_a_spent_budget_pays_for_no_probe(tmp_path: Path) -> None:
+    app = lying()
+    write_jsonl(tmp_path / "rows.jsonl", wide(2))
+    with serving(app) as url:
+        made = recipe_of(tmp_path, "rows.jsonl", judges=[duel(url)], budget={"calls": 0}, shards=1)
+        workspace = Workspace.of(made, tmp_path / "data")
+        take_in(made, workspace)
+        with pytest.raises(BudgetError, match=r"budget\.calls is 0"):
+            judge_shard(judges_of(made)[0], workspace, next(workspace.each_shard()), budget_of(made, workspace))
+    assert not app.probes and not app.sent
+
+
+@pytest.mark.parametrize("hold", [True, False], ids=["cancelled", "already done"])
+def test_the_batch_api_is_tried_and_cleared_up(hold: bool) -> None:
+    app = Able(Settings())
+    app.batches.hold = hold
+    with serving(app) as url:
+        found = probe_batch(Endpoint(model="m", base_url=url))
+    assert (found.feature, found.state) == ("batch", "yes")
+    assert len(app.batches.requests) == 1 and not app.batches.files and not app.sent
+    assert app.batches.made["batch_0"]["status"] == ("cancelled" if hold else "completed")
+
+
+@pytest.mark.parametrize("missing", ["files", "batches"])
+def test_a_server_without_batches_is_told_to_go_live(missing: str, tmp_path: Path) -> None:
+    app = Able(Settings())
+    serve = app.batches.serve
+
+    def partly(method: str, path: str, body: bytes) -> tuple[int, Any]:
+        return (404, {"error": {"message": "no"}}) if f"/{missing}" in path else serve(method, path, body)
+
+    app.batches.serve = partly  # type: ignore[method-assign]
+    write_jsonl(tmp_path / "rows.jsonl", wide(1))
+    with serving(app) as url:
+        path = tmp_path / "recipe.yaml"
+        parts = {"dataset": "probed", "prompts": {"source": "rows.jsonl"}, "judges": [duel(url, transport="batch")]}
+        path.write_text(yaml.safe_dump(parts))
+        result = CliRunner().invoke(doctor, [str(path), "--data", str(tmp_path / "data")])
+    assert result.exit_code == 1
+    assert "status 404" in result.output and "set transport: live" in result.output
+    assert not app.batches.files
+
+
+def test_served_models_and_base_models_are_asked_by_their_own_path(tmp_path: Path) -> None:
+    app = Able(Settings())
+    write_jsonl(tmp_path / "rows.jsonl", wide(1))
+    with serving(app) as url:
+        strong, weak = ({"id": name, "base_url": url, "max_tokens": 512} for name in ("strong", "weak"))
+        base = {"name": "base", "kind": "openai-completions", "model": "b", "base_url": url, "samples": 2}
+        judges = [{"kind": "density-ratio", "strong": strong, "weak": weak}]
+        made = recipe_of(tmp_path, "rows.jsonl", judges=judges, policies=[base])
+        found = [[(one.feature, one.state) for one in part.findings] for part in examine(made)]
+    assert found == [[("chat", "yes"), ("n", "yes")], [("echo", "yes")], [("echo", "yes")]]
+    assert app.probes and all("prompt" in body for body in app.probes)

@@ -64,7 +64,7 @@ def test_a_build_without_faults_leaves_no_failure(undisturbed: dict[str, pl.Data
 def test_each_fault_is_got_over(
     fault: str, tmp_path: Path, undisturbed: dict[str, pl.DataFrame], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pairwright.judges.llm.ask.backoff", lambda tries: 0.01 * 2**tries)
+    monkeypatch.setattr("pairwright.judges.llm.live.backoff", lambda tries: 0.01 * 2**tries)
     settings = Settings(fault_rate=0.2, faults=(fault,), stall=0.6, seed=5)
     app = App(settings)
     with serving(app) as url:
@@ -109,7 +109,7 @@ def test_what_failed_is_asked_again_and_nothing_else(tmp_path: Path, undisturbed
 
 
 def test_a_dead_server_is_named_within_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pairwright.judges.llm.ask.DOWN_AFTER", 2.0)
+    monkeypatch.setattr("pairwright.judges.llm.patience.DOWN_AFTER", 2.0)
     monkeypatch.setenv("DEAD_KEY", "sk-very-secret")
     write_jsonl(tmp_path / "rows.jsonl", wide(3))
     judge = {"kind": "llm-pairwise", "model": "m", "base_url": "http://127.0.0.1:9/v1", "api_key_env": "DEAD_KEY"}
@@ -122,7 +122,7 @@ def test_a_dead_server_is_named_within_a_minute(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_hung_server_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pairwright.judges.llm.ask.DOWN_AFTER", 1.0)
+    monkeypatch.setattr("pairwright.judges.llm.patience.DOWN_AFTER", 1.0)
     with serving(App(Settings(fault_rate=1.0, faults=("stall",), stall=60))) as url:
         write_jsonl(tmp_path / "rows.jsonl", wide(2))
         judge = {"kind": "llm-pairwise", "model": "m", "base_url": url, "deadline": 0.3}

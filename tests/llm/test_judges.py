@@ -1,6 +1,7 @@
 """What the judges make of replies: scores, ties, N/A, votes, log-probs, scores from comparisons, and the audit."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from pairwright.assets.audit import audit
 from pairwright.assets.judge import verdicts_table
 from pairwright.assets.prefer import judges_of, response_scores
 from pairwright.assets.store import Workspace
-from pairwright.judges.llm.answers import probabilities
+from pairwright.judges.llm.base import Ask, Prompt
 from pairwright.judges.llm.design import circulant
 from pairwright.judges.llm.pace import Gate, PerMinute
 from pairwright.judges.llm.parse import rating
 from pairwright.judges.llm.replies import Choice, Token, UnusableError
 from pairwright.judges.llm.strengths import strengths
+from pairwright.judges.llm.weigh import probabilities
 from pairwright.judges.llm_pairwise import LlmPairwise
 from pairwright.judges.llm_rating import LlmRating
 from pairwright.schemas.errors import RecipeError
@@ -179,6 +181,93 @@ def test_probabilities_come_from_the_token_of_the_verdict() -> None:
     assert probabilities(Choice(text, "stop", tokens), "verdict", ["1", "10"]) is None
     doubtful = [tokens[0], Token("A", -3.0, {"A": -3.0, "x": -0.1}), tokens[2]]
     assert probabilities(Choice(text, "stop", doubtful), "verdict", ["A", "B"]) is None
+
+
+TEN = [str(one) for one in range(1, 11)]
+HUNDRED = [str(one) for one in range(1, 101)]
+
+
+def steps(*tops: dict[str, float]) -> Choice:
+    """An answer whose rating is written by the first alternative of each step; the rest is sure."""
+    tokens = [Token('{"rating":', 0.0, {}), Token(" ", 0.0, {})]
+    for top in tops:
+        logs = {text: math.log(share) for text, share in top.items()}
+        tokens.append(Token(next(iter(logs)), next(iter(logs.values())), logs))
+    return Choice("".join(token.text for token in tokens), "stop", tokens)
+
+
+@pytest.mark.parametrize(
+    ("values", "tops", "expected"),
+    [
+        (TEN, [{"8": 0.6, "10": 0.3, "9": 0.1}, {"}": 1.0}], {"8": 0.6, "10": 0.3, "9": 0.1}),
+        (TEN, [{"1": 0.6, "9": 0.4}, {"0": 0.75, "}": 0.25}, {"}": 1.0}], {"10": 0.45, "1": 0.15, "9": 0.4}),
+        (TEN, [{"1": 0.6, "9": 0.4}, {"}": 0.5, "0}": 0.5}], {"10": 0.3, "1": 0.3, "9": 0.4}),
+        (TEN, [{"7": 0.8, "1": 0.2}, {"}": 1.0}], {"7": 1.0}),
+        (HUNDRED, [{"8": 0.7, "9": 0.3}, {"5": 0.5, "0": 0.3, "}": 0.2}, {"}": 1}], {"85": 0.5, "80": 0.3, "8": 0.2}),
+        (HUNDRED, [{"1": 1.0}, {"0": 1.0}, {"0": 0.5, "}": 0.5}], {"100": 0.5, "10": 0.5}),
+        (HUNDRED, [{"85": 0.5, "90": 0.3, "100": 0.1, "x": 0.1}], {"85": 5 / 9, "90": 3 / 9, "100": 1 / 9}),
+        (["A", "B", "tie"], [{"A": 0.5, "t": 0.25, "B": 0.25}], {"A": 0.5, "tie": 0.25, "B": 0.25}),
+        (["A", "B", "tie"], [{"t": 0.5, "A": 0.5}, {"ie": 1.0}, {'"}': 1.0}], {"tie": 0.5, "A": 0.5}),
+    ],
+)  # fmt: skip
+def test_labels_of_several_tokens_are_weighed_along_their_paths(
+    values: list[str], tops: list[dict[str, float]], expected: dict[str, float]
+) -> None:
+    found = probabilities(steps(*tops), "rating", values)
+    assert found is not None
+    assert {one: share for one, share in found.items() if share} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "tops"),
+    [
+        (HUNDRED, [{"4": 0.4, "9": 0.3, "8": 0.3}, {"0": 1.0}, {"}": 1.0}]),
+        (TEN, [{"1": 0.6, "9": 0.4}, {"5": 1.0}, {"}": 1.0}]),
+        (TEN, [{"4": 0.3, "x": 0.7}]),
+        (TEN, []),
+    ],
+    ids=["too little is seen", "no label is written", "something else is likelier", "cut off"],
+)
+def test_where_too_little_is_seen_the_written_verdict_stands(values: list[str], tops: list[dict[str, float]]) -> None:
+    assert probabilities(steps(*tops), "rating", values) is None
+
+
+@given(st.lists(st.floats(0.01, 1.0), min_size=100, max_size=100), st.integers(1, 100))
+def test_digit_by_digit_the_written_branch_is_weighed_exactly(weights: list[float], written: int) -> None:
+    """A model that writes digit by digit: within the branch that is seen, shares are the model's own."""
+    mass = {str(one + 1): weight for one, weight in enumerate(weights)}
+
+    def branch(begun: str) -> float:
+        return sum(share for text, share in mass.items() if text.startswith(begun))
+
+    tops, begun = [], ""
+    for character in [*str(written), "}"]:
+        options = {digit: branch(begun + digit) for digit in "0123456789"} | {"}": mass.get(begun, 0.0)}
+        total = sum(options.values())
+        ordered = {character: options[character], **options}
+        tops.append({text: share / total for text, share in ordered.items() if share})
+        begun += character
+    found = probabilities(steps(*tops), "rating", HUNDRED)
+    first = str(written)[0]
+    seen = branch(first) / branch("")
+    if seen < 0.5:
+        assert found is None
+        return
+    assert found is not None
+    assert all(one.startswith(first) for one, share in found.items() if share)
+    for one, share in found.items():
+        assert not share or share / found[str(written)] == pytest.approx(mass[one] / mass[str(written)])
+
+
+def test_a_scale_to_ten_is_weighed_by_a_judge(tmp_path: Path) -> None:
+    judge = LlmRating.model_validate({"kind": "llm-rating", "model": "m", "scale": [1, 10], "logprobs": True})
+    choice = steps({"8": 0.5, "10": 0.5}, {"}": 1.0})
+    (found,) = judge.read(Prompt("p", [], [], None, {"1": ""}), Ask(["1"], "helpfulness", 0), choice).values()
+    assert found.value == pytest.approx(9.0)
+    plain = judge.model_copy(update={"logprobs": False})
+    assert plain.fingerprint != judge.fingerprint
+    (found,) = plain.read(Prompt("p", [], [], None, {"1": ""}), Ask(["1"], "helpfulness", 0), choice).values()
+    assert found.value == 8.0
 
 
 def test_the_gate_gives_way_once_a_round_and_recovers() -> None:

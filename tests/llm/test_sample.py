@@ -1,5 +1,6 @@
 """Sampling: what is missing is drawn, once; what a server leaves out or mangles is neither lost nor made up."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pairwright.assets.sample import policies_of, samples_table, writers
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.pipelines.plan import plan
+from pairwright.schemas.ids import digest
 from pairwright.schemas.recipe import Recipe
 
 
@@ -42,7 +44,8 @@ def test_n_in_one_call_and_one_by_one_where_it_is_ignored(lies: set[str], tmp_pa
         sampled = responses.filter(pl.col("policies").list.contains("small"))
         assert sampled.get_column("sample_count").sum() == 30
         assert sampled.get_column("finish_reason").to_list() == ["stop"] * sampled.height
-        assert len(app.sent) == (10 + 20 if lies else 10)
+        assert len(app.sent) == (30 if lies else 10)
+        assert not lies or not any("n" in body for body in app.bodies), "what is ignored is not asked for"
         count = len(app.sent)
         drawn(made, tmp_path / "data")
         assert len(app.sent) == count
@@ -96,16 +99,35 @@ def test_completions_system_prompts_and_logprobs(tmp_path: Path) -> None:
     assert len(app.sent) == 10 * 1 + 10 * 2
 
 
-def test_a_pool_is_drawn_by_content_and_balanced(tmp_path: Path) -> None:
+def test_a_pool_is_as_balanced_as_a_draw_by_content_can_be(tmp_path: Path) -> None:
     policies = [{"name": f"p{i}", "model": f"m{i}", "kind": "openai", "samples": 1} for i in range(4)]
-    made = recipe(tmp_path, *policies, pool={"size": 2})
-    counts = dict.fromkeys([policy.fingerprint for policy in policies_of(made)], 0)
-    for i in range(2000):
-        mine = writers(made, f"{i:024x}")
-        assert len(mine) == 2
-        for one in mine:
-            counts[one] += 1
-    assert all(900 < count < 1100 for count in counts.values())
+    prompts, seeds = 1_000, 30
+    ids = [digest("prompt", str(i)) for i in range(prompts)]
+    squares, together = 0.0, Counter[frozenset[str]]()
+    for seed in range(seeds):
+        made = recipe(tmp_path, *policies, pool={"size": 2, "seed": seed})
+        drawn_sets = [frozenset(writers(made, one)) for one in ids]
+        assert {len(mine) for mine in drawn_sets} == {2}
+        counts = Counter(one for mine in drawn_sets for one in mine)
+        squares += sum((count - prompts / 2) ** 2 for count in counts.values())
+        together.update(drawn_sets)
+    deviation = (squares / (seeds * 4)) ** 0.5
+    assert deviation == pytest.approx((prompts * 0.5 * 0.5) ** 0.5, rel=0.25), "1.6 % of the prompts, as documented"
+    assert len(together) == 6, "every pair of policies meets"
+    assert all(abs(count / (seeds * prompts) - 1 / 6) < 0.01 for count in together.values())
+
+
+def test_growth_and_further_policies_move_no_draw_that_was_made(tmp_path: Path) -> None:
+    policies = [{"name": f"p{i}", "model": f"m{i}", "kind": "openai", "samples": 1} for i in range(4)]
+    few = recipe(tmp_path, *policies[:3], pool={"size": 1})
+    more = recipe(tmp_path, *policies, pool={"size": 1}, prompts=20, shards=5)
+    new = {one.fingerprint for one in policies_of(more)} - {one.fingerprint for one in policies_of(few)}
+    moved = 0
+    for i in range(400):
+        before, after = writers(few, digest("prompt", str(i))), writers(more, digest("prompt", str(i)))
+        assert after in (before, new), "a prompt stays where it was, or goes to the policy that came"
+        moved += after == new
+    assert 70 < moved < 130
 
 
 def test_the_plan_counts_samples_and_the_judging_of_them(tmp_path: Path) -> None:

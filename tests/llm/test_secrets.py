@@ -61,7 +61,7 @@ def everything(folder: Path) -> bytes:
 def test_the_key_is_nowhere(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_JUDGE_KEY", SECRET)
     monkeypatch.setenv("PAIRWRIGHT_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr("pairwright.judges.llm.ask.DOWN_AFTER", 1.0)
+    monkeypatch.setattr("pairwright.judges.llm.patience.DOWN_AFTER", 1.0)
 
     class Refusing(Echo):
         async def complete(self, body: dict[str, Any], send: Any) -> None:

@@ -1,0 +1,75 @@
+"""What a server can do, asked once per endpoint and kept in a file, so that a build trusts nothing it has not seen."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pairwright.judges.llm.desk import Desk, Spent
+from pairwright.judges.llm.endpoint import Endpoint
+from pairwright.judges.llm.probe import Finding, probe
+from pairwright.schemas.errors import BudgetError, JudgeError
+from pairwright.schemas.ids import digest
+
+TOKENS = 100
+"""What one probe takes, about."""
+
+
+def lacking(endpoint: Endpoint, features: set[str], desk: Desk, path: str = "/chat/completions") -> dict[str, Finding]:
+    """The features that a server was found to be without: by what is kept, else by probing, at most once.
+
+    What a server leaves open counts as there: each reply is checked all the same. Nobody probes on a spent budget, nor
+    a server that cannot be reached: the calls that follow tell that better.
+    """
+    known = read(desk.findings, endpoint)
+    unknown = features - known.keys()
+    if unknown and _has_room(endpoint, desk):
+        try:
+            found = probe(endpoint, unknown, path)
+        except JudgeError:
+            found = []
+        known |= keep(desk.findings, endpoint, found)
+    return {name: one for name, one in known.items() if name in features and one.state == "no"}
+
+
+def keep(file: Path | None, endpoint: Endpoint, found: list[Finding]) -> dict[str, Finding]:
+    """Keep what was found out, in place of what was known; that part of it, by feature."""
+    sure = {one.feature: one for one in found if one.state != "unknown"}
+    if file is not None and sure:
+        everything = _everything(file)
+        mine = everything.setdefault(_key(endpoint), {})
+        mine |= {name: [one.state, one.detail] for name, one in sure.items()}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside = file.with_suffix(".part")
+        aside.write_bytes(orjson.dumps(everything, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
+        aside.replace(file)
+    return sure
+
+
+def read(file: Path | None, endpoint: Endpoint) -> dict[str, Finding]:
+    """What is kept of an endpoint, by feature."""
+    mine = _everything(file).get(_key(endpoint), {}) if file is not None else {}
+    return {name: Finding(name, state, detail) for name, (state, detail) in mine.items()}
+
+
+def _everything(file: Path) -> dict[str, Any]:
+    try:
+        found = orjson.loads(file.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return {}  # a lost file costs a few probes
+    return found if isinstance(found, dict) else {}
+
+
+def _key(endpoint: Endpoint) -> str:
+    return digest("endpoint", endpoint.base_url, endpoint.model)
+
+
+def _has_room(endpoint: Endpoint, desk: Desk) -> bool:
+    most = Spent(1, TOKENS, endpoint.cost(TOKENS, TOKENS))
+    try:
+        free = desk.budget.reserve(most)
+    except BudgetError:
+        return False
+    if free:
+        desk.budget.settle(most, Spent())
+    return free

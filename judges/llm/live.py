@@ -1,0 +1,134 @@
+"""A live call's life: known replies first, then requests within all limits, each reply kept before it is read."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import openai
+
+from pairwright.judges.llm.call import TRIES, Answer, Call
+from pairwright.judges.llm.desk import Desk, Kept, Spent
+from pairwright.judges.llm.endpoint import Endpoint
+from pairwright.judges.llm.pace import Gate, PerMinute, backoff
+from pairwright.judges.llm.patience import Patience
+from pairwright.judges.llm.replies import UnusableError, usage_of
+from pairwright.judges.llm.wire import Wire, request
+
+TROUBLES = 8
+"""Lost requests (no whole reply) that one call may have."""
+LONGEST = 900.0
+"""Seconds that one call may take with all its waits."""
+
+
+class Live:
+    """Answers calls, as many at once as its caller starts, over one endpoint."""
+
+    def __init__(self, endpoint: Endpoint, desk: Desk) -> None:
+        self.endpoint, self.desk = endpoint, desk
+        self.secret = endpoint.secret
+        self.patience = Patience(endpoint)
+        self.gate = Gate(endpoint.concurrency)
+        self.requests = PerMinute(endpoint.rpm) if endpoint.rpm else None
+        self.tokens = PerMinute(endpoint.tpm) if endpoint.tpm else None
+
+    def start(self, client: openai.AsyncOpenAI) -> None:
+        """Use this client, within the running event loop. Setting `halt` ends all waits and begins no request."""
+        self.client = client
+        self.halt = asyncio.Event()
+
+    async def answer(self, call: Call) -> Answer:
+        """From what is known, else from the server, until a reply can be read or the tries are used up."""
+        tried, attempt, cost, calls = 0, 0, 0.0, 0
+        raw: str | None = None
+        failure = "no reply"
+        for kept, current in self.desk.known(call.key):
+            attempt, raw, cost = kept.attempt + 1, kept.body, cost + kept.cost_usd
+            tried += current
+            try:
+                return Answer(call, call.read(kept.body), None, raw, cost, calls)
+            except UnusableError as problem:
+                failure = str(problem)
+        while tried < TRIES:
+            reply = await self._fetch(call, attempt)
+            if isinstance(reply, str):
+                return Answer(call, None, reply, raw, cost, calls)
+            tried, attempt, calls = tried + 1, attempt + 1, calls + 1
+            raw, cost = reply.body, cost + reply.cost_usd
+            try:
+                return Answer(call, call.read(reply.body), None, raw, cost, calls)
+            except UnusableError as problem:
+                failure = str(problem)
+        return Answer(call, None, failure, raw, cost, calls)
+
+    async def _fetch(self, call: Call, attempt: int) -> Kept | str:
+        """A whole reply, kept; or why there is none."""
+        begun, troubles = time.monotonic(), 0
+        body = {**call.body, "seed": call.body["seed"] + attempt} if "seed" in call.body else call.body
+        while True:
+            started, wire = await self._request(call, body, attempt)
+            if isinstance(wire, Kept):
+                return wire
+            if wire.kind == "unfit":
+                self.patience.unfit(wire)
+                return wire.problem or "refused"
+            self.patience.lost(wire)
+            if wire.kind in {"busy", "silent"}:
+                self.gate.pushed_back(started)
+            troubles += wire.wait is None
+            if troubles > TROUBLES or time.monotonic() - begun > LONGEST:
+                return f"gave up after {troubles} lost requests: {wire.problem}"
+            wait = backoff(troubles)
+            await self._pause(wait if wire.wait is None else wire.wait + wait / 10)
+
+    async def _request(self, call: Call, body: dict[str, Any], attempt: int) -> tuple[float, Kept | Wire]:
+        """One request within the limits of rate, concurrency and budget. A reply is kept before anyone sees it."""
+        for bucket, units in ((self.requests, 1), (self.tokens, call.most.tokens)):
+            if bucket is not None and (delay := bucket.delay(units)) > 0:
+                await self._pause(delay)
+        while not self.desk.budget.reserve(call.most):
+            await self._pause(0.05)
+        real = Spent()
+        try:
+            started = await self.gate.enter()
+            try:
+                self._go_on()
+                wire = await self._post(call, body)
+                if wire.body is None:
+                    return started, wire
+                self.gate.went_well()
+                kept = self._kept(call, attempt, wire.body, time.monotonic() - started)
+                self.desk.keep(kept)
+                real = Spent(1, kept.prompt_tokens + kept.completion_tokens, kept.cost_usd)
+                return started, kept
+            finally:
+                self.gate.leave()
+        finally:
+            self.desk.budget.settle(call.most, real)
+
+    async def _post(self, call: Call, body: dict[str, Any]) -> Wire:
+        try:
+            async with asyncio.timeout(self.endpoint.deadline):
+                wire = await request(self.client, call.path, body, self.secret)
+        except TimeoutError:
+            return Wire(problem=f"no whole answer within {self.endpoint.deadline:g} s", kind="silent")
+        if wire.body is not None or wire.heard:
+            self.patience.heard()
+        return wire
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless the work is to stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.halt.wait()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self.halt.is_set():
+            raise asyncio.CancelledError
+
+    def _kept(self, call: Call, attempt: int, body: str, seconds: float) -> Kept:
+        self.patience.answered += 1
+        prompt, completion = usage_of(body)
+        cost = self.endpoint.cost(prompt, completion)
+        return Kept(call.key, call.prompt_id, attempt, body, prompt, completion, cost, seconds)
