@@ -229,7 +229,8 @@ def test_served_models_and_base_models_are_asked_by_their_own_path(tmp_path: Pat
     app = Able(Settings())
     write_jsonl(tmp_path / "rows.jsonl", wide(1))
     with serving(app) as url:
-        strong, weak = ({"id": name, "base_url": url, "max_tokens": 512} for name in ("strong", "weak"))
+        served = {"base_url": url, "max_tokens": 512, "revision": "0" * 40}
+        strong, weak = ({"id": name, **served} for name in ("strong", "weak"))
         base = {"name": "base", "kind": "openai-completions", "model": "b", "base_url": url, "samples": 2}
         judges = [{"kind": "density-ratio", "strong": strong, "weak": weak}]
         made = recipe_of(tmp_path, "rows.jsonl", judges=judges, policies=[base])
