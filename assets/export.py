@@ -133,7 +133,15 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
             path = folder / f"{stem}.{form.ending}"
             _sink(rows, path)
             files[path.name] = _described(path)
+            if not files[path.name]["rows"]:  # readers stop at an empty file
+                path.unlink()
+                del files[path.name]
             tell(f"export {form.name}", len(files))
+    if not files:
+        raise StoreError(
+            f"{made.manifest['dataset']} {made.version} has no row that {form.name} can hold; "
+            f"not in this format: {'; '.join(form.loses())}"
+        )
     return files, left_out
 
 

@@ -16,6 +16,7 @@ from pairwright.schemas.kinds import kinds
 Rows = list[dict[str, Any]]
 SINGLE = [row for row in hand.pairs() if len(row["prompt"]) == 1]
 TAKING_TURNS = [row for row in hand.pairs() if row["pair_id"] != f"{90:024x}"]
+USER_AND_ASSISTANT = [row for row in SINGLE if row["prompt"][0]["role"] == "user"]
 ONE_TEXT = [
     row
     for row in hand.pairs()
@@ -124,7 +125,7 @@ PAIRWISE = {
         },
     ),
     "rewardbench": (
-        hand.pairs(),
+        USER_AND_ASSISTANT,
         lambda r: {"prompt": text(r, "prompt"), "chosen": whole(r, "chosen"), "rejected": whole(r, "rejected")},
     ),
 }
@@ -191,10 +192,20 @@ def test_kto_of_the_other_trainers(made: Release, tmp_path: Path) -> None:
     ]
     assert rows == wanted
     rows = read(made, tmp_path / "ax", "axolotl-kto")
-    assert [(r["prompt"], r["completion"], r["label"]) for r in rows] == [
-        (p[-1]["content"], c, g) for p, c, g in labelled(ONE_TEXT)
+    wanted = [(p[0]["content"], c, g) for p, c, g in labelled(SINGLE)]
+    assert [(r["prompt"], r["completion"], r["label"]) for r in rows] == wanted
+    led = read(made, tmp_path / "ax", "axolotl-kto", stem="_system")
+    assert led == [
+        {"system": p[0]["content"], "prompt": p[1]["content"], "completion": c, "label": g}
+        for p, c, g in labelled([row for row in ONE_TEXT if row not in SINGLE])
     ]
-    assert {r["system"] for r in rows} == {"", "Be brief."}
+    stanza = yaml.safe_load((tmp_path / "ax" / "axolotl.yaml").read_text())
+    entries = [*stanza["datasets"], *stanza["test_datasets"]]
+    assert {entry["path"]: entry["type"]["prompt_format"] for entry in entries} == {
+        "train.jsonl": "{prompt}",
+        "test.jsonl": "{prompt}",
+        "test_system.jsonl": "{system}\n\n{prompt}",
+    }
 
 
 def test_ultrafeedback_has_three_files_a_split(made: Release, tmp_path: Path) -> None:
