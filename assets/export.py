@@ -123,7 +123,7 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
         if missing:
             raise StoreError(
                 f"format {form.name} reads {', '.join(missing)}, which {made.manifest['dataset']} {made.version} "
-                "does not have: its data has no steps"
+                "does not have: no response came with steps; name them in the source's `columns: {steps, step_labels}`"
             )
         fits = form.fits()
         if fits is not None:

@@ -23,7 +23,7 @@ from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.sample import policies_of
 from pairwright.assets.splits import assign_splits
-from pairwright.assets.store import Shard, Workspace, locked, replacing, version_of
+from pairwright.assets.store import Shard, Workspace, locked, replacing, scan, version_of
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
@@ -292,15 +292,29 @@ def _rankings(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.Dat
     """The rankings of a shard, some at a time, with the texts."""
     rankings = pl.read_parquet(workspace.file("rankings", shard), glob=False).sort("prompt_id")
     prompts = _prompts(workspace, shard, splits)
-    texts = _responses(workspace, shard, "policies", "text")
+    steps = _steps(workspace)
+    texts = _responses(workspace, shard, "policies", "text", *(["steps"] if steps else []))
     leading = ["prompt_id", "prompt", "responses", "scores", "ranks", "soft_targets"]
     for piece in rankings.iter_slices(PIECE):
         long = piece.select("prompt_id", response_id="response_ids").explode("response_id", empty_as_null=False)
         long = long.join(texts, on="response_id", how="left", maintain_order="left")
-        lists = long.group_by("prompt_id", maintain_order=True).agg(responses=_turn("text"), policies="policies")
+        lists = long.group_by("prompt_id", maintain_order=True).agg(
+            responses=_turn("text"), policies="policies", **steps
+        )
         frame = piece.join(lists, on="prompt_id", how="left", maintain_order="left")
         frame = frame.join(prompts, on="prompt_id", how="left", maintain_order="left")
         yield frame.select(*leading, pl.exclude(leading))
+
+
+def _steps(workspace: Workspace) -> dict[str, pl.Expr]:
+    """The columns of the responses' steps and their labels, if any response has some."""
+    if not scan(workspace.files("responses")).select(pl.col("steps").is_not_null().any()).collect().item():
+        return {}
+    step = pl.element().struct
+    return {
+        "steps": pl.col("steps").list.eval(step.field("text")),
+        "step_labels": pl.col("steps").list.eval(step.field("right") == 1),
+    }
 
 
 def _prompts(workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> pl.DataFrame:

@@ -67,7 +67,9 @@ def pairs() -> list[dict[str, Any]]:
     return rows
 
 
-def rankings() -> list[dict[str, Any]]:
+def rankings(**more: Any) -> list[dict[str, Any]]:
+    """Ranked lists; `more` are further columns: a function of the texts each."""
+
     def row(
         i: int, prompt: list[dict[str, str]], texts: list[str], scores: list[float], ranks: list[int]
     ) -> dict[str, Any]:
@@ -81,6 +83,7 @@ def rankings() -> list[dict[str, Any]]:
             "policies": [["p", "q"]] * len(texts),
             "domain": "test",
             "split": "train",
+            **{name: column(texts) for name, column in more.items()},
         }
 
     return [
@@ -91,9 +94,9 @@ def rankings() -> list[dict[str, Any]]:
     ]
 
 
-def make(folder: Path, rows: list[dict[str, Any]] | None = None) -> Release:
-    """Write it; `rows` replaces the pairs."""
-    for name, table in (("pairs", rows or pairs()), ("rankings", rankings())):
+def make(folder: Path, rows: list[dict[str, Any]] | None = None, lists: list[dict[str, Any]] | None = None) -> Release:
+    """Write it; `rows` replaces the pairs, `lists` the rankings."""
+    for name, table in (("pairs", rows or pairs()), ("rankings", lists or rankings())):
         overrides = {"ranks": pl.List(pl.UInt32)} if name == "rankings" else {}
         with SplitWriter(folder / name) as writer:
             writer.add(pl.DataFrame(table, schema_overrides=overrides))
