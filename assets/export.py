@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from pairwright.assets import face, views
 from pairwright.assets.formats.base import Format
 from pairwright.assets.progress import tell
-from pairwright.assets.release import Release, latest
 from pairwright.assets.store import Workspace, sync
+from pairwright.assets.versions import Release, newest
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.kinds import kinds
 from pairwright.schemas.recipe import Recipe
@@ -192,9 +192,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     def exports(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The latest release in each of the recipe's formats, under `exports/<version>/<format>`."""
         workspace = Workspace.of(recipe)
-        made = latest(workspace)
-        if made is None:
-            raise StoreError(f"{recipe.dataset} has no release to export; materialise its release first")
+        made = newest(workspace)
         done = [export(made, form, workspace.root / "exports" / made.version / form.name) for form in formats]
         shown = pl.DataFrame(
             {

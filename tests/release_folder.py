@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from pairwright.assets.release import Release
 from pairwright.assets.rolling import SplitWriter
+from pairwright.assets.versions import Release
 
 HOSTILE = [
     "<script>alert('x')</script><img src=x onerror=alert(1)>",

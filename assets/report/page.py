@@ -17,11 +17,10 @@ from jinja2 import Environment, StrictUndefined
 
 from pairwright.assets import face
 from pairwright.assets.prefer import judges_of
-from pairwright.assets.release import Release, latest
 from pairwright.assets.report import charts, figures
 from pairwright.assets.report.sample import sampled_pairs
 from pairwright.assets.store import Workspace, replacing
-from pairwright.schemas.errors import StoreError
+from pairwright.assets.versions import Release, newest
 from pairwright.schemas.recipe import Recipe
 
 NAME = "report.html"
@@ -120,10 +119,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     def report_html(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """`report.html` in the release's folder: one file, to be opened without a network."""
         workspace = Workspace.of(recipe)
-        made = latest(workspace)
-        if made is None:
-            raise StoreError(f"{recipe.dataset} has no release to report on; materialise its release first")
-        path = report(recipe, workspace, made)
+        path = report(recipe, workspace, newest(workspace))
         return face.result({"path": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
 
     return [report_html]

@@ -11,7 +11,7 @@ from datasets import Dataset
 from helpers import build, recipe_of, write_jsonl
 
 from pairwright.assets.export import export, format_named
-from pairwright.assets.release import Release
+from pairwright.assets.versions import Release
 from pairwright.schemas.kinds import kinds
 
 Rows = list[dict[str, Any]]

@@ -15,9 +15,10 @@ from pairwright.assets.pair import pair
 from pairwright.assets.prefer import judges_of, prefer
 from pairwright.assets.rank import rank
 from pairwright.assets.relabel import Drift, audit, last_night
-from pairwright.assets.release import Release, release, versions
+from pairwright.assets.release import release
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
+from pairwright.assets.versions import Release, versions
 from pairwright.judges.base import Batch
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.kinds import Runtime

@@ -14,17 +14,18 @@ from helpers import all_files, build, data_files, recipe_of, wide, write_jsonl
 
 from pairwright.assets import release as releases
 from pairwright.assets import rolling, views
-from pairwright.assets.release import difference, find, latest
+from pairwright.assets.changes import difference
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.store import Workspace, sweep
 from pairwright.assets.text import cell, shown
+from pairwright.assets.versions import Release, find, latest
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.reading import parse_recipe
 
 HALF = {"release": {"test_fraction": 0.4}}
 
 
-def made_in(folder: Path, count: int = 60, **parts: Any) -> tuple[releases.Release, Workspace]:
+def made_in(folder: Path, count: int = 60, **parts: Any) -> tuple[Release, Workspace]:
     write_jsonl(folder / "rows.jsonl", wide(count))
     recipe = recipe_of(folder, "rows.jsonl", **(HALF | parts))
     return build(recipe, folder / "data"), Workspace.of(recipe, folder / "data")

@@ -15,7 +15,7 @@ import release_folder as hand
 import yaml
 
 from pairwright.assets.export import export, format_named
-from pairwright.assets.release import Release
+from pairwright.assets.versions import Release
 
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pairwright[models]'")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
