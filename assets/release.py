@@ -18,6 +18,7 @@ from pairwright.assets.changes import causes, difference
 from pairwright.assets.pair import FunnelStep, funnel
 from pairwright.assets.prefer import judges_of
 from pairwright.assets.progress import tell
+from pairwright.assets.relabel import last_night
 from pairwright.assets.release_rows import pairs, rankings
 from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
@@ -106,6 +107,7 @@ def _write(
         "funnel": [step._asdict() for step in steps],
         "changes": difference(parent.path, aside) if parent else None,
         "causes": causes(parent.path, aside) if parent else None,
+        "drift": last_night(workspace),
         "judges": {
             judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint}
             for judge in judges_of(recipe)

@@ -16,6 +16,7 @@ import dagster as dg
 from jinja2 import Environment, StrictUndefined
 
 from pairwright.assets import face
+from pairwright.assets.changes import CAUSES
 from pairwright.assets.prefer import judges_of
 from pairwright.assets.report import charts, figures
 from pairwright.assets.report.sample import sampled_pairs
@@ -51,6 +52,8 @@ def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
         manifest=manifest,
         sample=sample,
         plots=plots,
+        causes=_by_cause(manifest),
+        drift=manifest.get("drift"),
         judged=judged,
         cost=sum(one["cost"] for one in judged),
         pairs=sampled_pairs(recipe, workspace),
@@ -60,6 +63,16 @@ def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
         script=script,
         hashes=[_hash(library), _hash(script)],
     )
+
+
+def _by_cause(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each cause of a change against the parent."""
+    changed = manifest.get("causes") or {}
+    return [
+        {"cause": cause, **{what: changed[what].get(cause, 0) for what in changed}}
+        for cause in CAUSES
+        if any(cause in counts for counts in changed.values())
+    ]
 
 
 def _plots(

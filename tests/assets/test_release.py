@@ -242,6 +242,23 @@ def test_hostile_text_is_inert_in_a_cell(text: str) -> None:
     assert html.unescape(safe) == shown(text)
 
 
+def test_a_view_is_kept_until_its_rows_or_the_program_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path, "viewed", 1)
+    made: list[str] = []
+
+    def view(rows: str) -> dict[str, str]:
+        def make() -> dict[str, str]:
+            made.append(rows)
+            return {"preview": f"{rows}, {len(made)}"}
+
+        return views.kept_view(workspace, "pairs", [rows], make)
+
+    assert view("a") == view("a") == {"preview": "a, 1"}
+    assert view("b") == {"preview": "b, 2"}
+    monkeypatch.setattr(views, "__version__", "another")
+    assert view("b") == {"preview": "b, 3"} and made == ["a", "b", "b"]
+
+
 def test_hostile_prompts_are_inert_in_previews_and_absent_from_the_card(tmp_path: Path) -> None:
     rows = [
         {"prompt": f"{text} {i}", "responses": [text, text * 2, "plain"], "policies": [text, "b", "c"], "domain": text}
