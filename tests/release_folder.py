@@ -16,7 +16,22 @@ HOSTILE = [
     '{"json": "in text", "quote": "\\" \\\\ \\u0000"}',
     "x" * 1_000_000,
 ]
+EVIL = [*HOSTILE, "</script><script>alert(3)</script>", "<svg onload=alert(4)>", "'\"><iframe src=http://127.0.0.1:9/>"]
+"""What must do nothing wherever it is shown."""
 SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+def evil_rows() -> list[dict[str, Any]]:
+    """Rows of a source in which prompts, responses, names of policies and domains are hostile."""
+    return [
+        {
+            "prompt": f"{i} {text}",
+            "responses": [f"{text} {j}" + "!" * j for j in range(3)],
+            "policies": [EVIL[0], EVIL[1], f"p{i}"],
+            "domain": text[:200],
+        }
+        for i, text in enumerate(EVIL)
+    ]
 
 
 def turn(role: str, content: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from browser import chromium, watched
 from helpers import build, recipe_of, write_jsonl
-from release_folder import HOSTILE
+from release_folder import evil_rows
 
 from pairwright.assets.report import figures
 from pairwright.assets.report.page import page, report
@@ -16,22 +16,12 @@ from pairwright.assets.report.sample import TEXT, block
 from pairwright.assets.store import Workspace
 from pairwright.schemas.recipe import Recipe
 
-EVIL = [*HOSTILE, "</script><script>alert(3)</script>", "<svg onload=alert(4)>", "'\"><iframe src=http://127.0.0.1:9/>"]
-
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     """A release in which prompts, responses and the names of policies are hostile."""
     folder = tmp_path_factory.mktemp("hostile")
-    rows = [
-        {
-            "prompt": f"{i} {text}",
-            "responses": [f"{text} {j}" for j in range(3)],
-            "policies": [EVIL[0], EVIL[1], f"p{i}"],
-        }
-        for i, text in enumerate(EVIL)
-    ]
-    write_jsonl(folder / "rows.jsonl", rows)
+    write_jsonl(folder / "rows.jsonl", evil_rows())
     recipe = recipe_of(
         folder,
         "rows.jsonl",
