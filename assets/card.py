@@ -56,6 +56,7 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
         ),
         "",
         *_changes(manifest),
+        *_drift(manifest),
         "`prompt`, `chosen` and `rejected` are lists of messages. `score_chosen` and `score_rejected` are the jury's",
         "utilities and `margin` their difference; `chosen_scores` and `rejected_scores` hold every judge's own score.",
         "The recipe, the fingerprints and the hash of every file are in `manifest.json`.",
@@ -76,3 +77,25 @@ def _changes(manifest: dict[str, Any]) -> list[str]:
     ]
     table = ["| pairs | what became of their prompts | how many |", "|---|---|---:|", *rows, ""] if rows else []
     return ["## What changed", "", f"Against {manifest['parent']}: {counts} pairs.", "", *table]
+
+
+def _drift(manifest: dict[str, Any]) -> list[str]:
+    last = manifest.get("drift")
+    if not last or not last["drift"]:
+        return []
+    rows = [
+        f"| {cell(one['judge'])} | {one['judged_again']:,} | {one['failed']:,} | {one['compared']:,} "
+        f"| {'' if one['agreement'] is None else format(one['agreement'], '.1%')} | {one['flipped']:,} |"
+        for one in last["drift"]
+    ]
+    return [
+        "## Judged again",
+        "",
+        f"Some verdicts were asked for a second time on {last['night'][:10]}. Agreement is test-retest: the share of",
+        "orders of two responses that came out the same.",
+        "",
+        "| judge | judged again | failed | orders compared | agreement | flipped |",
+        "|---|---:|---:|---:|---:|---:|",
+        *rows,
+        "",
+    ]

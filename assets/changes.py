@@ -8,6 +8,25 @@ SIDES = ["prompt_id", "chosen_id", "rejected_id"]
 CAUSES = ("new prompts", "prompts gone", "responses came or went", "verdicts changed", "filters or pairing")
 
 
+def difference(old: Path, new: Path) -> dict[str, int]:
+    """How the pairs of two release folders differ: added, gone, flipped (sides swapped) and unchanged."""
+    a, b = (_sides(path) for path in (old, new))
+    same = a.join(b, on="pair_id", how="semi").height
+    mirrored = a.select("prompt_id", chosen_id="rejected_id", rejected_id="chosen_id")
+    flipped = b.join(mirrored, on=["prompt_id", "chosen_id", "rejected_id"], how="semi").height
+    return {
+        "added": b.height - same - flipped,
+        "gone": a.height - same - flipped,
+        "flipped": flipped,
+        "unchanged": same,
+    }
+
+
+def _sides(folder: Path) -> pl.DataFrame:
+    files = sorted((folder / "pairs").glob("*.parquet"))
+    return pl.scan_parquet(files, glob=False).select("pair_id", "prompt_id", "chosen_id", "rejected_id").collect()
+
+
 def causes(old: Path, new: Path) -> dict[str, dict[str, int]]:
     """Pairs added, gone and flipped between two release folders, by cause; a cause is what became of the prompt.
 

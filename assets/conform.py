@@ -12,12 +12,12 @@ from pairwright.assets.readers import Records
 from pairwright.assets.text import SPACES
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.recipe import ColumnMap
-from pairwright.schemas.tables import MESSAGES
+from pairwright.schemas.tables import MESSAGES, STEPS
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 LAST_ROLES = ("user", "tool")
 TEXTS = ("tests", "source", "license", "domain", "split")
-ANSWERS = pl.List(pl.Struct({"policy": pl.String, "text": pl.String}))
+ANSWERS = pl.List(pl.Struct({"policy": pl.String, "text": pl.String, "steps": STEPS}))
 _RAW: dict[str, Any] = {
     "row": pl.UInt64,
     "bad": pl.String,
@@ -44,9 +44,11 @@ class Columns(NamedTuple):
     responses: list[str]
     policy: str | None
     policies: str | list[str] | None
+    steps: str | None
+    step_labels: str | None
 
 
-NO_COLUMNS = Columns("", None, [], [], {}, None, [], None, None)
+NO_COLUMNS = Columns("", None, [], [], {}, None, [], None, None, None, None)
 """Before any record with named fields was seen."""
 
 
@@ -75,6 +77,13 @@ def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
     responses = named("responses", "responses")
     if isinstance(policies, list) and len(responses) > 1 and len(policies) != len(responses):
         raise SourceError(f"{label}: {len(policies)} policies for {len(responses)} response columns; name one each")
+    steps, labels = named("steps", "steps"), named("step_labels", "step_labels")
+    if not (steps and labels and len(responses) < 2):
+        if columns.steps or columns.step_labels:
+            raise SourceError(
+                f"{label}: columns.steps and columns.step_labels go together, with one column of responses or none"
+            )
+        steps, labels = [], []
     return Columns(
         prompt[0],
         next(iter(named("system")), None),
@@ -85,6 +94,8 @@ def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
         responses,
         next(iter(named("policy", "policy")), None),
         policies,
+        next(iter(steps), None),
+        next(iter(labels), None),
     )
 
 
@@ -130,6 +141,7 @@ def _typed(frame: pl.DataFrame, columns: Columns) -> bool:
         and all(schema[name] in texts for name in many)
         and all(schema[name] in (texts if len(columns.responses) == 1 else text) for name in columns.responses)
         # two lists to zip: row by row
+        and not columns.steps
         and not (isinstance(columns.policies, str) or (columns.policies and len(columns.responses) == 1))
     )
 
@@ -185,7 +197,7 @@ def _answers_by_column(frame: pl.DataFrame, columns: Columns) -> tuple[pl.Expr, 
     if columns.response:
         named = pl.col(columns.policy).cast(pl.String) if columns.policy else pl.lit(None, pl.String)
         policy = pl.when(named != "").then(named).otherwise(pl.lit("unknown"))
-        answer = pl.concat_list(pl.struct(policy=policy, text=pl.col(columns.response)))
+        answer = pl.concat_list(_answer(policy, pl.col(columns.response)))
         missing = pl.when(pl.col(columns.response).is_null()).then(pl.lit(f"{columns.response} is missing"))
         return answer, missing
     if not columns.responses:
@@ -193,14 +205,18 @@ def _answers_by_column(frame: pl.DataFrame, columns: Columns) -> tuple[pl.Expr, 
     if len(columns.responses) > 1:
         names = columns.policies if isinstance(columns.policies, list) else columns.responses
         answers = pl.concat_list(
-            [pl.struct(policy=pl.lit(p), text=pl.col(name)) for p, name in zip(names, columns.responses, strict=True)]
+            [_answer(pl.lit(policy), pl.col(name)) for policy, name in zip(names, columns.responses, strict=True)]
         )
         return answers.list.eval(pl.element().filter(pl.element().struct.field("text").is_not_null())), fine
     only = pl.col(columns.responses[0])
     texts = only if isinstance(frame.schema[columns.responses[0]], pl.List) else pl.concat_list(only)
     texts = texts.cast(pl.List(pl.String)).fill_null([])
-    answers = texts.list.eval(pl.struct(policy=pl.lit("unknown"), text=pl.element()))
+    answers = texts.list.eval(_answer(pl.lit("unknown"), pl.element()))
     return answers.list.eval(pl.element().filter(pl.element().struct.field("text").is_not_null())), fine
+
+
+def _answer(policy: pl.Expr, text: pl.Expr) -> pl.Expr:
+    return pl.struct(policy=policy, text=text, steps=pl.lit(None, STEPS))
 
 
 def _by_row(objects: Sequence[tuple[int, Any, str | None]], columns: Columns) -> pl.DataFrame:
@@ -262,13 +278,19 @@ def _messages(value: Any, name: str) -> list[dict[str, str]]:
     return messages
 
 
-def _answers(record: dict[str, Any], columns: Columns) -> list[dict[str, str]]:
-    if columns.response:
-        text = _text(record.get(columns.response), columns.response)
+def _answers(record: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
+    if columns.response or (columns.steps and not columns.responses):
+        steps = None
+        if columns.steps and columns.step_labels:
+            steps = _steps(record.get(columns.steps), record.get(columns.step_labels), columns)
+        if columns.response:
+            text = _text(record.get(columns.response), columns.response)
+        else:
+            text = "\n".join(step["text"] for step in steps) if steps else None
         if text is None:
-            raise ValueError(f"{columns.response} is missing")
+            raise ValueError(f"{columns.response or columns.steps} is missing")
         policy = _text(record.get(columns.policy), columns.policy) if columns.policy else None
-        return [{"policy": policy or "unknown", "text": text}]
+        return [{"policy": policy or "unknown", "text": text, "steps": steps}]
     if len(columns.responses) > 1:
         texts = [_text(record.get(name), name) for name in columns.responses]
     elif columns.responses:
@@ -284,8 +306,42 @@ def _answers(record: dict[str, Any], columns: Columns) -> list[dict[str, str]]:
         policies = list(columns.responses)
     if len(policies) != len(texts):
         raise ValueError(f"{len(texts)} responses but {len(policies)} policies")
-    both = zip(policies, texts, strict=True)
-    return [{"policy": policy or "unknown", "text": text} for policy, text in both if text is not None]
+    found = zip(policies, texts, _steps_of_each(record, columns, len(texts)), strict=True)
+    return [
+        {"policy": policy or "unknown", "text": text, "steps": steps}
+        for policy, text, steps in found
+        if text is not None
+    ]
+
+
+def _steps_of_each(record: dict[str, Any], columns: Columns, responses: int) -> list[Any]:
+    """In wide form: the steps of each response, None where it has none."""
+    if not columns.steps or not columns.step_labels:
+        return [None] * responses
+    both = []
+    for name in (columns.steps, columns.step_labels):
+        value = record.get(name) if record.get(name) is not None else [None] * responses
+        if not isinstance(value, list) or len(value) != responses:
+            raise ValueError(f"{name} is {_kind(value)}, expected a list for each of the {responses} responses")
+        both.append(value)
+    return [_steps(steps, labels, columns) for steps, labels in zip(*both, strict=True)]
+
+
+def _steps(steps: Any, labels: Any, columns: Columns) -> list[dict[str, Any]] | None:
+    """A response's steps with their labels."""
+    if steps is None and labels is None:
+        return None
+    for name, value in ((columns.steps, steps), (columns.step_labels, labels)):
+        if not isinstance(value, list):
+            raise ValueError(f"{name} is {_kind(value)}, expected a list")
+    if len(steps) != len(labels):
+        raise ValueError(f"{len(steps)} {columns.steps} but {len(labels)} {columns.step_labels}")
+    for step, label in zip(steps, labels, strict=True):
+        if not (_text(step, columns.steps) or "").strip():
+            raise ValueError(f"{columns.steps} has an empty step")
+        if label not in (0, 1):
+            raise ValueError(f"{columns.step_labels} holds {_kind(label)}, expected true or false")
+    return [{"text": step, "right": int(label)} for step, label in zip(steps, labels, strict=True)] or None
 
 
 def _texts(value: Any, name: str | None, *, with_nulls: bool = False) -> list[Any]:

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from pairwright.assets import face, views
 from pairwright.assets.formats.base import Format
 from pairwright.assets.progress import tell
-from pairwright.assets.release import Release, latest
 from pairwright.assets.store import Workspace, sync
+from pairwright.assets.versions import Release, newest
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.kinds import kinds
 from pairwright.schemas.recipe import Recipe
@@ -123,7 +123,7 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
         if missing:
             raise StoreError(
                 f"format {form.name} reads {', '.join(missing)}, which {made.manifest['dataset']} {made.version} "
-                "does not have: its data has no steps"
+                "does not have: no response came with steps; name them in the source's `columns: {steps, step_labels}`"
             )
         fits = form.fits()
         if fits is not None:
@@ -133,7 +133,15 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
             path = folder / f"{stem}.{form.ending}"
             _sink(rows, path)
             files[path.name] = _described(path)
+            if not files[path.name]["rows"]:  # readers stop at an empty file
+                path.unlink()
+                del files[path.name]
             tell(f"export {form.name}", len(files))
+    if not files:
+        raise StoreError(
+            f"{made.manifest['dataset']} {made.version} has no row that {form.name} can hold; "
+            f"not in this format: {'; '.join(form.loses())}"
+        )
     return files, left_out
 
 
@@ -184,9 +192,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     def exports(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The latest release in each of the recipe's formats, under `exports/<version>/<format>`."""
         workspace = Workspace.of(recipe)
-        made = latest(workspace)
-        if made is None:
-            raise StoreError(f"{recipe.dataset} has no release to export; materialise its release first")
+        made = newest(workspace)
         done = [export(made, form, workspace.root / "exports" / made.version / form.name) for form in formats]
         shown = pl.DataFrame(
             {

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import dagster as dg
 
 from pairwright.assets import face
-from pairwright.assets.release import CONTENT, Release, latest
+from pairwright.assets.release import CONTENT
 from pairwright.assets.store import Workspace
+from pairwright.assets.versions import Release, newest
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.recipe import HUB_REPOSITORY, Recipe
 
@@ -169,10 +170,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     )
     def hub(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The latest release on the Hub: Parquet, card and manifest, tagged with its version."""
-        made = latest(Workspace.of(recipe))
-        if made is None:
-            raise StoreError(f"{recipe.dataset} has no release to push; materialise its release first")
-        done = push(made, repo)
+        done = push(newest(Workspace.of(recipe)), repo)
         facts: dict[str, Any] = {
             "repository": repo,
             "version": done.version,

@@ -86,9 +86,11 @@ def _merged_responses(answers: pl.DataFrame) -> pl.DataFrame:
         if name in {"sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens"}
     }
     return (
-        answers.group_by("prompt_id", "response_id")
+        answers.sort("prompt_id", "origin", "part", "row")
+        .group_by("prompt_id", "response_id")
         .agg(
             pl.col("text").first(),
+            pl.col("steps").drop_nulls().first(),
             policies=pl.col("policy").unique().sort(),
             sample_count=pl.len().cast(pl.UInt32),
         )

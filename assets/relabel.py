@@ -1,8 +1,9 @@
 """Judging again: a share of the old verdicts every night, and those past their age, each as a new round.
 
-The newest round counts. An answer that fails is no new round: the old verdict stays, and the next night asks again.
-When a verdict was given is kept beside the ledgers (`relabel/…`), not in them: they hold what was said, and the same
-answers make the same bytes whenever they were given. A verdict's age counts from the first night that saw it.
+The newest round counts. An answer that fails is no new round: the old verdict stays, the question is owed, and the next
+night asks it again. When a verdict was given is kept beside the ledgers (`relabel/…`), not in them: they hold what was
+said, and the same answers make the same bytes whenever they were given. A verdict's age counts from the first night
+that saw it.
 """
 
 import json
@@ -21,7 +22,7 @@ from pairwright.assets.replies import budget_of
 from pairwright.assets.retest import again, opinions
 from pairwright.assets.rounds import answers, ledger_of, second_round
 from pairwright.assets.store import Shard, Workspace, replacing
-from pairwright.assets.verdicts import guides_first, judges_of, value_of, verdicts_table, wanted, work_of
+from pairwright.assets.verdicts import KEY, guides_first, judges_of, value_of, verdicts_table, wanted, work_of
 from pairwright.judges.base import Judge
 from pairwright.judges.llm.desk import Budget
 from pairwright.schemas.errors import RecipeError
@@ -70,10 +71,10 @@ def audit(recipe: Recipe, workspace: Workspace, now: datetime) -> list[Drift]:
 
 
 def last_night(workspace: Workspace) -> dict[str, Any] | None:
-    """What the last finished night found: night and drift; None before the first."""
+    """What the last night found, once it is finished: `night` and `drift`, a row a judge; None before the first."""
     state = workspace.root / "relabel" / "state.json"
     known = dict(json.loads(state.read_text())) if state.exists() else {}
-    return known if known.get("finished") else None
+    return {name: known[name] for name in ("night", "drift")} if known.get("finished") else None
 
 
 def _remember(workspace: Workspace, state: dict[str, Any]) -> None:
@@ -111,7 +112,7 @@ def _audit_shard(
     with ledger_of(judge, workspace, shard) as ledger:
         known = pl.read_parquet(path, glob=False) if path.exists() else None
         ages = _ages(judge, ledger, asked, known, night)
-        due = _due(ages, recipe.schedule, night).join(asked, on=judge.keys)
+        due = _due(judge, ages, recipe.schedule, night).join(asked, on=judge.keys)
         rounds = due.select(*on, pl.col("round") + 1)
         answered = 0
         for frame in answers(judge, rounds, workspace, shard, budget, f"-{night:%Y%m%dT%H%M%S}"):
@@ -121,40 +122,52 @@ def _audit_shard(
         lacking = second_round(judge, ledger, asked).height
         ledger.merge(UNFINISHED if lacking else work_of(judge, workspace, shard))
         ages = _ages(judge, ledger, asked, ages, night)
+    owed = due.join(ages.filter(_again(night)), on=judge.keys, how="anti").select(*judge.keys, owed=True)
+    ages = ages.drop("owed").join(owed, on=judge.keys, how="left").with_columns(pl.col("owed").fill_null(False))
     with replacing(path) as temporary:
-        ages.write_parquet(temporary)
+        ages.sort(judge.keys).write_parquet(temporary)
     return due.height - answered
 
 
 def _ages(
     judge: Judge, ledger: Ledger, asked: pl.DataFrame, known: pl.DataFrame | None, night: datetime
 ) -> pl.DataFrame:
-    """Keys, round and `since` of every verdict: since this night if it was not known, or known in an older round."""
+    """Keys, round, `since` and `owed` of every verdict.
+
+    It is since this night if it was not known, or known in an older round; owed, if it was asked for again in vain.
+    """
     rows = ledger.rows().join(asked, on=[*judge.keys, "evidence"], how="semi")
     rounds = rows.filter(pl.col(value_of(judge)).is_not_null()).group_by(judge.keys).agg(pl.col("round").max())
     if known is None:
-        known = rounds.clear().with_columns(since=pl.lit(night, SINCE))
+        known = rounds.clear().with_columns(since=pl.lit(night, SINCE), owed=False)
     joined = rounds.join(known.rename({"round": "known"}), on=judge.keys, how="left")
     fresh = pl.col("known").is_null() | (pl.col("round") > pl.col("known"))
     since = pl.when(fresh).then(pl.lit(night, SINCE)).otherwise(pl.col("since"))
-    return joined.select(*judge.keys, "round", since=since).sort(judge.keys)
+    owed = pl.col("owed").fill_null(False)
+    return joined.select(*judge.keys, "round", since=since, owed=owed).sort(judge.keys)
 
 
-def _due(ages: pl.DataFrame, schedule: Schedule, night: datetime) -> pl.DataFrame:
-    """The rows of whole prompts that are drawn tonight or past their age, less those already judged again tonight."""
-    due = drawn(pl.col("prompt_id"), schedule.audit_fraction, "night", night.isoformat())
+def _again(night: datetime) -> pl.Expr:
+    """Whether a verdict was judged again that night."""
+    return (pl.col("round") > 0) & (pl.col("since") == pl.lit(night, SINCE))
+
+
+def _due(judge: Judge, ages: pl.DataFrame, schedule: Schedule, night: datetime) -> pl.DataFrame:
+    """What is asked again: the prompts drawn tonight, what is past its age or owed, less what was judged tonight."""
+    audited = drawn(pl.col("prompt_id"), schedule.audit_fraction, "night", night.isoformat())
+    late = pl.col("owed")
     if schedule.max_age_days is not None:
-        oldest = night - timedelta(days=schedule.max_age_days)
-        due |= (pl.col("since") < pl.lit(oldest, SINCE)).any().over("prompt_id")
-    done = (pl.col("round") > 0) & (pl.col("since") == pl.lit(night, SINCE))
-    return ages.filter(due & ~done)
+        late |= pl.col("since") < pl.lit(night - timedelta(days=schedule.max_age_days), SINCE)
+    whole = judge.whole_prompts and judge.keys == KEY  # verdicts that lean on each other
+    due = audited | (late.any().over("prompt_id") if whole else late)
+    return ages.filter(due & ~_again(night))
 
 
 def _changes(judge: Judge, workspace: Workspace, shard: Shard, night: datetime) -> pl.DataFrame:
     """Each verdict of that night beside the one before it, as from `opinions`."""
     on, value = [*judge.keys, "evidence"], value_of(judge)
     ages = pl.scan_parquet(_ages_file(judge, workspace, shard), glob=False)
-    tonight = ages.filter((pl.col("since") == pl.lit(night, SINCE)) & (pl.col("round") > 0)).drop("since")
+    tonight = ages.filter(_again(night)).drop("since", "owed")
     rows = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
     rows = rows.join(wanted(judge, workspace, shard), on=on, how="semi").filter(pl.col(value).is_not_null())
     changes = opinions(judge, rows).join(tonight, on=[*judge.keys, "round"], how="semi")

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -14,10 +14,11 @@ import polars as pl
 from pairwright import __version__
 from pairwright.assets import face, likelihood, views
 from pairwright.assets.card import card
-from pairwright.assets.changes import causes
-from pairwright.assets.filters.difficulty import reference_logprob
-from pairwright.assets.pair import FunnelStep, funnel, with_likelihoods
+from pairwright.assets.changes import causes, difference
+from pairwright.assets.pair import FunnelStep, funnel
 from pairwright.assets.progress import tell
+from pairwright.assets.relabel import last_night
+from pairwright.assets.release_rows import pairs, rankings
 from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.route import routers_of
@@ -25,7 +26,8 @@ from pairwright.assets.sample import policies_of
 from pairwright.assets.splits import assign_splits
 from pairwright.assets.store import Shard, Workspace, locked, replacing, version_of
 from pairwright.assets.verdicts import judges_of
-from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.assets.versions import Release, latest
+from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 
@@ -33,18 +35,6 @@ CODE = 1
 """Raised when the same tables would give other release files."""
 _Rows = Callable[[Recipe, Workspace, Shard, pl.DataFrame], Iterator[pl.DataFrame]]
 CONTENT = ("pairs", "rankings")
-PIECE = 16_384
-"""Rows put together at a time: texts stay in memory for these only, besides one shard of each table."""
-
-
-class Release(NamedTuple):
-    """A version and where it lies."""
-
-    version: str
-    path: Path
-    manifest: dict[str, Any]
-    fresh: bool = False
-    """Whether it was made just now."""
 
 
 def release(recipe: Recipe, workspace: Workspace) -> Release:
@@ -74,78 +64,6 @@ def release(recipe: Recipe, workspace: Workspace) -> Release:
         return made
 
 
-def latest(workspace: Workspace) -> Release | None:
-    """The newest version, if there is one."""
-    found = versions(workspace)
-    return found[-1] if found else None
-
-
-def versions(workspace: Workspace) -> list[Release]:
-    """All versions, oldest first."""
-    folders = [path for path in workspace.releases.glob("v*") if path.name[1:].isdigit()]
-    return [Release(path.name, path, _manifest(path)) for path in sorted(folders, key=lambda path: int(path.name[1:]))]
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}); put it back or remove {folder}") from error
-
-
-def find(workspace: Workspace, version: str) -> Release:
-    """The version of that name. Raises StoreError listing those that exist."""
-    there = versions(workspace)
-    for one in there:
-        if one.version == version:
-            return one
-    names = ", ".join(one.version for one in there) or "none yet"
-    raise StoreError(f"{workspace.dataset} has no release {version!r}; there are: {names}")
-
-
-def resolve(data: Path, name: str) -> Release:
-    """The version that a person means: a release folder, `dataset/v3`, `dataset` (its latest), or `v3` where the data
-    directory holds one data set only.
-
-    Raises StoreError listing the versions that there are.
-    """
-    if (Path(name) / "manifest.json").is_file():
-        path = Path(name).resolve()
-        manifest = _manifest(path)
-        return Release(manifest["version"], path, manifest)
-    sets = sorted(path.parent.name for path in data.glob("*/releases") if path.is_dir())
-    dataset, _, version = name.partition("/")
-    if dataset not in sets and not version and len(sets) == 1:
-        dataset, version = sets[0], name
-    if dataset in sets:
-        workspace = Workspace(data, dataset, 1)
-        if not version and (last := latest(workspace)):
-            return last
-        return find(workspace, version)
-    there = [f"{one}/{made.version}" for one in sets for made in versions(Workspace(data, one, 1))]
-    raise StoreError(f"no release {name!r} under {data}; there are: {', '.join(there) or 'none yet'}")
-
-
-def difference(old: Path, new: Path) -> dict[str, int]:
-    """How the pairs of two release folders differ: added, gone, flipped (sides swapped) and unchanged."""
-    a, b = (_sides(path) for path in (old, new))
-    same = a.join(b, on="pair_id", how="semi").height
-    mirrored = a.select("prompt_id", chosen_id="rejected_id", rejected_id="chosen_id")
-    flipped = b.join(mirrored, on=["prompt_id", "chosen_id", "rejected_id"], how="semi").height
-    return {
-        "added": b.height - same - flipped,
-        "gone": a.height - same - flipped,
-        "flipped": flipped,
-        "unchanged": same,
-    }
-
-
-def _sides(folder: Path) -> pl.DataFrame:
-    files = sorted((folder / "pairs").glob("*.parquet"))
-    return pl.scan_parquet(files, glob=False).select("pair_id", "prompt_id", "chosen_id", "rejected_id").collect()
-
-
 def _made_from(recipe: Recipe, workspace: Workspace) -> str:
     tables = ("prompts", "responses", "pairs", "rankings")
     return fingerprint(
@@ -163,16 +81,6 @@ def _references(recipe: Recipe) -> list[str]:
     """The table of the reference model, if the release has one."""
     need = likelihood.reference_need(recipe)
     return [need.table] if need else []
-
-
-def _with_reference(recipe: Recipe, frame: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.DataFrame:
-    """With the reference model's log-probabilities of both sides, null where it could not read one."""
-    need = likelihood.reference_need(recipe)
-    if need is None:
-        return frame
-    columns = {f"ref_{side}_logps": reference_logprob(f"likelihood_{side}") for side in ("chosen", "rejected")}
-    read = with_likelihoods(frame, need, workspace, shard).with_columns(**columns)
-    return read.drop("likelihood_chosen", "likelihood_rejected")
 
 
 def _write(
@@ -200,6 +108,7 @@ def _write(
         "funnel": [step._asdict() for step in steps],
         "changes": difference(parent.path, aside) if parent else None,
         "causes": causes(parent.path, aside) if parent else None,
+        "drift": last_night(workspace),
         "judges": {
             judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint}
             for judge in judges_of(recipe)
@@ -218,12 +127,12 @@ def _write(
 
 def write_pairs(recipe: Recipe, workspace: Workspace, splits: pl.DataFrame, folder: Path) -> dict[str, int]:
     """Write the kept pairs; rows of each file by its name within the release."""
-    return _write_content(recipe, workspace, splits, folder, _pairs)
+    return _write_content(recipe, workspace, splits, folder, pairs)
 
 
 def write_rankings(recipe: Recipe, workspace: Workspace, splits: pl.DataFrame, folder: Path) -> dict[str, int]:
     """Write the rankings; rows of each file by its name within the release."""
-    return _write_content(recipe, workspace, splits, folder, _rankings)
+    return _write_content(recipe, workspace, splits, folder, rankings)
 
 
 def _write_content(
@@ -259,64 +168,6 @@ def splits_of(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
     prompts = pl.scan_parquet(workspace.files("prompts"), glob=False)
     narrow = prompts.select("prompt_id", "split", "sketch").collect()
     return assign_splits(narrow, recipe.release.test_fraction)
-
-
-def _turn(text: str) -> pl.Expr:
-    """A conversation of the assistant's one turn."""
-    return pl.concat_list(pl.struct(role=pl.lit("assistant"), content=pl.col(text)))
-
-
-def _pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The kept pairs of a shard, some at a time, with everything that a trainer or a reader wants beside them."""
-    pairs = pl.scan_parquet(workspace.file("pairs", shard), glob=False).filter("kept")
-    pairs = pairs.drop("kept", "reason", *(f"kept_{one.name}" for one in recipe.filters)).sort("prompt_id", "pair_id")
-    prompts = _prompts(workspace, shard, splits)
-    sides = _responses(workspace, shard, "policies", "text", "scores")
-    leading = ["pair_id", "prompt_id", "prompt", "chosen", "rejected"]
-    for piece in pairs.collect().iter_slices(PIECE):
-        frame = piece.join(prompts, on="prompt_id", how="left", maintain_order="left")
-        for side in ("chosen", "rejected"):
-            renamed = {
-                "response_id": f"{side}_id",
-                "policies": f"{side}_policies",
-                "scores": f"{side}_scores",
-                "text": side,
-            }
-            one = sides.rename(renamed)
-            frame = frame.join(one, on=f"{side}_id", how="left", maintain_order="left")
-        frame = _with_reference(recipe, frame, workspace, shard)
-        frame = frame.with_columns(chosen=_turn("chosen"), rejected=_turn("rejected"))
-        yield frame.select(*leading, pl.exclude(leading))
-
-
-def _rankings(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The rankings of a shard, some at a time, with the texts."""
-    rankings = pl.read_parquet(workspace.file("rankings", shard), glob=False).sort("prompt_id")
-    prompts = _prompts(workspace, shard, splits)
-    texts = _responses(workspace, shard, "policies", "text")
-    leading = ["prompt_id", "prompt", "responses", "scores", "ranks", "soft_targets"]
-    for piece in rankings.iter_slices(PIECE):
-        long = piece.select("prompt_id", response_id="response_ids").explode("response_id", empty_as_null=False)
-        long = long.join(texts, on="response_id", how="left", maintain_order="left")
-        lists = long.group_by("prompt_id", maintain_order=True).agg(responses=_turn("text"), policies="policies")
-        frame = piece.join(lists, on="prompt_id", how="left", maintain_order="left")
-        frame = frame.join(prompts, on="prompt_id", how="left", maintain_order="left")
-        yield frame.select(*leading, pl.exclude(leading))
-
-
-def _prompts(workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> pl.DataFrame:
-    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False)
-    kept = prompts.select("prompt_id", "source", "license", "domain", prompt="messages")
-    return kept.join(splits.lazy(), on="prompt_id", how="left").collect()
-
-
-def _responses(workspace: Workspace, shard: Shard, *columns: str) -> pl.DataFrame:
-    """Columns of the responses and preferences tables of a shard, by response_id, which names its prompt, too."""
-    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False)
-    if "scores" in columns:
-        scores = pl.scan_parquet(workspace.file("preferences", shard), glob=False).select("response_id", "scores")
-        responses = responses.join(scores, on="response_id", how="left")
-    return responses.select("response_id", *columns).collect()
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:

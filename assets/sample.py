@@ -23,7 +23,7 @@ from pairwright.schemas.ids import digest, fingerprint, response_id
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Responses, Samples, check, types
 
-CODE = 1
+CODE = 2
 """Raised when the same samples would give other responses."""
 KEY = ["prompt_id", "number"]
 TYPICAL_RESPONSE = 300
@@ -184,7 +184,7 @@ def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFra
 
 def merged(rows: pl.DataFrame) -> pl.DataFrame:
     """One row a distinct text, with everyone who wrote it and how often; its parameters are those of the first."""
-    first = ["sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens"]
+    first = ["sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens", "steps"]
     rows = rows.sort("prompt_id", "text", "_order", "sampling", maintain_order=True)
     frame = rows.group_by("prompt_id", "text", maintain_order=True).agg(
         pl.col("policies").explode(empty_as_null=False).unique().sort(),

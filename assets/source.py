@@ -32,7 +32,7 @@ from pairwright.schemas.ids import fingerprint, prompt_id, response_id
 from pairwright.schemas.recipe import Recipe, Source
 from pairwright.schemas.tables import Prompts, Rejects, Responses, check, empty
 
-CODE = 1
+CODE = 2
 """Raised when taking in the same rows would give other tables."""
 GIVEN = "given"
 """The responses of the sources, where there are others besides."""
@@ -255,7 +255,7 @@ def counted(workspace: Workspace, table: str, rows: int) -> dict[str, Any]:
 
     def make() -> dict[str, str]:
         shown = scan(files).head(views.PREVIEW).collect()
-        return {"preview": views.table(shown.select(pl.exclude("sketch", "tests")))}
+        return {"preview": views.table(shown.select(pl.exclude("sketch", "tests", "steps")))}
 
     view = views.kept_view(workspace, table, [version_of(path) for path in files], make)
     return {

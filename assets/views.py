@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from pairwright import __version__
 from pairwright.assets.store import Workspace, replacing
 from pairwright.assets.text import cell
 from pairwright.schemas.ids import fingerprint
@@ -19,9 +20,9 @@ PREVIEW = 6
 def kept_view(
     workspace: Workspace, name: str, made_from: Sequence[str], make: Callable[[], dict[str, str]]
 ) -> dict[str, str]:
-    """The Markdown pieces of an asset's view, made anew only when its rows changed."""
+    """The Markdown pieces of an asset's view, made anew only when its rows or this program changed."""
     path = workspace.root / "views" / f"{name.replace('/', '-')}.json"
-    version = fingerprint(list(made_from))
+    version = fingerprint([__version__, *made_from])
     if path.exists():
         stored = json.loads(path.read_text())
         if stored["version"] == version:

@@ -18,10 +18,10 @@ import polars as pl
 
 from pairwright.assets.export import export, format_named
 from pairwright.assets.pair import FunnelStep
-from pairwright.assets.release import Release
 from pairwright.assets.report.page import page
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.store import Workspace
+from pairwright.assets.versions import Release
 from pairwright.judges.bleu import Bleu
 from pairwright.schemas.recipe import Recipe
 

@@ -86,8 +86,8 @@ def build(recipe_path: Path, data: Path) -> None:
 def releases(recipe_path: Path, data: Path, as_json: bool) -> None:
     """List the versions of a recipe's data set."""
     from pairwright import show
-    from pairwright.assets.release import versions
     from pairwright.assets.store import Workspace
+    from pairwright.assets.versions import versions
     from pairwright.schemas.reading import load_recipe
 
     recipe = load_recipe(recipe_path)
@@ -102,7 +102,8 @@ def releases(recipe_path: Path, data: Path, as_json: bool) -> None:
 def diff(old: str, new: str, data: Path, as_json: bool) -> None:
     """Compare two versions: DATASET/v1, a release folder, or v1 where there is one data set only."""
     from pairwright import show
-    from pairwright.assets.release import difference, resolve
+    from pairwright.assets.changes import difference
+    from pairwright.assets.versions import resolve
 
     a, b = resolve(data, old), resolve(data, new)
     show.diff(a.version, b.version, difference(a.path, b.path), as_json)

@@ -19,7 +19,7 @@ def export(release: str, kind: str, out: Path, plain: bool, data: Path) -> None:
     """Write a release (a folder, DATASET/v3, or DATASET for its latest) in a trainer's format."""
     from pairwright.assets.export import export as write
     from pairwright.assets.export import format_named
-    from pairwright.assets.release import resolve
+    from pairwright.assets.versions import resolve
 
     form = format_named(kind, **({"plain": True} if plain else {}))
     made = write(resolve(data, release), form, out)
@@ -41,7 +41,7 @@ def export(release: str, kind: str, out: Path, plain: bool, data: Path) -> None:
 def push(release: str, repo: str, public: bool, dry_run: bool, data: Path) -> None:
     """Publish a release (a folder, DATASET/v3, or DATASET for its latest); the token comes from HF_TOKEN."""
     from pairwright.assets.hub import push as publish
-    from pairwright.assets.release import resolve
+    from pairwright.assets.versions import resolve
 
     done = publish(resolve(data, release), repo, public=public, dry_run=dry_run)
     for what, names in (("add", done.add), ("delete", done.delete)):

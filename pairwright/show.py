@@ -15,8 +15,8 @@ from rich.table import Table
 from pairwright.assets.evaluate import Agreement
 from pairwright.assets.evaluate import as_json as agreements_as_json
 from pairwright.assets.progress import Step, listening
-from pairwright.assets.release import Release
 from pairwright.assets.text import shown
+from pairwright.assets.versions import Release
 from pairwright.judges.base import Estimate
 from pairwright.pipelines.plan import Line, Plan
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 
 from pairwright.assets.relabel import NIGHT
-from pairwright.assets.release import Release, latest
 from pairwright.assets.store import Workspace, sweep
+from pairwright.assets.versions import Release, latest
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.instance import use_home
 from pairwright.pipelines.names import every_shard, job_name

@@ -42,6 +42,11 @@ class ColumnMap(Part):
     """Long form: the column that names the model which wrote the response."""
     policies: str | list[str] | None = None
     """Wide form: the column with the list of model names, or the names themselves, in the order of `responses`."""
+    steps: str | None = None
+    """A response's steps of reasoning, a list of texts; in wide form a list of such lists. They go on to the rankings
+    and to the `trl-stepwise` export. Without `response` and `responses`, a row's response is its steps, a line each."""
+    step_labels: str | None = None
+    """Whether each of the `steps` is right: true or false, or 1 or 0."""
     tests: str | None = None
     """Unit tests of a code prompt."""
     source: str | None = None

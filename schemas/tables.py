@@ -13,6 +13,9 @@ ID = r"^[0-9a-f]{24}$"
 MESSAGE: dict[str, dy.Column] = {"role": dy.String(nullable=False), "content": dy.String(nullable=False)}
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 """polars type of a conversation."""
+STEP: dict[str, dy.Column] = {"text": dy.String(nullable=False), "right": dy.UInt8(nullable=False, max=1)}
+STEPS = pl.List(pl.Struct({"text": pl.String, "right": pl.UInt8}))
+"""polars type of a response's steps; `right` is 0 or 1, since equal booleans in lists may differ in their bytes."""
 
 
 def _id(primary_key: bool = False) -> dy.String:
@@ -48,6 +51,8 @@ class Responses(dy.Schema):
     finish_reason = dy.String(nullable=True)
     prompt_tokens = dy.UInt32(nullable=True)
     completion_tokens = dy.UInt32(nullable=True)
+    steps = dy.List(dy.Struct(STEP), nullable=True, min_length=1)
+    """The steps of its reasoning, each right or wrong, where the source says so."""
 
 
 class Domains(dy.Schema):

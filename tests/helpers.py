@@ -16,11 +16,12 @@ from pairwright.assets.likelihood import passes, read_pass
 from pairwright.assets.pair import pair
 from pairwright.assets.prefer import prefer
 from pairwright.assets.rank import rank
-from pairwright.assets.release import Release, release
+from pairwright.assets.release import release
 from pairwright.assets.route import route_shard, routers_of
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.assets.verdicts import guides_first
+from pairwright.assets.versions import Release
 from pairwright.judges.base import Batch, Judge
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.reading import parse_recipe

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from pairwright.assets.release import Release
 from pairwright.assets.rolling import SplitWriter
+from pairwright.assets.versions import Release
 
 HOSTILE = [
     "<script>alert('x')</script><img src=x onerror=alert(1)>",
@@ -16,7 +16,22 @@ HOSTILE = [
     '{"json": "in text", "quote": "\\" \\\\ \\u0000"}',
     "x" * 1_000_000,
 ]
+EVIL = [*HOSTILE, "</script><script>alert(3)</script>", "<svg onload=alert(4)>", "'\"><iframe src=http://127.0.0.1:9/>"]
+"""What must do nothing wherever it is shown."""
 SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+def evil_rows() -> list[dict[str, Any]]:
+    """Rows of a source in which prompts, responses, names of policies and domains are hostile."""
+    return [
+        {
+            "prompt": f"{i} {text}",
+            "responses": [f"{text} {j}" + "!" * j for j in range(3)],
+            "policies": [EVIL[0], EVIL[1], f"p{i}"],
+            "domain": text[:200],
+        }
+        for i, text in enumerate(EVIL)
+    ]
 
 
 def turn(role: str, content: str) -> dict[str, str]:
@@ -67,7 +82,9 @@ def pairs() -> list[dict[str, Any]]:
     return rows
 
 
-def rankings() -> list[dict[str, Any]]:
+def rankings(**more: Any) -> list[dict[str, Any]]:
+    """Ranked lists; `more` are further columns: a function of the texts each."""
+
     def row(
         i: int, prompt: list[dict[str, str]], texts: list[str], scores: list[float], ranks: list[int]
     ) -> dict[str, Any]:
@@ -81,6 +98,7 @@ def rankings() -> list[dict[str, Any]]:
             "policies": [["p", "q"]] * len(texts),
             "domain": "test",
             "split": "train",
+            **{name: column(texts) for name, column in more.items()},
         }
 
     return [
@@ -91,9 +109,9 @@ def rankings() -> list[dict[str, Any]]:
     ]
 
 
-def make(folder: Path, rows: list[dict[str, Any]] | None = None) -> Release:
-    """Write it; `rows` replaces the pairs."""
-    for name, table in (("pairs", rows or pairs()), ("rankings", rankings())):
+def make(folder: Path, rows: list[dict[str, Any]] | None = None, lists: list[dict[str, Any]] | None = None) -> Release:
+    """Write it; `rows` replaces the pairs, `lists` the rankings."""
+    for name, table in (("pairs", rows or pairs()), ("rankings", lists or rankings())):
         overrides = {"ranks": pl.List(pl.UInt32)} if name == "rankings" else {}
         with SplitWriter(folder / name) as writer:
             writer.add(pl.DataFrame(table, schema_overrides=overrides))

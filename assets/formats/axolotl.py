@@ -22,17 +22,30 @@ class Axolotl(Format):
     """What its formats share: JSON Lines and a stanza of its configuration."""
 
     ending = "jsonl"
-    method: ClassVar[str] = "dpo"
+    settings: ClassVar[dict[str, Any]] = {"rl": "dpo"}
     reads: ClassVar[dict[str, Any]]
     """How the data set is described, but for its path."""
 
     def beside(self, dataset: str, files: Sequence[str]) -> dict[str, str]:
         """`axolotl.yaml`: to be pasted into a configuration; paths start where Axolotl is started."""
-        stanza: dict[str, Any] = {"rl": self.method}
+        stanza = dict(self.settings)
         for split, key in (("train", "datasets"), ("test", "test_datasets")):
-            if f"{split}.jsonl" in files:
-                stanza[key] = [{"path": f"{split}.jsonl", "ds_type": "json", "split": "train", **deepcopy(self.reads)}]
+            entries = [
+                {"path": name, "ds_type": "json", "split": "train", **self.described(name)}
+                for name in files
+                if name.startswith(split)
+            ]
+            if entries:
+                stanza[key] = entries
         return {"axolotl.yaml": yaml.safe_dump(stanza, sort_keys=False)}
+
+    def described(self, file: str) -> dict[str, Any]:
+        """How a file's entry says that it is read."""
+        return deepcopy(self.reads)
+
+
+ROLES = {"user": ["user"], "assistant": ["assistant"], "system": ["system", "developer"], "tool": ["tool"]}
+"""Its role ← ours: without it, Axolotl stops at a developer's turn."""
 
 
 class AxolotlChat(Axolotl):
@@ -44,6 +57,7 @@ class AxolotlChat(Axolotl):
         "field_messages": "messages",
         "field_chosen": "chosen",
         "field_rejected": "rejected",
+        "roles": ROLES,
     }
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
@@ -61,7 +75,7 @@ class AxolotlArgilla(Axolotl):
     """`type: chat_template.argilla_chat`."""
 
     kind: Literal["axolotl-argilla"] = "axolotl-argilla"
-    reads: ClassVar[dict[str, Any]] = {"type": "chat_template.argilla_chat"}
+    reads: ClassVar[dict[str, Any]] = {"type": "chat_template.argilla_chat", "roles": ROLES}
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """chosen and rejected as whole conversations."""
@@ -73,10 +87,14 @@ class AxolotlArgilla(Axolotl):
 
 
 class AxolotlKto(Axolotl):
-    """`user_defined.default` of its KTO."""
+    """`user_defined.default` of its KTO.
+
+    Prompts with a system prompt have a file of their own: Axolotl uses the column `system` only where the entry's
+    `prompt_format` names it, and stops at a row in which it is then empty.
+    """
 
     kind: Literal["axolotl-kto"] = "axolotl-kto"
-    method = "kto"
+    settings: ClassVar[dict[str, Any]] = {"rl": "kto", "remove_unused_columns": False}
     reads: ClassVar[dict[str, Any]] = {
         "type": {
             "field_prompt": "prompt",
@@ -88,8 +106,20 @@ class AxolotlKto(Axolotl):
         }
     }
 
+    def files(self, split: str, table: pl.LazyFrame) -> dict[str, pl.LazyFrame]:
+        """`<split>` without, `<split>_system` with a system prompt."""
+        led = system().is_not_null()
+        return {split: self.rows(table.filter(~led)), f"{split}_system": self.rows(table.filter(led))}
+
+    def described(self, file: str) -> dict[str, Any]:
+        """With the system prompt before the prompt, where there is one."""
+        entry = super().described(file)
+        if file.endswith("_system.jsonl"):
+            entry["type"]["prompt_format"] = "{system}\n\n{prompt}"
+        return entry
+
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
-        """system (empty where there is none), prompt, completion, label."""
+        """system, prompt, completion, label."""
         return unpaired(table).select(
             system().fill_null("").alias("system"),
             last_text("prompt").alias("prompt"),

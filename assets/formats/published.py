@@ -4,7 +4,15 @@ from typing import Literal
 
 import polars as pl
 
-from pairwright.assets.formats.base import PLAIN_LOSES, Format, conversation, last_text, one_user_turn
+from pairwright.assets.formats.base import (
+    PLAIN_LOSES,
+    Format,
+    alternating,
+    conversation,
+    last_text,
+    one_user_turn,
+    roles,
+)
 
 
 class UltraFeedback(Format):
@@ -70,7 +78,7 @@ class Tulu(Format):
 
 
 class RewardBench(Format):
-    """A custom set for RewardBench."""
+    """A custom set for RewardBench, read with `--dataset FILE --load_json`."""
 
     kind: Literal["rewardbench"] = "rewardbench"
     ending = "jsonl"
@@ -83,15 +91,24 @@ class RewardBench(Format):
             conversation("rejected").alias("rejected"),
         )
 
+    def fits(self) -> pl.Expr:
+        """It numbers the turns and calls the odd ones the user's, whatever their role; it has no other roles."""
+        return alternating() & roles().list.eval(pl.element().is_in(["user", "assistant"])).list.all()
+
     def loses(self) -> list[str]:
         """It compares two texts."""
-        return ["rankings", "ids, policies, scores and margins"]
+        return [
+            "rankings",
+            "ids, policies, scores and margins",
+            "prompts with turns of a system, a tool or out of turn",
+        ]
 
 
 class RewardBench2(Format):
     """RewardBench 2: the best responses of a prompt against all others."""
 
     kind: Literal["rewardbench-2"] = "rewardbench-2"
+    ending = "jsonl"
     table = "rankings"
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:

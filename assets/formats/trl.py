@@ -72,19 +72,21 @@ class Kto(Plain):
 
 
 class TrlStepwise(Format):
-    """PRM training: a chosen response's steps, each right or wrong."""
+    """PRM training: the steps of every ranked response, each right or wrong."""
 
     kind: Literal["trl-stepwise"] = "trl-stepwise"
+    table = "rankings"
     needs = ("steps", "step_labels")
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
-        """prompt, completions, labels."""
-        return table.select(last_text("prompt").alias("prompt"), completions="steps", labels="step_labels")
+        """prompt, completions, labels; a prompt's responses follow each other, best first."""
+        both = table.select(last_text("prompt").alias("prompt"), completions="steps", labels="step_labels")
+        return both.explode("completions", "labels").drop_nulls("completions")
 
     def fits(self) -> pl.Expr:
-        """The prompt is bare text, and there must be a step."""
-        return one_user_turn() & (pl.col("steps").list.len() > 0)
+        """The prompt is bare text."""
+        return one_user_turn()
 
     def loses(self) -> list[str]:
         """Nothing is compared here."""
-        return ["rejected responses, scores and margins", PLAIN_LOSES, "pairs without steps"]
+        return ["pairs, scores and ranks", PLAIN_LOSES, "responses without steps, and those that were not ranked"]

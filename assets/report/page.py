@@ -16,12 +16,12 @@ import dagster as dg
 from jinja2 import Environment, StrictUndefined
 
 from pairwright.assets import face
-from pairwright.assets.release import Release, latest
+from pairwright.assets.changes import CAUSES
 from pairwright.assets.report import charts, figures
 from pairwright.assets.report.sample import sampled_pairs
 from pairwright.assets.store import Workspace, replacing
 from pairwright.assets.verdicts import judges_of
-from pairwright.schemas.errors import StoreError
+from pairwright.assets.versions import Release, newest
 from pairwright.schemas.recipe import Recipe
 
 NAME = "report.html"
@@ -52,6 +52,8 @@ def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
         manifest=manifest,
         sample=sample,
         plots=plots,
+        causes=_by_cause(manifest),
+        drift=manifest.get("drift"),
         judged=judged,
         cost=sum(one["cost"] for one in judged),
         pairs=sampled_pairs(recipe, workspace),
@@ -61,6 +63,16 @@ def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
         script=script,
         hashes=[_hash(library), _hash(script)],
     )
+
+
+def _by_cause(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each cause of a change against the parent."""
+    changed = manifest.get("causes") or {}
+    return [
+        {"cause": cause, **{what: changed[what].get(cause, 0) for what in changed}}
+        for cause in CAUSES
+        if any(cause in counts for counts in changed.values())
+    ]
 
 
 def _plots(
@@ -120,10 +132,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     def report_html(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """`report.html` in the release's folder: one file, to be opened without a network."""
         workspace = Workspace.of(recipe)
-        made = latest(workspace)
-        if made is None:
-            raise StoreError(f"{recipe.dataset} has no release to report on; materialise its release first")
-        path = report(recipe, workspace, made)
+        path = report(recipe, workspace, newest(workspace))
         return face.result({"path": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
 
     return [report_html]

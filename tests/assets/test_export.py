@@ -95,7 +95,7 @@ def test_an_interrupted_export_leaves_nothing_and_the_next_one_cleans_up(tmp_pat
     made = hand.make(tmp_path / "v1")
     code = (
         "import time\nfrom pathlib import Path\nimport release_folder as hand\n"
-        "from pairwright.assets import export as module\nfrom pairwright.assets.release import resolve\n"
+        "from pairwright.assets import export as module\nfrom pairwright.assets.versions import resolve\n"
         "module.sync = lambda path: (print('written', flush=True), time.sleep(60))\n"
         f"made, out = resolve(Path(), {str(made.path)!r}), Path({str(tmp_path / 'out')!r})\n"
         "module.export(made, module.format_named('trl'), out)\n"
@@ -114,3 +114,21 @@ def test_an_interrupted_export_leaves_nothing_and_the_next_one_cleans_up(tmp_pat
     assert bool(leftovers(tmp_path)) == (blow == signal.SIGKILL)
     assert export(made, format_named("trl"), tmp_path / "out").fresh
     assert not leftovers(tmp_path)
+
+
+def test_a_file_without_rows_is_no_file_and_an_export_without_rows_is_none(tmp_path: Path) -> None:
+    """Readers stop at an empty file."""
+    rows = hand.pairs()
+    talk = [row for row in rows if len(row["prompt"]) > 2]
+    some = hand.make(tmp_path / "some", [*rows[2:4], {**talk[0], "split": "test"}])
+    done = export(some, format_named("llamafactory-alpaca"), tmp_path / "out")
+    assert list(done.stamp["files"]) == ["train.jsonl"] and done.stamp["left_out"] == {"test": 1, "train": 0}
+    assert sorted(path.name for path in done.path.iterdir()) == [
+        "README.md",
+        "dataset_info.json",
+        "export.json",
+        "train.jsonl",
+    ]
+    with pytest.raises(StoreError, match="hand v1 has no row that llamafactory-alpaca can hold; not in this format"):
+        export(hand.make(tmp_path / "none", talk), format_named("llamafactory-alpaca"), tmp_path / "other")
+    assert not (tmp_path / "other").exists() and not leftovers(tmp_path)

@@ -8,14 +8,16 @@ import pytest
 import release_folder as hand
 import yaml
 from datasets import Dataset
+from helpers import build, recipe_of, write_jsonl
 
 from pairwright.assets.export import export, format_named
-from pairwright.assets.release import Release
+from pairwright.assets.versions import Release
 from pairwright.schemas.kinds import kinds
 
 Rows = list[dict[str, Any]]
 SINGLE = [row for row in hand.pairs() if len(row["prompt"]) == 1]
 TAKING_TURNS = [row for row in hand.pairs() if row["pair_id"] != f"{90:024x}"]
+USER_AND_ASSISTANT = [row for row in SINGLE if row["prompt"][0]["role"] == "user"]
 ONE_TEXT = [
     row
     for row in hand.pairs()
@@ -124,7 +126,7 @@ PAIRWISE = {
         },
     ),
     "rewardbench": (
-        hand.pairs(),
+        USER_AND_ASSISTANT,
         lambda r: {"prompt": text(r, "prompt"), "chosen": whole(r, "chosen"), "rejected": whole(r, "rejected")},
     ),
 }
@@ -191,10 +193,20 @@ def test_kto_of_the_other_trainers(made: Release, tmp_path: Path) -> None:
     ]
     assert rows == wanted
     rows = read(made, tmp_path / "ax", "axolotl-kto")
-    assert [(r["prompt"], r["completion"], r["label"]) for r in rows] == [
-        (p[-1]["content"], c, g) for p, c, g in labelled(ONE_TEXT)
+    wanted = [(p[0]["content"], c, g) for p, c, g in labelled(SINGLE)]
+    assert [(r["prompt"], r["completion"], r["label"]) for r in rows] == wanted
+    led = read(made, tmp_path / "ax", "axolotl-kto", stem="_system")
+    assert led == [
+        {"system": p[0]["content"], "prompt": p[1]["content"], "completion": c, "label": g}
+        for p, c, g in labelled([row for row in ONE_TEXT if row not in SINGLE])
     ]
-    assert {r["system"] for r in rows} == {"", "Be brief."}
+    stanza = yaml.safe_load((tmp_path / "ax" / "axolotl.yaml").read_text())
+    entries = [*stanza["datasets"], *stanza["test_datasets"]]
+    assert {entry["path"]: entry["type"]["prompt_format"] for entry in entries} == {
+        "train.jsonl": "{prompt}",
+        "test.jsonl": "{prompt}",
+        "test_system.jsonl": "{system}\n\n{prompt}",
+    }
 
 
 def test_ultrafeedback_has_three_files_a_split(made: Release, tmp_path: Path) -> None:
@@ -229,10 +241,39 @@ def test_rewardbench_2_puts_tied_best_together_and_leaves_out_the_undecided(made
 
 
 def test_stepwise_where_the_data_has_steps(tmp_path: Path) -> None:
-    rows = [{**row, "steps": ["first", "second"], "step_labels": [True, False]} for row in hand.pairs()]
-    found = read(hand.make(tmp_path / "v1", rows), tmp_path / "out", "trl-stepwise")
-    assert [row["prompt"] for row in found] == [text(row, "prompt") for row in in_file_order(SINGLE)]
-    assert found[0]["completions"] == ["first", "second"] and found[0]["labels"] == [True, False]
+    lists = hand.rankings(
+        steps=lambda texts: [None if text == "b" else ["so", text] for text in texts],
+        step_labels=lambda texts: [None if text == "b" else [True, text == "a"] for text in texts],
+    )
+    found = read(hand.make(tmp_path / "v1", lists=lists), tmp_path / "out", "trl-stepwise")
+    assert [(row["prompt"], row["completions"], row["labels"]) for row in found] == [
+        *((prompt, ["so", text], [True, text == "a"]) for prompt in ("three", "tied best") for text in ("a", "c")),
+        *(("all tied", ["so", text], [True, False]) for text in hand.HOSTILE[:2]),
+    ]
+
+
+def test_steps_come_from_the_source_to_the_stepwise_export(tmp_path: Path) -> None:
+    """In long form, in wide form, and as rows that are nothing but steps."""
+    solutions = [(["2 + 2 is 4", "so 4"], [True, True]), (["2 + 2 is 5", "so 5"], [0, False]), (["it is 22"], [0])]
+    long = [{"problem": "2 + 2?", "steps": steps, "step_labels": labels} for steps, labels in solutions]
+    texts = ["\n".join(steps) for steps, _ in solutions]
+    wide: dict[str, Any] = {"problem": "2 + 2?", "responses": texts, "how": [steps for steps, _ in solutions]}
+    wide["right"] = [labels for _, labels in solutions]
+    with_text = [{**row, "response": one} for row, one in zip(long, texts, strict=True)]
+    exports = []
+    for name, rows, columns in (
+        ("steps", long, {}),
+        ("texts", with_text, {}),
+        ("wide", [wide, {"problem": "3?", "responses": ["a", "bc"]}], {"steps": "how", "step_labels": "right"}),
+    ):
+        write_jsonl(tmp_path / f"{name}.jsonl", rows)
+        parts: dict[str, Any] = {"judges": [{"kind": "length"}], "release": {"test_fraction": 0}}
+        source = {"source": f"{name}.jsonl", "columns": {"prompt": "problem", **columns}}
+        made = build(recipe_of(tmp_path, "", prompts=source, **parts), tmp_path / name)
+        exports.append(read(made, tmp_path / f"{name}-out", "trl-stepwise"))
+    assert exports[0] == exports[1] == exports[2]
+    by_steps = {tuple(row["completions"]): row["labels"] for row in exports[0]}
+    assert by_steps == {tuple(steps): [mark == 1 for mark in marks] for steps, marks in solutions}
 
 
 @pytest.mark.parametrize("kind", ["llamafactory-alpaca", "llamafactory-sharegpt", "llamafactory-kto"])

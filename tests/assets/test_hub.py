@@ -19,7 +19,7 @@ from hub_standin import Fault, Hub
 
 from pairwright.assets.card import card
 from pairwright.assets.hub import push
-from pairwright.assets.release import Release
+from pairwright.assets.versions import Release
 from pairwright.export_command import push as command
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.recipe import Recipe

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,9 +16,10 @@ from pairwright.assets.pair import pair
 from pairwright.assets.prefer import judges_of, prefer
 from pairwright.assets.rank import rank
 from pairwright.assets.relabel import Drift, audit, last_night
-from pairwright.assets.release import Release, release, versions
+from pairwright.assets.release import release
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
+from pairwright.assets.versions import Release, versions
 from pairwright.judges.base import Batch
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.kinds import Runtime
@@ -96,11 +98,12 @@ def test_ten_nights(tmp_path: Path) -> None:
         assert house.asked() - before == new
         before = house.asked()
         assert drift.judged_again % 4 == 0 and drift.failed == 0  # whole prompts
-        assert last_night(house.workspace) == {
-            "night": (FIRST + timedelta(days=night)).isoformat(),
-            "finished": True,
-            "drift": [drift._asdict()],
-        }
+        found = {"night": (FIRST + timedelta(days=night)).isoformat(), "drift": [drift._asdict()]}
+        assert last_night(house.workspace) == found
+        if made.manifest["parent"]:
+            card = (made.path / "README.md").read_text()
+            told = made.manifest["drift"]["drift"][0]
+            assert f"| test-moody | {told['judged_again']:,} | 0 | {told['compared']:,} |" in unescape(card)
     assert 160 * 0.2 * 10 * 0.5 < house.asked() - 176 < 176 * 0.2 * 10 * 1.5
     made = versions(house.workspace)
     assert 2 <= len(made) <= 10

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,18 @@ from helpers import all_files, build, data_files, recipe_of, wide, write_jsonl
 
 from pairwright.assets import release as releases
 from pairwright.assets import rolling, views
-from pairwright.assets.release import difference, find, latest
+from pairwright.assets.changes import difference
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.store import Workspace, sweep
-from pairwright.assets.text import cell, shown
+from pairwright.assets.text import UNLINKED, cell, shown
+from pairwright.assets.versions import Release, find, latest
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.reading import parse_recipe
 
 HALF = {"release": {"test_fraction": 0.4}}
 
 
-def made_in(folder: Path, count: int = 60, **parts: Any) -> tuple[releases.Release, Workspace]:
+def made_in(folder: Path, count: int = 60, **parts: Any) -> tuple[Release, Workspace]:
     write_jsonl(folder / "rows.jsonl", wide(count))
     recipe = recipe_of(folder, "rows.jsonl", **(HALF | parts))
     return build(recipe, folder / "data"), Workspace.of(recipe, folder / "data")
@@ -224,6 +226,7 @@ HOSTILE = [
     "![x](https://example.org/track.png)",
     "[click](javascript:alert(1))",
     "https://example.org",
+    "HTTP://x.y www.example.org mailto me@example.org, ftp://f.g",
     "`code` **bold** _em_ ~~gone~~ $x$",
     "&lt;b&gt; &#60;",
     "\u202eevil\u2066 \u0000\x1b[31m\u2028new line",
@@ -238,7 +241,25 @@ def test_hostile_text_is_inert_in_a_cell(text: str) -> None:
     assert "://" not in safe
     import html
 
-    assert html.unescape(safe) == shown(text)
+    assert html.unescape(safe).replace(UNLINKED, "") == shown(text)
+    assert not re.search(r"https?:|www\.|\w@", html.unescape(safe))
+
+
+def test_a_view_is_kept_until_its_rows_or_the_program_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(tmp_path, "viewed", 1)
+    made: list[str] = []
+
+    def view(rows: str) -> dict[str, str]:
+        def make() -> dict[str, str]:
+            made.append(rows)
+            return {"preview": f"{rows}, {len(made)}"}
+
+        return views.kept_view(workspace, "pairs", [rows], make)
+
+    assert view("a") == view("a") == {"preview": "a, 1"}
+    assert view("b") == {"preview": "b, 2"}
+    monkeypatch.setattr(views, "__version__", "another")
+    assert view("b") == {"preview": "b, 3"} and made == ["a", "b", "b"]
 
 
 def test_hostile_prompts_are_inert_in_previews_and_absent_from_the_card(tmp_path: Path) -> None:

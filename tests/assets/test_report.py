@@ -6,8 +6,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from browser import chromium, watched
 from helpers import build, recipe_of, write_jsonl
-from release_folder import HOSTILE
+from release_folder import evil_rows
 
 from pairwright.assets.report import figures
 from pairwright.assets.report.page import page, report
@@ -15,33 +16,12 @@ from pairwright.assets.report.sample import TEXT, block
 from pairwright.assets.store import Workspace
 from pairwright.schemas.recipe import Recipe
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-EVIL = [*HOSTILE, "</script><script>alert(3)</script>", "<svg onload=alert(4)>", "'\"><iframe src=http://127.0.0.1:9/>"]
-
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     """A release in which prompts, responses and the names of policies are hostile."""
     folder = tmp_path_factory.mktemp("hostile")
-    rows = [
-        {
-            "prompt": f"{i} {text}",
-            "responses": [f"{text} {j}" for j in range(3)],
-            "policies": [EVIL[0], EVIL[1], f"p{i}"],
-        }
-        for i, text in enumerate(EVIL)
-    ]
-    write_jsonl(folder / "rows.jsonl", rows)
+    write_jsonl(folder / "rows.jsonl", evil_rows())
     recipe = recipe_of(
         folder,
         "rows.jsonl",
@@ -118,25 +98,16 @@ def test_a_sample_is_the_prompts_with_the_smallest_ids() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'pairwright[test-ui]'")
-    if not CHROMIUM.exists():
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_api.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
 def test_in_a_browser_it_draws_fits_and_stays_silent(
     hostile: tuple[Recipe, Path], browser: object, scheme: str, width: int
 ) -> None:
-    tab = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})  # type: ignore[attr-defined]
-    seen: list[str] = []
-    tab.on("dialog", lambda dialog: (seen.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    tab, seen = watched(browser, color_scheme=scheme, viewport={"width": width, "height": 800})
     tab.on("console", lambda message: seen.append(f"console {message.text}"))
-    tab.on("pageerror", lambda error: seen.append(f"error {error}"))
-    tab.on("request", lambda request: seen.append(request.url) if not request.url.startswith("file:") else None)
     tab.goto(written(hostile).as_uri())
     plots = tab.locator("[data-plot]").count()
     tab.wait_for_function("count => document.querySelectorAll('[data-plot] svg').length === count", arg=plots)
