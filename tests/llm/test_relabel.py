@@ -86,7 +86,7 @@ class House:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[App, Moods, str]]:
-    monkeypatch.setattr("pairwright.judges.llm.ask.backoff", lambda tries: 0.01 * 2**tries)
+    monkeypatch.setattr("pairwright.judges.llm.live.backoff", lambda tries: 0.01 * 2**tries)
     moods = Moods()
     app = App(Settings(), moods)
     with serving(app) as url:
