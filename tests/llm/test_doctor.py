@@ -17,8 +17,9 @@ from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.assets.verdicts import judges_of, verdicts_table
 from pairwright.doctor_command import doctor
+from pairwright.judges.llm.abilities import keep, read
 from pairwright.judges.llm.endpoint import Endpoint
-from pairwright.judges.llm.probe import probe
+from pairwright.judges.llm.probe import Finding, probe
 from pairwright.judges.llm.probe_batch import probe_batch
 from pairwright.pipelines.doctor import examine
 from pairwright.schemas.errors import BudgetError, JudgeError
@@ -180,6 +181,17 @@ def test_what_a_busy_server_leaves_open_is_neither_kept_nor_held_against_it(
         build(made, tmp_path / "data")
     assert app.bodies and all("response_format" in body for body in app.bodies)
     assert not findings_file(tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"x": 5}', '{"x": {"n": 3}}', '{"x": {"n": []}}', "\\x00"])
+def test_a_damaged_file_of_findings_costs_a_few_probes_and_no_more(content: str, tmp_path: Path) -> None:
+    file, endpoint = findings_file(tmp_path), Endpoint(model="m", base_url="http://127.0.0.1:9/v1")
+    file.write_text(content)
+    assert read(file, endpoint) == {}
+    kept = keep(file, endpoint, [Finding("n", "no", "why"), Finding("schema", "unknown", "busy")])
+    assert read(file, endpoint) == kept == {"n": Finding("n", "no", "why")}
+    assert read(file, Endpoint(model="other", base_url="http://127.0.0.1:9/v1")) == {}
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
 def test_a_spent_budget_pays_for_no_probe(tmp_path: Path) -> None:
