@@ -87,6 +87,18 @@ def test_a_share_is_asked_twice_and_never_a_third_time(judge: dict[str, Any], tm
     assert figures(made, tmp_path / "data")[name] == (0.0, n) and n > 0
 
 
+def test_second_opinions_given_under_other_shards_are_taken_over(tmp_path: Path) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        for shards, share in ((2, 0.0), (3, 0.5)):
+            build(recipe(tmp_path, url, share, shards=shards), tmp_path / "data")
+        count = len(app.sent)
+        made = recipe(tmp_path, url, 0.5, shards=2)
+        assert not plan(made, Workspace.of(made, tmp_path / "data")).total.calls
+        build(made, tmp_path / "data")
+    assert len(app.sent) == count
+
+
 def test_a_plan_before_the_first_build_counts_both_rounds(tmp_path: Path) -> None:
     app = App(Settings())
     with serving(app) as url:
