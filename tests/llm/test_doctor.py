@@ -206,6 +206,34 @@ def test_a_spent_budget_pays_for_no_probe(tmp_path: Path) -> None:
     assert not app.probes and not app.sent
 
 
+@pytest.mark.parametrize(
+    ("headers", "options", "state", "said"),
+    [
+        ({}, {}, "unknown", "states none"),
+        ({"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "30000"}, {}, "no", "rpm: 500, tpm: 30000"),
+        ({"x-ratelimit-limit-requests": "500"}, {"rpm": 500}, "yes", "keeps to it"),
+        ({"x-ratelimit-limit-requests": "500"}, {"rpm": 501}, "no", "rpm: 500; set that"),
+        ({"x-ratelimit-limit-tokens": "a lot"}, {}, "unknown", "states none"),
+    ],
+)
+def test_limits_that_a_server_states_are_held_against_the_recipe(
+    headers: dict[str, str], options: dict[str, int], state: str, said: str
+) -> None:
+    class Limited(Able):
+        async def complete(self, body: dict[str, Any], send: Any) -> None:
+            async def with_headers(event: dict[str, Any]) -> None:
+                if "headers" in event:
+                    more = [(name.encode(), value.encode()) for name, value in headers.items()]
+                    event = event | {"headers": [*event["headers"], *more]}
+                await send(event)
+
+            await super().complete(body, with_headers)
+
+    with serving(Limited(Settings())) as url:
+        _, found = probe(Endpoint(model="m", base_url=url, **options), {"limits"})
+    assert (found.feature, found.state) == ("limits", state) and said in found.detail
+
+
 @pytest.mark.parametrize("hold", [True, False], ids=["cancelled", "already done"])
 def test_the_batch_api_is_tried_and_cleared_up(hold: bool) -> None:
     app = Able(Settings())
@@ -246,5 +274,6 @@ def test_served_models_and_base_models_are_asked_by_their_own_path(tmp_path: Pat
         judges = [{"kind": "density-ratio", "strong": strong, "weak": weak}]
         made = recipe_of(tmp_path, "rows.jsonl", judges=judges, policies=[base])
         found = [[(one.feature, one.state) for one in part.findings] for part in examine(made)]
-    assert found == [[("chat", "yes"), ("n", "yes")], [("echo", "yes")], [("echo", "yes")]]
+    mine = [("chat", "yes"), ("limits", "unknown"), ("n", "yes")]
+    assert found == [mine, [("echo", "yes")], [("echo", "yes")]]
     assert app.probes and all("prompt" in body for body in app.probes)
