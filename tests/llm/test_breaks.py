@@ -6,13 +6,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from helpers import build, recipe_of, table, wide, write_jsonl
+from helpers import build, judge_all, recipe_of, table, wide, write_jsonl
 from replay_server import App, Settings, judge_by_hash, serving
 
 from pairwright.assets.audit import audit_view
-from pairwright.assets.judge import judge_shard
 from pairwright.assets.replies import budget_of, costs
-from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.assets.verdicts import judges_of, verdicts_table
 from pairwright.judges.llm.parse import read_choice
@@ -36,11 +34,7 @@ def recipe(folder: Path, url: str, rows: list[dict[str, Any]], **parts: Any) -> 
 
 
 def judged(made: Recipe, data: Path) -> dict[str, pl.DataFrame]:
-    workspace = Workspace.of(made, data)
-    take_in(made, workspace)
-    for judge in judges_of(made):
-        for shard in workspace.each_shard():
-            judge_shard(judge, workspace, shard)
+    workspace = judge_all(made, data)
     return {judge.name: table(workspace, verdicts_table(judge)) for judge in judges_of(made)}
 
 
