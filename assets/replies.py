@@ -11,6 +11,8 @@ from pairwright.assets.ledger import Ledger, journal_frames
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Shard, Workspace
 from pairwright.judges.llm.desk import Budget, Desk, Kept, Spent
+from pairwright.judges.llm.endpoint import Endpoint
+from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.kinds import Kind
 from pairwright.schemas.recipe import Recipe
@@ -94,7 +96,16 @@ def _counts(rows: pl.LazyFrame) -> pl.DataFrame:
 
 
 def budget_of(recipe: Recipe, workspace: Workspace) -> Budget:
-    """The recipe's budget, less what its data set has cost in all builds so far."""
+    """The recipe's budget, less what its data set has cost in all builds so far.
+
+    Raises RecipeError for a cap in USD over a distant server without prices: it would hold nothing.
+    """
+    for one in [*recipe.policies, *recipe.judges]:
+        if recipe.budget.usd is not None and isinstance(one, Endpoint) and one.is_unpriced:
+            raise RecipeError(
+                f"budget.usd is {recipe.budget.usd:g}, but {one.name} has no price; state "
+                "`price: {input: …, output: …}` in USD per million tokens, or cap calls or tokens"
+            )
     row = spending(["replies/*"], workspace).row(0, named=True)
     spent = Spent(row["calls"], row["prompt_tokens"] + row["completion_tokens"], row["cost_usd"])
     return Budget(recipe.budget.usd, recipe.budget.calls, recipe.budget.tokens, spent)

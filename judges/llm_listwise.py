@@ -12,8 +12,8 @@ from pairwright.judges.llm.answers import failure_of, joined, text_of
 from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
 from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.parse import read_order
-from pairwright.judges.llm.prompts import LABELS, Shown, render
-from pairwright.judges.llm.replies import Choice, UnusableError
+from pairwright.judges.llm.prompts import CROWDED, LABELS, Shown, render
+from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.shuffle import shuffled
 
 
@@ -36,14 +36,15 @@ class LlmListwise(LlmJudge):
         for number in range(self.orders):
             order = shuffled(ids, self.seed, "list", str(number // 2))
             asks += [Ask(order[:: -1 if number % 2 else 1], f"list-{number}", vote) for vote in range(self.votes)]
-        if asks:
+        if 1 < len(ids) <= len(LABELS):
             yield ids, asks
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
-        """Rankings; a response without another beside it gets a row that says so."""
-        alone = work.responses.filter(pl.len().over("prompt_id") == 1)
-        yield cannot(alone, "rank", "the prompt has no other response to rank it against")
-        rest = work.responses.join(alone, on="prompt_id", how="anti", maintain_order="left")
+        """Rankings; a response without another beside it, or with too many, gets a row that says so."""
+        count = pl.len().over("prompt_id")
+        yield cannot(work.responses.filter(count == 1), "rank", "the prompt has no other response to rank it against")
+        yield cannot(work.responses.filter(count > len(LABELS)), "rank", CROWDED)
+        rest = work.responses.filter((count > 1) & (count <= len(LABELS)))
         yield from super().judge(work._replace(responses=rest, wanted=rest.select(self.keys)))
 
     def chat(self, prompt: Prompt, ask: Ask) -> tuple[str, dict[str, Any]]:
@@ -63,8 +64,6 @@ class LlmListwise(LlmJudge):
     def read(self, prompt: Prompt, ask: Ask, choice: Choice) -> tuple[dict[str, float], str | None]:
         """Response id → share of the others that it is ranked above."""
         count = len(ask.shown)
-        if count > len(LABELS):
-            raise UnusableError(f"{count} responses are more than one call can label ({len(LABELS)})")
         order, rationale = read_order(choice.text, LABELS[:count])
         return {ask.shown[LABELS.index(label)]: 1 - place / (count - 1) for place, label in enumerate(order)}, rationale
 

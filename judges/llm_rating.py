@@ -4,15 +4,16 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pairwright.judges.base import NOT_APPLICABLE
+from pairwright.judges.base import NOT_APPLICABLE, Batch, cannot
 from pairwright.judges.llm.answers import failure_of, joined, text_of
 from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
 from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.parse import read_rating, read_ratings
-from pairwright.judges.llm.prompts import LABELS, Shown, render
-from pairwright.judges.llm.replies import Choice, UnusableError
+from pairwright.judges.llm.prompts import CROWDED, LABELS, Shown, render
+from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.shuffle import shuffled
 from pairwright.judges.llm.weigh import probabilities
 
@@ -92,9 +93,17 @@ class LlmRating(LlmJudge):
             if self.per_call == "one":
                 for response in ids:
                     yield aspect, [Ask([response], aspect.name, vote) for vote in range(self.votes)]
-            else:
+            elif len(ids) <= len(LABELS):
                 orders = [shuffled(ids, self.seed, aspect.name, str(vote)) for vote in range(self.votes)]
                 yield aspect, [Ask(order, aspect.name, vote) for vote, order in enumerate(orders)]
+
+    def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
+        """Ratings; too many responses for one call get rows that say so."""
+        if self.per_call == "all":
+            crowded = work.responses.filter(pl.len().over("prompt_id") > len(LABELS))
+            for aspect in self.rubrics:
+                yield cannot(crowded, aspect.name, f"{CROWDED}; use per_call: one")
+        yield from super().judge(work)
 
     def chat(self, prompt: Prompt, ask: Ask) -> tuple[str, dict[str, Any]]:
         """The prompt of one aspect."""
@@ -129,8 +138,6 @@ class LlmRating(LlmJudge):
         if self.per_call == "one":
             value, rationale = read_rating(choice.text, self.answer_key, low, high, aspect.not_applicable)
             return {ask.shown[0]: Rated(self._weighed(choice, value), rationale)}
-        if len(ask.shown) > len(LABELS):
-            raise UnusableError(f"{len(ask.shown)} responses are more than one call can label; use per_call: one")
         ratings = read_ratings(choice.text, LABELS[: len(ask.shown)], low, high, aspect.not_applicable)
         return {ask.shown[LABELS.index(label)]: Rated(*found) for label, found in ratings.items()}
 

@@ -18,7 +18,7 @@ from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
 from pairwright.schemas.recipe import Recipe
 
-FALLS_BACK = frozenset({"n", "schema"})
+FALLS_BACK = frozenset({"limits", "n", "schema"})
 """What a build does without, where a server lacks it."""
 
 
@@ -52,6 +52,7 @@ def needs(recipe: Recipe) -> list[Asked]:
     found = []
     for policy in policies_of(recipe):
         wanted = {"n": policy.samples > 1, "logprobs": policy.logprobs, "batch": policy.transport == "batch"}
+        wanted["limits"] = policy.transport == "live"
         found.append(Asked(policy.name, policy, {name for name, yes in wanted.items() if yes}, policy.path))
     for router in routers_of(recipe):
         wanted = {"schema": router.structured, "batch": router.transport == "batch"}
@@ -59,7 +60,7 @@ def needs(recipe: Recipe) -> list[Asked]:
     for judge in recipe.judges:
         if isinstance(judge, LlmJudge):
             wanted = {"schema": judge.structured, "logprobs": bool(judge.logprobs)}
-            wanted["batch"] = judge.transport == "batch"
+            wanted |= {"batch": judge.transport == "batch", "limits": judge.transport == "live"}
             features = {name for name, yes in wanted.items() if yes}
             spare = FALLS_BACK | ({"logprobs"} if judge.logprobs == "optional" else set())
             found.append(Asked(judge.name, judge, features, falls_back=spare))

@@ -8,6 +8,7 @@ import polars as pl
 from pairwright.assets import likelihood, route, sample
 from pairwright.assets.judge import missing_work
 from pairwright.assets.likelihood import passes
+from pairwright.assets.replies import budget_of
 from pairwright.assets.sample import policies_of
 from pairwright.assets.source import Intake, take_in
 from pairwright.assets.store import Workspace
@@ -40,7 +41,9 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
     """Count what is missing, judge by judge.
 
     Reads the sources into the prompts and responses tables, which costs nothing and the build then need not repeat.
+    Raises RecipeError for a budget that would hold nothing.
     """
+    budget_of(recipe, workspace)  # refuses one that would hold nothing
     intake = take_in(recipe, workspace)
     lines = [
         Line(one.name, one.content()["kind"], sample.estimate(recipe, one, workspace)) for one in policies_of(recipe)

@@ -117,8 +117,8 @@ def recipe_of(folder: Path, source: str, **parts: Any) -> Recipe:
     return parse_recipe(content, folder / "recipe.yaml")
 
 
-def build(recipe: Recipe, data: Path) -> Release:
-    """All stages in order, as the assets run them."""
+def judge_all(recipe: Recipe, data: Path) -> Workspace:
+    """The stages up to the verdicts."""
     workspace = Workspace.of(recipe, data)
     take_in(recipe, workspace)
     for router in routers_of(recipe):
@@ -129,6 +129,12 @@ def build(recipe: Recipe, data: Path) -> Release:
     for judge in guides_first(recipe):
         for shard in workspace.each_shard():
             judge_shard(judge, workspace, shard)
+    return workspace
+
+
+def build(recipe: Recipe, data: Path) -> Release:
+    """All stages in order, as the assets run them."""
+    workspace = judge_all(recipe, data)
     prefer(recipe, workspace)
     pair(recipe, workspace)
     rank(recipe, workspace)

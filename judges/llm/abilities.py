@@ -1,5 +1,6 @@
 """What a server can do, asked once per endpoint and kept in a file, so that a build trusts nothing it has not seen."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def keep(file: Path | None, endpoint: Endpoint, found: list[Finding]) -> dict[st
         mine = everything.setdefault(_key(endpoint), {})
         mine |= {name: [one.state, one.detail] for name, one in sure.items()}
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_suffix(".part")
+        aside = file.with_name(f"{file.name}.{os.getpid()}")  # another process may keep what it found at the same time
         aside.write_bytes(orjson.dumps(everything, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
         aside.replace(file)
     return sure
@@ -49,15 +50,16 @@ def keep(file: Path | None, endpoint: Endpoint, found: list[Finding]) -> dict[st
 def read(file: Path | None, endpoint: Endpoint) -> dict[str, Finding]:
     """What is kept of an endpoint, by feature."""
     mine = _everything(file).get(_key(endpoint), {}) if file is not None else {}
-    return {name: Finding(name, state, detail) for name, (state, detail) in mine.items()}
+    return {name: Finding(name, *one) for name, one in mine.items()}
 
 
 def _everything(file: Path) -> dict[str, Any]:
+    """What is kept of all endpoints; a lost or damaged file costs a few probes."""
     try:
         found = orjson.loads(file.read_bytes())
-    except (FileNotFoundError, orjson.JSONDecodeError):
-        return {}  # a lost file costs a few probes
-    return found if isinstance(found, dict) else {}
+        return {key: {name: (one[0], one[1]) for name, one in mine.items()} for key, mine in found.items()}
+    except (FileNotFoundError, orjson.JSONDecodeError, AttributeError, TypeError, LookupError):
+        return {}
 
 
 def _key(endpoint: Endpoint) -> str:

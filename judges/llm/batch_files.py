@@ -1,10 +1,11 @@
 """What a batch leaves on the disk, and its requests to the server: files up, batches made, results down."""
 
 import contextlib
+import json
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -103,15 +104,15 @@ class Server:
 
     def upload(self, requests: Path) -> str:
         """Upload a request file; its id."""
-        return self._client.files.create(file=requests, purpose="batch").id
+        return _sane(lambda: self._client.files.create(file=requests, purpose="batch")).id
 
     def make(self, file: str, path: str, token: str) -> str:
         """Make a batch of an uploaded file; the batch's id."""
         to: Any = f"/v1{path}"
         # a retry after a lost reply would make, and charge, a second batch
         once = self._client.with_options(max_retries=0)
-        made = once.batches.create(input_file_id=file, endpoint=to, completion_window="24h", metadata={MARK: token})
-        return made.id
+        asked: Any = {"input_file_id": file, "endpoint": to, "completion_window": "24h", "metadata": {MARK: token}}
+        return _sane(lambda: once.batches.create(**asked)).id
 
     def find(self, token: str) -> str | None:
         """The id of the batch that was made with that token."""
@@ -124,7 +125,7 @@ class Server:
 
     def retrieve(self, batch: str) -> Any:
         """The state of a batch."""
-        return self._client.batches.retrieve(batch)
+        return _sane(lambda: self._client.batches.retrieve(batch))
 
     def cancel(self, batch: str) -> None:
         """End a batch early; one that has ended already stays as it is."""
@@ -138,6 +139,17 @@ class Server:
     def content(self, file: str) -> bytes:
         """A result file."""
         return self._client.files.content(file).content
+
+
+def _sane(ask: Callable[[], Any]) -> Any:
+    """What the client makes of a reply. Raises OpenAIError for one without an id, as of a page in place of JSON."""
+    try:
+        found = ask()
+    except json.JSONDecodeError as error:
+        found = error.doc
+    if not isinstance(getattr(found, "id", None), str):
+        raise openai.OpenAIError(f"not the OpenAI protocol: {str(found).strip()[:60]!r}")
+    return found
 
 
 def line_of(custom_id: str, path: str, body: dict[str, Any], attempt: int) -> bytes:

@@ -100,6 +100,11 @@ class Endpoint(BaseModel):
             )
         return value
 
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether it is a server elsewhere, which seldom works for nothing, without a price."""
+        return self.base_url.startswith("https") and not (self.price.input or self.price.output)
+
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         """USD for one call by this transport."""
         share = self.price.batch if self.transport == "batch" else 1.0

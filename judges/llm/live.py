@@ -99,6 +99,7 @@ class Live:
                 self.gate.went_well()
                 kept = self._kept(call, attempt, wire.body, time.monotonic() - started)
                 self.desk.keep(kept)
+                self.patience.replied(wire.body)
                 real = Spent(1, kept.prompt_tokens + kept.completion_tokens, kept.cost_usd)
                 return started, kept
             finally:
@@ -128,7 +129,6 @@ class Live:
             raise asyncio.CancelledError
 
     def _kept(self, call: Call, attempt: int, body: str, seconds: float) -> Kept:
-        self.patience.answered += 1
         prompt, completion = usage_of(body)
         cost = self.endpoint.cost(prompt, completion)
         return Kept(call.key, call.prompt_id, attempt, body, prompt, completion, cost, seconds)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pairwright.judges.llm.replies import UnusableError
+from pairwright.judges.llm.replies import UnusableError, storable
 
 _DECODER = json.JSONDecoder(strict=False)
 """Not strict about line breaks inside strings, which models often leave unescaped."""
@@ -45,7 +45,7 @@ def verdict_object(text: str, key: str) -> dict[str, Any]:
 def rationale_of(found: Mapping[str, Any], key: str = "rationale") -> str | None:
     """The stated reasons, if they are a text."""
     value = found.get(key)
-    return value if isinstance(value, str) and value.strip() else None
+    return storable(value) if isinstance(value, str) and value.strip() else None
 
 
 def read_choice(text: str, key: str, allowed: Sequence[str]) -> tuple[str, str | None]:

@@ -22,10 +22,23 @@ class Patience:
         self.last_answer = time.monotonic()
         self.answered = 0
         self.refused = 0
+        self.strange = 0
 
     def heard(self) -> None:
         """The server said something, if only an error."""
         self.last_answer = time.monotonic()
+
+    def replied(self, body: str) -> None:
+        """A whole reply came. Raises JudgeError where the first ones are no JSON: this is no such server."""
+        if body.lstrip()[:1] == "{":
+            self.answered += 1
+            return
+        self.strange += 1
+        if not self.answered and self.strange >= UNFIT_AT_FIRST:
+            raise JudgeError(
+                f"{self.endpoint.base_url} does not speak the OpenAI protocol: it answers {body.strip()[:60]!r}; "
+                "mend base_url (it often ends in /v1)"
+            )
 
     def lost(self, wire: Wire) -> None:
         """A request brought no reply. Raises JudgeError where the next ones would not either."""

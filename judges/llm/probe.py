@@ -40,7 +40,7 @@ class Finding(NamedTuple):
 
 
 def probe(endpoint: Endpoint, features: set[str], path: str = "/chat/completions") -> list[Finding]:
-    """Probe the path, and of n, logprobs, schema and echo those in `features`; echo alone wants no path.
+    """Probe the path, and of limits, n, logprobs, schema and echo those in `features`; echo alone wants no path.
 
     Costs one call of a few tokens each. `unknown` is what a busy or broken server leaves open. Raises JudgeError when
     the server cannot be reached or refuses the model.
@@ -59,7 +59,12 @@ async def _probe(endpoint: Endpoint, features: set[str], path: str) -> list[Find
         async def talk(**extra: Any) -> Wire:
             return await post(path, **said, **extra)
 
-        found = [] if features == {"echo"} else [_chat(endpoint, await talk())]
+        found = []
+        if features != {"echo"}:
+            first = await talk()
+            found.append(_chat(endpoint, first))
+            if "limits" in features:
+                found.append(_limits(endpoint, first))
         if "n" in features:
             found.append(_n(await talk(n=2, temperature=1)))
         if "logprobs" in features:
@@ -99,6 +104,20 @@ def _chat(endpoint: Endpoint, wire: Wire) -> Finding:
         return Finding("chat", "no", str(problem))
     usage = "usage" in envelope(wire.body)
     return Finding("chat", "yes", "counts tokens" if usage else "does not count tokens: cost stays an estimate")
+
+
+def _limits(endpoint: Endpoint, wire: Wire) -> Finding:
+    """What the server says it allows a minute, beside what the recipe keeps to."""
+    stated = {
+        name: int(value) for name, value in zip(("rpm", "tpm"), wire.limits, strict=True) if value and value.isdigit()
+    }
+    if not stated:
+        return Finding("limits", "unknown", "the server states none; calls give way when it pushes back")
+    allowed = ", ".join(f"{name}: {value}" for name, value in stated.items())
+    kept = {name: getattr(endpoint, name) for name in stated}
+    if all(kept[name] is not None and kept[name] <= value for name, value in stated.items()):
+        return Finding("limits", "yes", f"the server states {allowed}; the recipe keeps to it")
+    return Finding("limits", "no", f"the server states {allowed}; set that, or calls wait when it pushes back")
 
 
 def _n(wire: Wire) -> Finding:

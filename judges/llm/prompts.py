@@ -12,6 +12,7 @@ from pairwright.schemas.ids import digest
 
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """What responses are called in a prompt."""
+CROWDED = f"the prompt has more responses than the {len(LABELS)} that one call can label"
 
 
 class Shown(NamedTuple):

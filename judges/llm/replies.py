@@ -8,6 +8,18 @@ import orjson
 class UnusableError(Exception):
     """A reply that holds no answer; the message says why."""
 
+    def __init__(self, why: str) -> None:
+        super().__init__(storable(why))
+
+
+def storable(text: str) -> str:
+    """The text without halves of surrogate pairs, which JSON can spell and no table can hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+MOST_TOKENS = 2**31
+"""A count that is greater is no count."""
+
 
 class Token(NamedTuple):
     """A token of an answer with its alternatives."""
@@ -57,13 +69,20 @@ def _choice(one: dict[str, Any]) -> Choice:
     refusal = message.get("refusal") if isinstance(message, dict) else None
     if isinstance(refusal, str) and refusal:
         return Choice(refusal, "refusal", [])
-    text = message.get("content") if isinstance(message, dict) else one.get("text")
+    text = _text(message.get("content")) if isinstance(message, dict) else one.get("text")
     reason = one.get("finish_reason")
     if text is None:
         text = ""
     if not isinstance(text, str):
         raise UnusableError("the reply's content is no text")
     return Choice(text, reason if isinstance(reason, str) else None, _tokens(one.get("logprobs")))
+
+
+def _text(content: Any) -> Any:
+    """A message's content; some servers send it as a list of parts, of which those with text count."""
+    if isinstance(content, list) and all(isinstance(one, dict) for one in content):
+        return "".join(one["text"] for one in content if isinstance(one.get("text"), str))
+    return content
 
 
 def _tokens(found: Any) -> list[Token]:
@@ -105,5 +124,5 @@ def usage_of(body: str) -> tuple[int, int]:
         counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
     except (orjson.JSONDecodeError, AttributeError):
         return 0, 0
-    prompt, completion = (one if isinstance(one, int) and one >= 0 else 0 for one in counts)
+    prompt, completion = (one if isinstance(one, int) and 0 <= one < MOST_TOKENS else 0 for one in counts)
     return prompt, completion

@@ -32,6 +32,8 @@ class Wire(NamedTuple):
     """Seconds that the server asked to wait."""
     heard: bool = False
     """Whether a server answered at all, if only with an error."""
+    limits: tuple[str | None, str | None] = (None, None)
+    """Requests and tokens a minute that the server says it allows."""
 
 
 def open_client(endpoint: Endpoint) -> openai.AsyncOpenAI:
@@ -64,7 +66,8 @@ async def request(client: openai.AsyncOpenAI, path: str, body: dict[str, Any], s
     """
     try:
         reply = await client.post(path, cast_to=httpx2.Response, body=body)
-        return Wire(body=without(reply.content.decode(errors="replace"), secret))
+        stated = (reply.headers.get("x-ratelimit-limit-requests"), reply.headers.get("x-ratelimit-limit-tokens"))
+        return Wire(body=without(reply.content.decode(errors="replace"), secret), limits=stated)
     except openai.APITimeoutError as error:
         unreachable = isinstance(error.__cause__, httpx2.ConnectTimeout)
         return Wire(problem="no answer within the deadline", kind="down" if unreachable else "silent")

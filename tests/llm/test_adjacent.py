@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import dagster as dg
 import polars as pl
 import pytest
-from helpers import Counting, build, number, recipe_of, table, wide, write_jsonl
+from helpers import Counting, judge_all, number, recipe_of, table, wide, write_jsonl
 from pydantic import Field
 from replay_server import App, Settings, serving
 
@@ -27,7 +27,7 @@ from pairwright.schemas.errors import RecipeError, StoreError
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.recipe import Recipe
 
-PROMPTS, RESPONSES = 8, 5
+PROMPTS, RESPONSES = 6, 5
 
 
 class Fickle(Counting):
@@ -56,6 +56,10 @@ def recipe(folder: Path, url: str, guide: dict[str, Any] | None = None, **parts:
     return recipe_of(folder, "rows.jsonl", judges=[duel, look], **parts)
 
 
+def rank_all(made: Recipe, data: Path) -> None:
+    prefer(made, judge_all(made, data))
+
+
 def neighbours_by_hand(responses: pl.DataFrame, scores: dict[str, float | None]) -> set[tuple[str, str]]:
     found = set()
     for _, group in responses.group_by("prompt_id"):
@@ -80,7 +84,7 @@ def test_neighbours_are_compared_and_nothing_else(guide: dict[str, Any], tmp_pat
         workspace = Workspace.of(made, tmp_path / "data")
         planned = {line.judge: line.estimate for line in plan(made, workspace).lines}
         assert planned["duel"].calls == PROMPTS * (RESPONSES - 1) * 2, "also before there is any score"
-        build(made, tmp_path / "data")
+        rank_all(made, tmp_path / "data")
         assert len(app.sent) == planned["duel"].calls
         assert not plan(made, workspace).total.calls
     duel, look = judges_of(made)
@@ -101,12 +105,12 @@ def test_which_pairs_are_asked_changes_no_verdict_and_loses_none(tmp_path: Path)
         seen: set[tuple[str, str]] = set()
         scores = []
         for one in recipes:
-            build(one, tmp_path / "data")
+            rank_all(one, tmp_path / "data")
             seen |= asked(one, tmp_path / "data")
             assert len(app.sent) == len(seen) * 2
             scores.append(table(Workspace.of(one, tmp_path / "data"), "preferences").get_column("scores").to_list())
         assert len(app.sent) == PROMPTS * RESPONSES * (RESPONSES - 1)
-        build(recipes[1], tmp_path / "data")
+        rank_all(recipes[1], tmp_path / "data")
         assert len(app.sent) == PROMPTS * RESPONSES * (RESPONSES - 1)
     again = table(Workspace.of(recipes[1], tmp_path / "data"), "preferences").get_column("scores").to_list()
     assert again == scores[1] != scores[2], "only the pairs that are asked for count"
@@ -116,18 +120,18 @@ def test_other_scores_ask_for_new_neighbours_alone_and_end_as_a_fresh_build(tmp_
     app = App(Settings())
     with serving(app) as url:
         first, second = recipe(tmp_path, url), recipe(tmp_path, url, {"salt": "other"})
-        build(first, tmp_path / "data")
+        rank_all(first, tmp_path / "data")
         before, count = asked(first, tmp_path / "data"), len(app.sent)
-        build(second, tmp_path / "data")
+        rank_all(second, tmp_path / "data")
         new = asked(second, tmp_path / "data") - before
         assert 0 < len(new) < PROMPTS * (RESPONSES - 1)
         assert len(app.sent) - count == len(new) * 2
-        build(second, tmp_path / "fresh")
+        rank_all(second, tmp_path / "fresh")
         made = [table(Workspace.of(second, tmp_path / name), "preferences") for name in ("data", "fresh")]
         assert made[0].equals(made[1])
         count = len(app.sent)
         cut = second.model_copy(update={"shards": 3})
-        build(cut, tmp_path / "fresh")
+        rank_all(cut, tmp_path / "fresh")
         assert len(app.sent) == count
     assert table(Workspace.of(cut, tmp_path / "fresh"), "preferences").equals(made[0])
 
@@ -139,7 +143,7 @@ def test_a_night_that_moves_the_scores_compares_the_new_neighbours(tmp_path: Pat
         look = {"kind": "test-fickle", "mood": str(tmp_path / "mood")}
         schedule = {"relabel": "0 2 * * *", "audit_fraction": 1.0}
         made = recipe(tmp_path, url, look, schedule=schedule)
-        build(made, tmp_path / "data")
+        rank_all(made, tmp_path / "data")
         workspace = Workspace.of(made, tmp_path / "data")
         before, count = asked(made, tmp_path / "data"), len(app.sent)
         (tmp_path / "mood").write_text("grim")

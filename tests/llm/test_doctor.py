@@ -17,8 +17,9 @@ from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.assets.verdicts import judges_of, verdicts_table
 from pairwright.doctor_command import doctor
+from pairwright.judges.llm.abilities import keep, read
 from pairwright.judges.llm.endpoint import Endpoint
-from pairwright.judges.llm.probe import probe
+from pairwright.judges.llm.probe import Finding, probe
 from pairwright.judges.llm.probe_batch import probe_batch
 from pairwright.pipelines.doctor import examine
 from pairwright.schemas.errors import BudgetError, JudgeError
@@ -182,6 +183,17 @@ def test_what_a_busy_server_leaves_open_is_neither_kept_nor_held_against_it(
     assert not findings_file(tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"x": 5}', '{"x": {"n": 3}}', '{"x": {"n": []}}', "\\x00"])
+def test_a_damaged_file_of_findings_costs_a_few_probes_and_no_more(content: str, tmp_path: Path) -> None:
+    file, endpoint = findings_file(tmp_path), Endpoint(model="m", base_url="http://127.0.0.1:9/v1")
+    file.write_text(content)
+    assert read(file, endpoint) == {}
+    kept = keep(file, endpoint, [Finding("n", "no", "why"), Finding("schema", "unknown", "busy")])
+    assert read(file, endpoint) == kept == {"n": Finding("n", "no", "why")}
+    assert read(file, Endpoint(model="other", base_url="http://127.0.0.1:9/v1")) == {}
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
 def test_a_spent_budget_pays_for_no_probe(tmp_path: Path) -> None:
     app = lying()
     write_jsonl(tmp_path / "rows.jsonl", wide(2))
@@ -192,6 +204,34 @@ def test_a_spent_budget_pays_for_no_probe(tmp_path: Path) -> None:
         with pytest.raises(BudgetError, match=r"budget\.calls is 0"):
             judge_shard(judges_of(made)[0], workspace, next(workspace.each_shard()), budget_of(made, workspace))
     assert not app.probes and not app.sent
+
+
+@pytest.mark.parametrize(
+    ("headers", "options", "state", "said"),
+    [
+        ({}, {}, "unknown", "states none"),
+        ({"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "30000"}, {}, "no", "rpm: 500, tpm: 30000"),
+        ({"x-ratelimit-limit-requests": "500"}, {"rpm": 500}, "yes", "keeps to it"),
+        ({"x-ratelimit-limit-requests": "500"}, {"rpm": 501}, "no", "rpm: 500; set that"),
+        ({"x-ratelimit-limit-tokens": "a lot"}, {}, "unknown", "states none"),
+    ],
+)
+def test_limits_that_a_server_states_are_held_against_the_recipe(
+    headers: dict[str, str], options: dict[str, int], state: str, said: str
+) -> None:
+    class Limited(Able):
+        async def complete(self, body: dict[str, Any], send: Any) -> None:
+            async def with_headers(event: dict[str, Any]) -> None:
+                if "headers" in event:
+                    more = [(name.encode(), value.encode()) for name, value in headers.items()]
+                    event = event | {"headers": [*event["headers"], *more]}
+                await send(event)
+
+            await super().complete(body, with_headers)
+
+    with serving(Limited(Settings())) as url:
+        _, found = probe(Endpoint(model="m", base_url=url, **options), {"limits"})
+    assert (found.feature, found.state) == ("limits", state) and said in found.detail
 
 
 @pytest.mark.parametrize("hold", [True, False], ids=["cancelled", "already done"])
@@ -235,5 +275,6 @@ def test_served_models_and_base_models_are_asked_by_their_own_path(tmp_path: Pat
         judges = [{"kind": "density-ratio", "strong": strong, "weak": weak}]
         made = recipe_of(tmp_path, "rows.jsonl", judges=judges, policies=[base])
         found = [[(one.feature, one.state) for one in part.findings] for part in examine(made)]
-    assert found == [[("chat", "yes"), ("n", "yes")], [("echo", "yes")], [("echo", "yes")]]
+    mine = [("chat", "yes"), ("limits", "unknown"), ("n", "yes")]
+    assert found == [mine, [("echo", "yes")], [("echo", "yes")]]
     assert app.probes and all("prompt" in body for body in app.probes)

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from helpers import build, recipe_of, table, wide, write_jsonl
+from helpers import judge_all, recipe_of, table, wide, write_jsonl
 from replay_server import App, Settings, judge_by_hash, serving
 
 from pairwright.assets.audit import AGAIN, OWN_WINS, audit, audit_view, failures_by_kind, models_of
@@ -22,7 +22,7 @@ from pairwright.pipelines.plan import plan
 from pairwright.schemas.errors import BudgetError
 from pairwright.schemas.recipe import Recipe
 
-PROMPTS = 24
+PROMPTS = 16
 
 
 def recipe(folder: Path, url: str, share: float = 0.5, **parts: Any) -> Recipe:
@@ -66,18 +66,18 @@ def figures(made: Recipe, data: Path) -> dict[str, tuple[float, int]]:
 def test_a_share_is_asked_twice_and_never_a_third_time(judge: dict[str, Any], tmp_path: Path) -> None:
     app = App(Settings())
     with serving(app) as url:
-        build(recipe(tmp_path, url, 0.0, judge=judge), tmp_path / "data")
+        judge_all(recipe(tmp_path, url, 0.0, judge=judge), tmp_path / "data")
         first = len(app.sent)
         made = recipe(tmp_path, url, 0.5, judge=judge)
         workspace = Workspace.of(made, tmp_path / "data")
         planned = plan(made, workspace).total.calls
         assert 0.2 * first < planned < 0.8 * first
-        build(made, tmp_path / "data")
+        judge_all(made, tmp_path / "data")
         assert len(app.sent) == first + planned
-        build(made, tmp_path / "data")
-        build(recipe(tmp_path, url, 0.3, judge=judge), tmp_path / "data")
+        judge_all(made, tmp_path / "data")
+        judge_all(recipe(tmp_path, url, 0.3, judge=judge), tmp_path / "data")
         assert len(app.sent) == first + planned
-        build(recipe(tmp_path, url, 1.0, judge=judge), tmp_path / "data")
+        judge_all(recipe(tmp_path, url, 1.0, judge=judge), tmp_path / "data")
     assert set(Counter(key for key, _ in app.sent).values()) == {2}
     rows = table(workspace, verdicts_table(judges_of(made)[0]))
     assert dict(rows.group_by("round").len().rows()) == {0: rows.height // 2, 1: rows.height // 2}
@@ -87,12 +87,24 @@ def test_a_share_is_asked_twice_and_never_a_third_time(judge: dict[str, Any], tm
     assert figures(made, tmp_path / "data")[name] == (0.0, n) and n > 0
 
 
+def test_second_opinions_given_under_other_shards_are_taken_over(tmp_path: Path) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        for shards, share in ((2, 0.0), (3, 0.5)):
+            judge_all(recipe(tmp_path, url, share, shards=shards), tmp_path / "data")
+        count = len(app.sent)
+        made = recipe(tmp_path, url, 0.5, shards=2)
+        assert not plan(made, Workspace.of(made, tmp_path / "data")).total.calls
+        judge_all(made, tmp_path / "data")
+    assert len(app.sent) == count
+
+
 def test_a_plan_before_the_first_build_counts_both_rounds(tmp_path: Path) -> None:
     app = App(Settings())
     with serving(app) as url:
         made = recipe(tmp_path, url)
         planned = plan(made, Workspace.of(made, tmp_path / "data")).total.calls
-        build(made, tmp_path / "data")
+        judge_all(made, tmp_path / "data")
     assert len(app.sent) == planned > PROMPTS * 6 * 2
 
 
@@ -100,10 +112,10 @@ def test_a_judge_that_turns_round_is_found_out(tmp_path: Path) -> None:
     seen: Counter[str] = Counter()
     with serving(App(Settings(), lambda body: changes_its_mind(body, seen))) as url:
         made = recipe(tmp_path, url)
-        build(made, tmp_path / "data")
+        judge_all(made, tmp_path / "data")
     workspace, judge = Workspace.of(made, tmp_path / "data"), judges_of(made)[0]
     share, n = figures(made, tmp_path / "data")[AGAIN]
-    assert share == 1.0 and n > 20
+    assert share == 1.0 and n > 10
     view = audit_view(judge, workspace, workspace.files(verdicts_table(judge)))
     assert view["watch_retest"] == f"no|100.0% of {n}"
 
@@ -126,14 +138,14 @@ def test_stopped_in_the_middle_it_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_a_second_answer_that_fails_leaves_the_first_and_is_asked_for_again(tmp_path: Path) -> None:
     app = App(Settings())
     with serving(app) as url:
-        build(recipe(tmp_path, url, 0.0), tmp_path / "data")
+        judge_all(recipe(tmp_path, url, 0.0), tmp_path / "data")
         app.settings = Settings(fault_rate=1.0, faults=("empty",))
         made = recipe(tmp_path, url)
         before = table(Workspace.of(made, tmp_path / "data"), verdicts_table(judges_of(made)[0]))
-        build(made, tmp_path / "data")
+        judge_all(made, tmp_path / "data")
         assert table(Workspace.of(made, tmp_path / "data"), verdicts_table(judges_of(made)[0])).equals(before)
         app.settings, count = Settings(), len(app.sent)
-        build(made, tmp_path / "data")
+        judge_all(made, tmp_path / "data")
         again = len(app.sent) - count
         rows = table(Workspace.of(made, tmp_path / "data"), verdicts_table(judges_of(made)[0]))
     assert rows.filter(round=1).height * 2 == again > 0
@@ -161,11 +173,11 @@ def test_a_judge_that_prefers_its_own_model_is_found_out(judge: dict[str, Any], 
 
     with serving(App(Settings(), answer)) as url:
         made = recipe_of(tmp_path, "rows.jsonl", judges=[{**judge, "model": "m", "base_url": url}])
-        build(made, tmp_path / "data")
+        judge_all(made, tmp_path / "data")
         share, n = figures(made, tmp_path / "data")[OWN_WINS]
         assert share == 1.0 and n >= 10
         other = recipe_of(tmp_path, "rows.jsonl", judges=[{**judge, "model": "z", "base_url": url}])
-        build(other, tmp_path / "data")
+        judge_all(other, tmp_path / "data")
         assert OWN_WINS not in figures(other, tmp_path / "data")
 
 
