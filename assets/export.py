@@ -18,7 +18,7 @@ from pairwright.assets.formats.base import Format
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Workspace, sync
 from pairwright.assets.versions import Release, newest
-from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.errors import PairwrightError, StoreError, nearest
 from pairwright.schemas.kinds import kinds
 from pairwright.schemas.recipe import Recipe
 
@@ -41,7 +41,7 @@ def format_named(kind: str, **options: Any) -> Format:
     """The format of that kind. Raises PairwrightError listing those that exist, or naming an option it lacks."""
     known = kinds("format")
     if kind not in known:
-        raise PairwrightError(f"format {kind!r} is not known; allowed: {', '.join(known)}")
+        raise PairwrightError(f"format {kind!r} is not known{nearest(kind, list(known))}; allowed: {', '.join(known)}")
     lacking = sorted(set(options) - set(known[kind].model_fields))
     if lacking:
         raise PairwrightError(f"format {kind} has no {lacking[0]} variant; leave the option out")
@@ -168,6 +168,9 @@ def _readme(stamp: dict[str, Any], form: Format) -> str:
     files = [f"- `{name}`: {one['rows']:,} rows" for name, one in stamp["files"].items()]
     return "\n".join(
         [
+            "---",
+            f"pretty_name: {stamp['dataset']} {stamp['version']} as {form.name}",
+            "---",
             f"# {stamp['dataset']} {stamp['version']} as {form.name}",
             "",
             *files,

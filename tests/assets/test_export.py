@@ -20,7 +20,9 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def test_an_unknown_format_lists_the_valid_ones() -> None:
-    with pytest.raises(PairwrightError, match=r"'tlr' is not known; allowed: axolotl, .*trl, .*ultrafeedback"):
+    with pytest.raises(
+        PairwrightError, match=r"'tlr' is not known \(did you mean 'trl'\?\); allowed: axolotl, .*trl, .*ultrafeedback"
+    ):
         format_named("tlr")
     with pytest.raises(PairwrightError, match="tulu has no plain variant"):
         format_named("tulu", plain=True)

@@ -109,10 +109,10 @@ def strangers(seen: list[str]) -> list[str]:
     return [one for one in seen if not one.startswith("error ")]
 
 
-def keep(tab: Any, name: str) -> None:
-    """A screenshot, where the environment names a folder for them."""
+def keep(tab: Any, name: str, height: int = 900) -> None:
+    """A screenshot of the upper part, where the environment names a folder for them."""
     if folder := os.environ.get("PAIRWRIGHT_SCREENSHOTS"):
-        tab.screenshot(path=f"{folder}/{name}.png")
+        tab.screenshot(path=f"{folder}/{name}.png", clip={"x": 0, "y": 0, "width": 1400, "height": height})
 
 
 def test_materialise_all_of_the_demo_then_see_the_release_and_the_schedule_tick(ui: Ui) -> None:
@@ -147,7 +147,7 @@ def test_materialise_all_of_the_demo_then_see_the_release_and_the_schedule_tick(
         if shown.locator('img[src^="data:image/png"]').count():
             plots += 1
             assert shown.locator("img").first.evaluate("image => image.naturalWidth") > 300
-            keep(tab, "release")
+            keep(tab, "release", height=600)
         tab.keyboard.press("Escape")
         shown.wait_for(state="detached")
     assert plots
