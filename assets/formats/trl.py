@@ -29,7 +29,7 @@ class Trl(Plain):
         there = [name for name in LOGPS if name in table.collect_schema()]
         prompt = last_text("prompt") if self.plain else pl.col("prompt")
         sides = {side: answers(self.plain, side) for side in ("chosen", "rejected")}
-        return table.select(prompt.alias("prompt"), "score_chosen", "score_rejected", "margin", *there, **sides).select(
+        return table.select(prompt, "score_chosen", "score_rejected", "margin", *there, **sides).select(
             "prompt", "chosen", "rejected", pl.exclude("prompt", "chosen", "rejected")
         )
 
@@ -45,9 +45,7 @@ class TrlImplicit(Format):
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """chosen, rejected, margin."""
-        return table.select(
-            conversation("chosen").alias("chosen"), conversation("rejected").alias("rejected"), "margin"
-        )
+        return table.select(conversation("chosen"), conversation("rejected"), "margin")
 
     def loses(self) -> list[str]:
         """Where the prompt ends can be read off the last turn."""
@@ -62,9 +60,7 @@ class Kto(Plain):
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """prompt, completion, label."""
         prompt = last_text("prompt") if self.plain else pl.col("prompt")
-        return unpaired(table).select(
-            prompt.alias("prompt"), answers(self.plain, "completion").alias("completion"), "label"
-        )
+        return unpaired(table).select(prompt.alias("prompt"), answers(self.plain, "completion"), "label")
 
     def loses(self) -> list[str]:
         """The pairing itself."""
@@ -80,7 +76,7 @@ class TrlStepwise(Format):
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """prompt, completions, labels; a prompt's responses follow each other, best first."""
-        both = table.select(last_text("prompt").alias("prompt"), completions="steps", labels="step_labels")
+        both = table.select(last_text("prompt"), completions="steps", labels="step_labels")
         return both.explode("completions", "labels").drop_nulls("completions")
 
     def fits(self) -> pl.Expr:
