@@ -114,11 +114,12 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
     """The files by name, with rows and bytes; and how many rows of the release were left out, by split."""
     files: dict[str, Any] = {}
     left_out: dict[str, int] = {}
+    partial = _partial(made, form)
     for split in ("train", "test"):
         paths = sorted((made.path / form.table).glob(f"{split}-*.parquet"))
         if not paths:
             continue
-        table = pl.scan_parquet(paths, glob=False)
+        table = pl.scan_parquet(paths, glob=False).drop(partial)
         missing = [name for name in form.needs if name not in table.collect_schema()]
         if missing:
             raise StoreError(
@@ -143,6 +144,14 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
             f"not in this format: {'; '.join(form.loses())}"
         )
     return files, left_out
+
+
+def _partial(made: Release, form: Format) -> list[str]:
+    """The columns that must be complete to go along, and are not."""
+    table = pl.scan_parquet(sorted((made.path / form.table).glob("*.parquet")), glob=False)
+    there = [name for name in form.complete if name in table.collect_schema()]
+    gaps = table.select(pl.col(there).has_nulls()).collect(engine="streaming") if there else pl.DataFrame()
+    return there if any(any(column) for column in gaps) else []
 
 
 def _sink(rows: pl.LazyFrame, path: Path) -> None:

@@ -21,6 +21,8 @@ class Format(Kind, family="format"):
     """What kind of file the target reads."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Columns that it reads and that not every release has."""
+    complete: ClassVar[tuple[str, ...]] = ()
+    """Columns that go along only where every row of the release has them: readers stop at a null."""
 
     @abstractmethod
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:

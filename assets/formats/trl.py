@@ -23,6 +23,7 @@ class Trl(Plain):
     """DPO, ORPO, CPO and SimPO: an explicit prompt and two sides."""
 
     kind: Literal["trl"] = "trl"
+    complete = LOGPS
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """prompt, chosen, rejected, both scores and the margin; the reference's log-probabilities where they are."""
@@ -56,11 +57,14 @@ class Kto(Plain):
     """KTO and BCO: one response a row, good or bad."""
 
     kind: Literal["kto"] = "kto"
+    complete = LOGPS
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
-        """prompt, completion, label."""
+        """prompt, completion, label; the reference's log-probability where it is."""
         prompt = last_text("prompt") if self.plain else pl.col("prompt")
-        return unpaired(table).select(prompt.alias("prompt"), answers(self.plain, "completion"), "label")
+        there = set(LOGPS) <= set(table.collect_schema())
+        logps = {"ref_logps": pl.when("label").then(LOGPS[0]).otherwise(LOGPS[1])} if there else {}
+        return unpaired(table).select(prompt, answers(self.plain, "completion"), "label", **logps)
 
     def loses(self) -> list[str]:
         """The pairing itself."""
