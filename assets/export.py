@@ -80,7 +80,10 @@ def export(made: Release, form: Format, out: Path) -> Export:
 def _known(out: Path) -> dict[str, Any] | None:
     """The stamp of the export at `out`, if there is one."""
     if (out / STAMP).is_file():
-        return dict(json.loads((out / STAMP).read_text()))
+        try:
+            return dict(json.loads((out / STAMP).read_text()))
+        except ValueError as error:
+            raise StoreError(f"{out / STAMP} is damaged ({error}); remove {out}, and export again") from error
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise StoreError(f"{out} already holds something that is no export; name a folder that is new or empty")
     return None

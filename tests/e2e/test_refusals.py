@@ -32,9 +32,14 @@ def start(*arguments: str, cwd: Path, before: Callable[[], None] | None = None, 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=before,
+        preexec_fn=before or listen,
         env=quiet,
     )
+
+
+def listen() -> None:
+    """To interrupts, which shells have background jobs ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def small_files() -> None:
