@@ -18,7 +18,7 @@ from pairwright.assets.formats.base import Format
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Workspace, sync
 from pairwright.assets.versions import Release, newest
-from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.errors import PairwrightError, StoreError, nearest
 from pairwright.schemas.kinds import kinds
 from pairwright.schemas.recipe import Recipe
 
@@ -41,7 +41,7 @@ def format_named(kind: str, **options: Any) -> Format:
     """The format of that kind. Raises PairwrightError listing those that exist, or naming an option it lacks."""
     known = kinds("format")
     if kind not in known:
-        raise PairwrightError(f"format {kind!r} is not known; allowed: {', '.join(known)}")
+        raise PairwrightError(f"format {kind!r} is not known{nearest(kind, list(known))}; allowed: {', '.join(known)}")
     lacking = sorted(set(options) - set(known[kind].model_fields))
     if lacking:
         raise PairwrightError(f"format {kind} has no {lacking[0]} variant; leave the option out")
@@ -80,7 +80,10 @@ def export(made: Release, form: Format, out: Path) -> Export:
 def _known(out: Path) -> dict[str, Any] | None:
     """The stamp of the export at `out`, if there is one."""
     if (out / STAMP).is_file():
-        return dict(json.loads((out / STAMP).read_text()))
+        try:
+            return dict(json.loads((out / STAMP).read_text()))
+        except ValueError as error:
+            raise StoreError(f"{out / STAMP} is damaged ({error}); remove {out}, and export again") from error
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise StoreError(f"{out} already holds something that is no export; name a folder that is new or empty")
     return None
@@ -114,11 +117,12 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
     """The files by name, with rows and bytes; and how many rows of the release were left out, by split."""
     files: dict[str, Any] = {}
     left_out: dict[str, int] = {}
+    partial = _partial(made, form)
     for split in ("train", "test"):
         paths = sorted((made.path / form.table).glob(f"{split}-*.parquet"))
         if not paths:
             continue
-        table = pl.scan_parquet(paths, glob=False)
+        table = pl.scan_parquet(paths, glob=False).drop(partial)
         missing = [name for name in form.needs if name not in table.collect_schema()]
         if missing:
             raise StoreError(
@@ -145,6 +149,14 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
     return files, left_out
 
 
+def _partial(made: Release, form: Format) -> list[str]:
+    """The columns that must be complete to go along, and are not."""
+    table = pl.scan_parquet(sorted((made.path / form.table).glob("*.parquet")), glob=False)
+    there = [name for name in form.complete if name in table.collect_schema()]
+    gaps = table.select(pl.col(there).has_nulls()).collect(engine="streaming") if there else pl.DataFrame()
+    return there if any(any(column) for column in gaps) else []
+
+
 def _sink(rows: pl.LazyFrame, path: Path) -> None:
     if path.suffix == ".jsonl":
         rows.sink_ndjson(path, engine="streaming")
@@ -168,6 +180,9 @@ def _readme(stamp: dict[str, Any], form: Format) -> str:
     files = [f"- `{name}`: {one['rows']:,} rows" for name, one in stamp["files"].items()]
     return "\n".join(
         [
+            "---",
+            f"pretty_name: {stamp['dataset']} {stamp['version']} as {form.name}",
+            "---",
             f"# {stamp['dataset']} {stamp['version']} as {form.name}",
             "",
             *files,

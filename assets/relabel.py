@@ -138,8 +138,8 @@ def _ages(
     """
     rows = ledger.rows().join(asked, on=[*judge.keys, "evidence"], how="semi")
     rounds = rows.filter(pl.col(value_of(judge)).is_not_null()).group_by(judge.keys).agg(pl.col("round").max())
-    if known is None:
-        known = rounds.clear().with_columns(since=pl.lit(night, SINCE), owed=False)
+    nothing = rounds.clear().with_columns(since=pl.lit(night, SINCE), owed=False)
+    known = nothing if known is None else pl.concat([nothing, known], how="diagonal")
     joined = rounds.join(known.rename({"round": "known"}), on=judge.keys, how="left")
     fresh = pl.col("known").is_null() | (pl.col("round") > pl.col("known"))
     since = pl.when(fresh).then(pl.lit(night, SINCE)).otherwise(pl.col("since"))

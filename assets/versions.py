@@ -1,6 +1,7 @@
 """The versions of a data set as they lie on disk: which there are, and which one a person means."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +69,7 @@ def resolve(data: Path, name: str) -> Release:
         return Release(manifest["version"], path, manifest)
     sets = sorted(path.parent.name for path in data.glob("*/releases") if path.is_dir())
     dataset, _, version = name.partition("/")
-    if dataset not in sets and not version and len(sets) == 1:
+    if re.fullmatch(r"v\d+", name) and dataset not in sets and len(sets) == 1:
         dataset, version = sets[0], name
     if dataset in sets:
         workspace = Workspace(data, dataset, 1)

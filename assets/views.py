@@ -80,6 +80,7 @@ def funnel_picture(steps: Sequence[Any]) -> str:
         axes.barh(names, [step.entered for step in steps][::-1], color="#d0d7e5")
         bars = axes.barh(names, [step.left for step in steps][::-1], color="#4c72b0")
         axes.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=8)
+        axes.margins(x=0.15)  # room for the numbers
 
     return _picture(draw, "funnel")
 

@@ -24,7 +24,7 @@ def export(release: str, kind: str, out: Path, plain: bool, data: Path) -> None:
     form = format_named(kind, **({"plain": True} if plain else {}))
     made = write(resolve(data, release), form, out)
     for name, one in made.stamp["files"].items():
-        click.echo(f"{name}: {one['rows']:,} rows, {one['bytes'] / 1e6:,.1f} MB")
+        click.echo(f"{name}: {one['rows']:,} rows, {_size(one['bytes'])}")
     left = sum(made.stamp["left_out"].values())
     if left:
         click.echo(f"left out: {left:,} rows that {kind} cannot hold")
@@ -54,3 +54,7 @@ def push(release: str, repo: str, public: bool, dry_run: bool, data: Path) -> No
         click.echo(
             f'{repo} {done.version} at {done.commit}: load_dataset("{repo}", "pairs", revision="{done.version}")'
         )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"

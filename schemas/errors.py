@@ -1,5 +1,8 @@
 """The one family of errors. Each message names the value, what is allowed, and the fix."""
 
+import difflib
+from collections.abc import Sequence
+
 
 class PairwrightError(Exception):
     """Base of every error that a user can mend; the command line prints it as one line, without a traceback."""
@@ -23,3 +26,9 @@ class StoreError(PairwrightError):
 
 class BudgetError(PairwrightError):
     """The recipe's budget is spent; all paid work is kept."""
+
+
+def nearest(word: str, allowed: Sequence[str]) -> str:
+    """A question after the nearest of the allowed words, to be put behind a wrong one; nothing where none is near."""
+    found = difflib.get_close_matches(word, allowed, n=1)
+    return f" (did you mean {found[0]!r}?)" if found else ""

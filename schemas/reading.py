@@ -1,6 +1,5 @@
 """Reading a recipe: safe YAML, no key twice, and errors that name key, value, what is allowed and the nearest match."""
 
-import difflib
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -8,7 +7,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.errors import RecipeError, nearest
 from pairwright.schemas.kinds import FAMILIES, kinds
 from pairwright.schemas.recipe import Recipe
 
@@ -70,19 +69,19 @@ def _explain(error: dict[str, Any], content: Any) -> str:
     match error["type"]:
         case "extra_forbidden":
             allowed = _allowed_keys(owner)
-            return f"{where}: unknown key{_nearest(str(steps[-1]), allowed)}; allowed: {', '.join(allowed)}"
+            return f"{where}: unknown key{nearest(str(steps[-1]), allowed)}; allowed: {', '.join(allowed)}"
         case "missing":
             return f"{where}: missing, and it has no default"
         case "union_tag_invalid":
             allowed = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
             tag = str(context["tag"])
-            return f"{where}.kind: {tag!r} is not known{_nearest(tag, allowed)}; allowed: {', '.join(allowed)}"
+            return f"{where}.kind: {tag!r} is not known{nearest(tag, allowed)}; allowed: {', '.join(allowed)}"
         case "union_tag_not_found":
             family = _family(steps) or "judge"
             return f"{where}: `kind` is missing; allowed: {', '.join(kinds(family))}"
         case "literal_error":
             allowed = [part.strip("' ") for part in context["expected"].replace(" or ", ", ").split(",")]
-            return f"{where}: {value!r} is not allowed{_nearest(str(value), allowed)}; allowed: {', '.join(allowed)}"
+            return f"{where}: {value!r} is not allowed{nearest(str(value), allowed)}; allowed: {', '.join(allowed)}"
         case "string_pattern_mismatch":
             return f"{where}: {value!r} is not allowed; use a-z, 0-9, '_' and '-', starting with a letter or digit"
         case "value_error":
@@ -137,11 +136,6 @@ def _dotted(steps: Sequence[Any]) -> str:
     for step in steps:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
     return text
-
-
-def _nearest(word: str, allowed: Sequence[str]) -> str:
-    found = difflib.get_close_matches(word, allowed, n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
 
 
 def _short(value: Any) -> str:

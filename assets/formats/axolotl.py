@@ -79,7 +79,7 @@ class AxolotlArgilla(Axolotl):
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """chosen and rejected as whole conversations."""
-        return table.select(conversation("chosen").alias("chosen"), conversation("rejected").alias("rejected"))
+        return table.select(conversation("chosen"), conversation("rejected"))
 
     def loses(self) -> list[str]:
         """Only texts stay."""
@@ -122,8 +122,8 @@ class AxolotlKto(Axolotl):
         """system, prompt, completion, label."""
         return unpaired(table).select(
             system().fill_null("").alias("system"),
-            last_text("prompt").alias("prompt"),
-            last_text("completion").alias("completion"),
+            last_text("prompt"),
+            last_text("completion"),
             "label",
         )
 

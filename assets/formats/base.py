@@ -21,6 +21,8 @@ class Format(Kind, family="format"):
     """What kind of file the target reads."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Columns that it reads and that not every release has."""
+    complete: ClassVar[tuple[str, ...]] = ()
+    """Columns that go along only where every row of the release has them: readers stop at a null."""
 
     @abstractmethod
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
@@ -89,13 +91,13 @@ def system() -> pl.Expr:
 
 
 def last_text(column: str) -> pl.Expr:
-    """The text of a conversation's last turn."""
-    return pl.col(column).list.last().struct.field("content")
+    """The text of a conversation's last turn, under the conversation's name."""
+    return pl.col(column).list.last().struct.field("content").alias(column)
 
 
 def conversation(column: str) -> pl.Expr:
-    """The prompt and a side as one conversation."""
-    return pl.concat_list("prompt", column)
+    """The prompt and a side as one conversation, under the side's name."""
+    return pl.concat_list("prompt", column).alias(column)
 
 
 def answers(plain: bool, column: str) -> pl.Expr:

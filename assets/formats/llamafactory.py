@@ -47,8 +47,8 @@ class Alpaca(LlamaFactory):
         return table.select(
             last_text("prompt").alias("instruction"),
             system().fill_null("").alias("system"),
-            last_text("chosen").alias("chosen"),
-            last_text("rejected").alias("rejected"),
+            last_text("chosen"),
+            last_text("rejected"),
         )
 
     def fits(self) -> pl.Expr:

@@ -35,7 +35,7 @@ class NemoAligner(Format):
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """prompt and both responses as text, with their scores as rewards."""
         return table.select(
-            last_text("prompt").alias("prompt"),
+            last_text("prompt"),
             last_text("chosen").alias("chosen_response"),
             last_text("rejected").alias("rejected_response"),
             chosen_reward="score_chosen",

@@ -15,9 +15,7 @@ class OpenRlhf(Format):
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """chosen, rejected, margin; it cuts the prompt off at the last turn itself."""
-        return table.select(
-            conversation("chosen").alias("chosen"), conversation("rejected").alias("rejected"), "margin"
-        )
+        return table.select(conversation("chosen"), conversation("rejected"), "margin")
 
     def loses(self) -> list[str]:
         """The rest of the pair."""

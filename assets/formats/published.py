@@ -24,10 +24,10 @@ class UltraFeedback(Format):
         """prompt (the last user turn), prompt_id, chosen, rejected, messages, score_chosen, score_rejected."""
         whole = conversation("chosen")
         return table.select(
-            last_text("prompt").alias("prompt"),
+            last_text("prompt"),
             "prompt_id",
-            whole.alias("chosen"),
-            conversation("rejected").alias("rejected"),
+            whole,
+            conversation("rejected"),
             whole.alias("messages"),
             "score_chosen",
             "score_rejected",
@@ -63,9 +63,9 @@ class Tulu(Format):
         models = [pl.col(f"{side}_policies").list.join(", ").alias(f"{side}_model") for side in ("chosen", "rejected")]
         return table.select(
             pl.col("pair_id").alias("id"),
-            last_text("prompt").alias("prompt"),
-            conversation("chosen").alias("chosen"),
-            conversation("rejected").alias("rejected"),
+            last_text("prompt"),
+            conversation("chosen"),
+            conversation("rejected"),
             "source",
             *models,
             chosen_rating="score_chosen",
@@ -86,9 +86,9 @@ class RewardBench(Format):
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """prompt (the last user turn), and both conversations."""
         return table.select(
-            last_text("prompt").alias("prompt"),
-            conversation("chosen").alias("chosen"),
-            conversation("rejected").alias("rejected"),
+            last_text("prompt"),
+            conversation("chosen"),
+            conversation("rejected"),
         )
 
     def fits(self) -> pl.Expr:
@@ -118,7 +118,7 @@ class RewardBench2(Format):
         models = pl.col("policies").list.eval(pl.element().list.join(", "))
         return table.select(
             pl.col("prompt_id").alias("id"),
-            last_text("prompt").alias("prompt"),
+            last_text("prompt"),
             texts.list.head(best).alias("chosen"),
             texts.list.slice(best).alias("rejected"),
             best.cast(pl.Int64).alias("num_correct"),

@@ -18,7 +18,7 @@ class Ranking(Plain):
         texts = pl.col("responses").list.eval(pl.element().list.last().struct.field("content"))
         prompt, responses = (last_text("prompt"), texts) if self.plain else (pl.col("prompt"), pl.col("responses"))
         return table.select(
-            prompt.alias("prompt"),
+            prompt,
             responses.alias("responses"),
             "scores",
             pl.col("ranks").list.eval(pl.element().cast(pl.Int64)),

@@ -23,13 +23,14 @@ class Trl(Plain):
     """DPO, ORPO, CPO and SimPO: an explicit prompt and two sides."""
 
     kind: Literal["trl"] = "trl"
+    complete = LOGPS
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """prompt, chosen, rejected, both scores and the margin; the reference's log-probabilities where they are."""
         there = [name for name in LOGPS if name in table.collect_schema()]
         prompt = last_text("prompt") if self.plain else pl.col("prompt")
         sides = {side: answers(self.plain, side) for side in ("chosen", "rejected")}
-        return table.select(prompt.alias("prompt"), "score_chosen", "score_rejected", "margin", *there, **sides).select(
+        return table.select(prompt, "score_chosen", "score_rejected", "margin", *there, **sides).select(
             "prompt", "chosen", "rejected", pl.exclude("prompt", "chosen", "rejected")
         )
 
@@ -45,9 +46,7 @@ class TrlImplicit(Format):
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """chosen, rejected, margin."""
-        return table.select(
-            conversation("chosen").alias("chosen"), conversation("rejected").alias("rejected"), "margin"
-        )
+        return table.select(conversation("chosen"), conversation("rejected"), "margin")
 
     def loses(self) -> list[str]:
         """Where the prompt ends can be read off the last turn."""
@@ -58,13 +57,14 @@ class Kto(Plain):
     """KTO and BCO: one response a row, good or bad."""
 
     kind: Literal["kto"] = "kto"
+    complete = LOGPS
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
-        """prompt, completion, label."""
+        """prompt, completion, label; the reference's log-probability where it is."""
         prompt = last_text("prompt") if self.plain else pl.col("prompt")
-        return unpaired(table).select(
-            prompt.alias("prompt"), answers(self.plain, "completion").alias("completion"), "label"
-        )
+        there = set(LOGPS) <= set(table.collect_schema())
+        logps = {"ref_logps": pl.when("label").then(LOGPS[0]).otherwise(LOGPS[1])} if there else {}
+        return unpaired(table).select(prompt, answers(self.plain, "completion"), "label", **logps)
 
     def loses(self) -> list[str]:
         """The pairing itself."""
@@ -80,7 +80,7 @@ class TrlStepwise(Format):
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """prompt, completions, labels; a prompt's responses follow each other, best first."""
-        both = table.select(last_text("prompt").alias("prompt"), completions="steps", labels="step_labels")
+        both = table.select(last_text("prompt"), completions="steps", labels="step_labels")
         return both.explode("completions", "labels").drop_nulls("completions")
 
     def fits(self) -> pl.Expr:

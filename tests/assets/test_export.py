@@ -20,7 +20,9 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def test_an_unknown_format_lists_the_valid_ones() -> None:
-    with pytest.raises(PairwrightError, match=r"'tlr' is not known; allowed: axolotl, .*trl, .*ultrafeedback"):
+    with pytest.raises(
+        PairwrightError, match=r"'tlr' is not known \(did you mean 'trl'\?\); allowed: axolotl, .*trl, .*ultrafeedback"
+    ):
         format_named("tlr")
     with pytest.raises(PairwrightError, match="tulu has no plain variant"):
         format_named("tulu", plain=True)
@@ -52,6 +54,24 @@ def test_a_folder_with_something_else_in_it_is_not_touched(tmp_path: Path) -> No
     with pytest.raises(StoreError, match="already holds something"):
         export(made, format_named("trl"), out)
     assert (out / "thesis.txt").read_text() == "mine" and not leftovers(tmp_path)
+
+
+def test_a_damaged_stamp_is_told(tmp_path: Path) -> None:
+    made, out = hand.make(tmp_path / "v1"), tmp_path / "out"
+    export(made, format_named("trl"), out)
+    (out / "export.json").write_text("{")
+    with pytest.raises(StoreError, match=r"export\.json is damaged .*; remove .*out, and export again"):
+        export(made, format_named("trl"), out)
+
+
+def test_a_damaged_release_has_no_export(tmp_path: Path) -> None:
+    made = hand.make(tmp_path / "v1")
+    for damage in (lambda path: path.write_bytes(path.read_bytes()[:100]), Path.unlink):
+        for path in sorted((made.path / "pairs").iterdir()):
+            damage(path)
+        with pytest.raises(StoreError):
+            export(made, format_named("trl"), tmp_path / "out")
+        assert not (tmp_path / "out").exists() and not leftovers(tmp_path)
 
 
 def test_a_release_without_steps_has_no_stepwise_export(tmp_path: Path) -> None:
@@ -104,6 +124,7 @@ def test_an_interrupted_export_leaves_nothing_and_the_next_one_cleans_up(tmp_pat
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells have background jobs ignore it
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert child.stdout is not None and child.stdout.readline() == b"written\n"

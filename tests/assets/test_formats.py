@@ -149,8 +149,20 @@ def test_plain_trl_is_bare_text(made: Release, tmp_path: Path) -> None:
 
 def test_reference_log_probabilities_are_passed_on(tmp_path: Path) -> None:
     rows = [{**row, "ref_chosen_logps": -1.5, "ref_rejected_logps": -2.5} for row in hand.pairs()]
-    found = read(hand.make(tmp_path / "v1", rows), tmp_path / "out", "trl")
+    made = hand.make(tmp_path / "v1", rows)
+    found = read(made, tmp_path / "out", "trl")
     assert {(row["ref_chosen_logps"], row["ref_rejected_logps"]) for row in found} == {(-1.5, -2.5)}
+    found = read(made, tmp_path / "kto", "kto")
+    assert {(row["label"], row["ref_logps"]) for row in found} == {(True, -1.5), (False, -2.5)}
+
+
+@pytest.mark.parametrize("kind", ["trl", "kto"])
+def test_reference_log_probabilities_with_gaps_stay_behind(tmp_path: Path, kind: str) -> None:
+    """TRL stops at one that is null; both splits have the same columns, or `datasets` would not read the folder."""
+    rows = [{**row, "ref_chosen_logps": -1.5, "ref_rejected_logps": -2.5} for row in hand.pairs()]
+    rows[0]["ref_rejected_logps"] = None
+    found = read(hand.make(tmp_path / "v1", rows), tmp_path / "out", kind)
+    assert len(found) >= len(rows) and not any(name.startswith("ref_") for row in found for name in row)
 
 
 def labelled(rows: Rows) -> list[tuple[Rows, str, bool]]:

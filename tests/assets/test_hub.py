@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import hub_standin
@@ -15,12 +16,14 @@ import polars as pl
 import pytest
 import release_folder as hand
 from click.testing import CliRunner
+from helpers import recipe_of, wide, write_jsonl
 from hub_standin import Fault, Hub
 
 from pairwright.assets.card import card
 from pairwright.assets.hub import push
 from pairwright.assets.versions import Release
 from pairwright.export_command import push as command
+from pairwright.pipelines.run import build as run
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.recipe import Recipe
 
@@ -177,6 +180,20 @@ def test_a_damaged_release_is_not_pushed(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="was changed or is damaged"):
         push(made, REPO)
     assert not hub.repos
+
+
+def test_nights_publish_a_new_version_and_no_other(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRWRIGHT_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    write_jsonl(tmp_path / "rows.jsonl", wide(20))
+    schedule, judges = {"relabel": "0 2 * * *"}, [{"kind": "bleu"}]
+    recipe = recipe_of(tmp_path, "rows.jsonl", release={"hub": REPO}, schedule=schedule, judges=judges)
+    sent = []
+    for day in (1, 2):
+        run(recipe, tmp_path / "data", night=datetime(2026, 3, day, 2, tzinfo=UTC))
+        sent.append(hub.uploads())
+        assert list(hub.repos[REPO].tags) == ["v1"]
+    assert sent[0] == sent[1] > 0
 
 
 def test_load_dataset_gives_back_exactly_the_release(hub: Hub, tmp_path: Path) -> None:

@@ -196,6 +196,29 @@ def test_axolotl_reads_kto_and_keeps_system_prompts(
     assert [(one["prompt"], one["completion"], one["label"]) for one in found] == wanted
 
 
+def test_axolotl_reads_steps(tmp_path: Path, tokenizer: Any) -> None:
+    module = pytest.importorskip(
+        "axolotl.prompt_strategies.stepwise_supervised", reason="needs axolotl, in a venv of its own"
+    )
+    from datasets import Dataset
+
+    lists = hand.rankings(
+        steps=lambda texts: [["so", f"it is {one[:9]}"] for one in texts],
+        step_labels=lambda texts: [[True, one == "a"] for one in texts],
+    )
+    made = hand.make(tmp_path / "v1", lists=lists)
+    path = export(made, format_named("trl-stepwise"), tmp_path / "out").path
+    strategy = module.StepwiseSupervisedPromptTokenizingStrategy(tokenizer)
+    rows = Dataset.from_parquet(str(path / "train.parquet"), cache_dir=str(tmp_path / "cache")).to_list()
+    assert len(rows) == 8
+    for row in rows:
+        read = strategy.tokenize_prompt(row)
+        assert tokenizer.decode(read["input_ids"]) == row["prompt"] + "".join(
+            f"{step}\n" for step in row["completions"]
+        )
+        assert [label for label in read["labels"] if label >= 0] == [int(label) for label in row["labels"]]
+
+
 def test_rewardbench_reads_pairs(made: Release, tmp_path: Path, tokenizer: Any) -> None:
     module = pytest.importorskip("rewardbench.utils", reason="needs rewardbench, in a venv of its own")
     path = export(made, format_named("rewardbench"), tmp_path / "out").path
