@@ -48,18 +48,24 @@ class Local:
         """Readings of all branches, by their sinks."""
         import torch
 
-        if not self.sharing:
-            groups = [flat(group) for group in groups]
-        rows = [row for group in groups if group for row in pack(group, 0, sharing=self.sharing)]
         out: Readings = {}
         try:
             with torch.inference_mode():
-                self._read(rows, None, out)
+                self._read_all(groups, out, sharing=self.sharing)
+                broken = [group for group in groups if not all(out[one.sink].is_finite for one in flat(group))]
+                if self.sharing and broken:  # a number that is none spreads to whatever was packed beside it
+                    self._read_all(broken, out, sharing=False)
         except torch.OutOfMemoryError:
             raise JudgeError(
                 f"no memory for a batch of {self.budget} tokens; lower batch_tokens of the model"
             ) from None
         return out
+
+    def _read_all(self, groups: Sequence[Sequence[Branch]], out: Readings, *, sharing: bool) -> None:
+        """Put the readings of all branches into `out`."""
+        laid = groups if sharing else [flat(group) for group in groups]
+        rows = [row for group in laid if group for row in pack(group, 0, sharing=sharing)]
+        self._read(rows, None, out)
 
     def _read(self, rows: list[Row], prefix: Prefix | None, out: Readings) -> None:
         stored = _length(prefix)
