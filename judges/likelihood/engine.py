@@ -11,7 +11,7 @@ from pairwright.judges.base import Batch
 from pairwright.judges.likelihood.backend import Backend, Readings
 from pairwright.judges.likelihood.need import Need, utterance_id
 from pairwright.judges.likelihood.packing import Branch
-from pairwright.judges.likelihood.rendering import Refusal, Renderer, Text
+from pairwright.judges.likelihood.rendering import RefusalError, Renderer, Text
 from pairwright.schemas.tables import Likelihoods, types
 
 WINDOW = 250_000
@@ -48,15 +48,15 @@ def read(work: Batch, need: Need, backend: Backend) -> Iterator[pl.DataFrame]:
 
 
 def count_tokens(work: Batch, need: Need, tokenizer: Any) -> int:
-    """Tokens that reading these responses takes, each with its prompt and follow-ups, as if nothing were shared."""
+    """Tokens of these responses, each with its prompt and follow-ups: as many as the rows will say that were read."""
     renderer = Renderer(tokenizer, need.model.max_tokens or 1 << 30, f"model {need.model.id!r}")
-    tails = sum(len(ids) for ids, _ in renderer.tails(need.follow_ups)) if need.follow_ups else 0
+    tails = sum(len(ids) - start for ids, start in renderer.tails(need.follow_ups)) if need.follow_ups else 0
     count = 0
     for prompts, responses in _windows(need.context.apply(work.prompts), work.responses):
         for prompt_id, messages in prompts:
-            with suppress(Refusal):  # nothing of it will be read
+            with suppress(RefusalError):  # nothing of it will be read
                 texts = renderer.texts(messages, [text for _, text in responses[prompt_id]])
-                count += sum(len(text.ids) + tails for text in texts if text)
+                count += sum(len(text.ids) - 1 + tails for text in texts if text)
     return count
 
 
@@ -84,7 +84,7 @@ def _render(
     ids = [response_id for response_id, _ in responses]
     try:
         texts = renderer.texts(messages, [text for _, text in responses])
-    except Refusal as refusal:
+    except RefusalError as refusal:
         return _Prompt(prompt_id, ids, [None] * len(ids), [None] * len(ids), str(refusal))
     behind = [
         _tails(renderer, text, response, follow_ups, tails) if text and follow_ups else None

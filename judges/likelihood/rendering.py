@@ -17,7 +17,7 @@ ANSWER, REMARK = "An answer of one line", "A remark of one line"
 """Stand for a response and a follow-up while the template's text between them is found."""
 
 
-class Refusal(JudgeError):
+class RefusalError(JudgeError):
     """A chat template does not take a conversation's turns."""
 
 
@@ -45,7 +45,7 @@ class Renderer:
         self.tokenizer, self.limit, self.label = tokenizer, limit, label
         try:
             self.between, closing = self._after_the_answer()
-        except Refusal as refusal:
+        except RefusalError as refusal:
             raise JudgeError(f"{label}: {refusal}") from refusal
         self.end = self._end_token(closing)
         self.closing: list[int] = list(tokenizer(closing, add_special_tokens=False)["input_ids"]) if closing else []
@@ -60,7 +60,7 @@ class Renderer:
     def texts(self, messages: Messages, responses: Sequence[str]) -> list[Text | None]:
         """Each response after the prompt; None for one that does not fit in `limit` tokens.
 
-        Raises Refusal where the template does not take the prompt's turns.
+        Raises RefusalError where the template does not take the prompt's turns.
         """
         prompt = self.prompt(messages)
         end = 0 if self.end is None else self.end
@@ -116,7 +116,7 @@ class Renderer:
         except Exception as error:  # templates raise whatever their author chose
             roles = ", ".join(message["role"] for message in messages)
             reason = " ".join(str(error).split())
-            raise Refusal(f"the model's chat template refuses turns of {roles}: {reason}") from error
+            raise RefusalError(f"the model's chat template refuses turns of {roles}: {reason}") from error
 
     def _after_the_answer(self) -> tuple[str, str]:
         """The text between an answer and the user's next words, and that between an answer and the end."""

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from models import backend, tiny, work
 
+from pairwright.assets import speed
 from pairwright.judges.base import Batch
 from pairwright.judges.likelihood.engine import count_tokens, read
 from pairwright.judges.likelihood.local import Local
@@ -92,3 +93,9 @@ def test_a_prompt_that_the_template_refuses_is_a_failure_and_the_others_are_read
     reason = "the model's chat template refuses turns of system, user: System role not supported"
     assert dict(found.select("text", "failure").iter_rows()) == {"a": reason, "b": reason, "c": None}
     assert count_tokens(batch, ALL, model.tokenizer) == count_tokens(work({"Hi": ["c"]}), ALL, model.tokenizer)
+
+
+def test_a_plan_counts_the_tokens_that_a_build_will_have_read():
+    batch = work({"How can I bake a cake?": ["Warm the oven.", "", "No."], "Hi": ["Hello. " * 20]})
+    rows = pl.concat(read(batch, ALL, backend()))
+    assert count_tokens(batch, ALL, backend().tokenizer) == speed._tokens(rows), "or the stated time is another's"
