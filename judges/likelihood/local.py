@@ -42,7 +42,13 @@ class Local:
             raise JudgeError(f"model {model.id!r} does not say how long its sequences may be; set max_tokens")
         if made_for and limit > made_for:
             raise JudgeError(f"model {model.id!r}: max_tokens {limit} is beyond the {made_for} it was made for")
-        return cls(network, tokenizer, limit, model.batch_tokens)
+        made = cls(network, tokenizer, limit, model.batch_tokens)
+        if not made._is_causal():
+            raise JudgeError(
+                f"model {model.id!r} ({type(network).__name__}) sees the tokens that it is to predict, as encoders do; "
+                "name a causal language model"
+            )
+        return made
 
     def read(self, groups: Sequence[Sequence[Branch]]) -> Readings:
         """Readings of all branches, by their sinks."""
@@ -109,6 +115,21 @@ class Local:
             _reduce([branch for _, branch, _ in members], spans, logprobs, caught[0], out)
         return cache
 
+    def _is_causal(self) -> bool:
+        """Whether what comes later leaves a token's log-probability as it is: tried on two texts made of numbers."""
+        vocabulary = self.network.get_output_embeddings().weight.shape[0]
+        ids = [(5 * i * i + 7 * i + 1) % vocabulary for i in range(24)]
+        one, other = Branch(ids, 1, (0,)), Branch([*ids[:16], *ids[:8]], 1, (1,))
+        found = self.read([[one], [other]])
+        return bool(np.allclose(found[0,].logprobs[:15], found[1,].logprobs[:15], atol=self._rounding))
+
+    @property
+    def _rounding(self) -> float:
+        """By how many nats a token's log-probability may move with the batch it is in."""
+        import torch
+
+        return 1e-3 if self.network.dtype == torch.float32 else 0.2
+
     def _shares_faithfully(self) -> bool:
         """Whether packed rows and stored prefixes give what whole texts give: tried on a text made of numbers."""
         import torch
@@ -127,8 +148,7 @@ class Local:
             return False
         self.sharing = False
         slow = self.read([together])
-        allowed = 1e-3 if self.network.dtype == torch.float32 else 0.2
-        return all(np.allclose(quick[sink].logprobs, slow[sink].logprobs, atol=allowed) for sink in slow)
+        return all(np.allclose(quick[sink].logprobs, slow[sink].logprobs, atol=self._rounding) for sink in slow)
 
 
 def _all_full_attention(config: Any) -> bool:
