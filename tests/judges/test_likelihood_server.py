@@ -25,7 +25,8 @@ class Echo(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         ids = body["prompt"]
         if len(ids) + body["max_tokens"] > 512:
-            return self.send_error(400, "the prompt and one more token are beyond the maximum context length")
+            self.send_error(400, "the prompt and one more token are beyond the maximum context length")
+            return
         scores: list[Any] = [None, *oracle(ids, 1)[0].tolist()]
         manner = self.server.manner  # type: ignore[attr-defined]
         if manner == "shifted":
