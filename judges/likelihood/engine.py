@@ -34,7 +34,7 @@ def read(work: Batch, need: Need, backend: Backend) -> Iterator[pl.DataFrame]:
     """Rows of the likelihoods table for all responses of whole prompts, some prompts at a time."""
     renderer = Renderer(backend.tokenizer, backend.limit, f"model {need.model.id!r}")
     tails = renderer.tails(need.follow_ups) if need.follow_ups else []
-    for prompts, responses in _windows(need.context.apply(work.prompts), work.responses):
+    for prompts, responses in windows(need.context.apply(work.prompts), work.responses):
         rendered = [
             _render(renderer, prompt_id, messages, responses[prompt_id], need.follow_ups, tails)
             for prompt_id, messages in prompts
@@ -52,7 +52,7 @@ def count_tokens(work: Batch, need: Need, tokenizer: Any) -> int:
     renderer = Renderer(tokenizer, need.model.max_tokens or 1 << 30, f"model {need.model.id!r}")
     tails = sum(len(ids) - start for ids, start in renderer.tails(need.follow_ups)) if need.follow_ups else 0
     count = 0
-    for prompts, responses in _windows(need.context.apply(work.prompts), work.responses):
+    for prompts, responses in windows(need.context.apply(work.prompts), work.responses):
         for prompt_id, messages in prompts:
             with suppress(RefusalError):  # nothing of it will be read
                 texts = renderer.texts(messages, [text for _, text in responses[prompt_id]])
@@ -60,7 +60,7 @@ def count_tokens(work: Batch, need: Need, tokenizer: Any) -> int:
     return count
 
 
-def _windows(prompts: pl.DataFrame, responses: pl.DataFrame) -> Iterator[tuple[list[Any], dict[str, list[Any]]]]:
+def windows(prompts: pl.DataFrame, responses: pl.DataFrame) -> Iterator[tuple[list[Any], dict[str, list[Any]]]]:
     """Some prompts at a time as (prompt_id, messages), and their responses as prompt_id → [(response_id, text)]."""
     sizes = responses.group_by("prompt_id").agg(texts=pl.col("text").str.len_chars().sum(), count=pl.len())
     own = pl.col("messages").list.eval(pl.element().struct.field("content").str.len_chars()).list.sum()

@@ -13,9 +13,10 @@ import pytest
 from helpers import all_files, build, data_files, recipe_of, table, wide, write_jsonl
 from models import TINY, backend, tiny
 
-from pairwright.assets import likelihood, speed
+from pairwright.assets import likelihood
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
+from pairwright.judges.likelihood import loading
 from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.errors import JudgeError, RecipeError
 from pairwright.schemas.recipe import Recipe
@@ -214,7 +215,7 @@ def test_the_plan_counts_passes_and_tokens(tmp_path: Path):
 
 
 def test_the_pace_of_a_build_is_what_the_next_plan_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(speed, "SMALL", 0)  # as if the model were too large to be loaded for a plan
+    monkeypatch.setattr(loading, "SMALL", 0)  # as if the model were too large to be loaded for a plan
     recipe = likely(tmp_path, 24, judges=ASKING[2:3])
     workspace, need = Workspace.of(recipe, tmp_path / "data"), likelihood.passes(recipe)[0]
     take_in(recipe, workspace)
