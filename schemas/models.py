@@ -115,7 +115,7 @@ class CausalModel(ModelSource):
 
     def content(self) -> dict[str, Any]:
         """What can change an answer, as JSON-like values."""
-        computed_by = {"backend": "server"} if self.base_url else {"dtype": self.dtype}
+        computed_by: dict[str, str] = {"backend": "server"} if self.base_url else {"dtype": self.dtype}
         if self.base_url and self.served_as:
             computed_by["served_as"] = self.served_as
         return {**super().content(), **computed_by, "max_tokens": self.max_tokens}
