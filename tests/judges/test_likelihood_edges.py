@@ -10,6 +10,7 @@ from models import backend, tiny, work
 
 from pairwright.assets import speed
 from pairwright.judges.base import Batch
+from pairwright.judges.likelihood import local
 from pairwright.judges.likelihood.engine import count_tokens, read
 from pairwright.judges.likelihood.local import Local
 from pairwright.judges.likelihood.need import Need
@@ -99,3 +100,20 @@ def test_a_plan_counts_the_tokens_that_a_build_will_have_read():
     batch = work({"How can I bake a cake?": ["Warm the oven.", "", "No."], "Hi": ["Hello. " * 20]})
     rows = pl.concat(read(batch, ALL, backend()))
     assert count_tokens(batch, ALL, backend().tokenizer) == speed._tokens(rows), "or the stated time is another's"
+
+
+def test_a_long_response_holds_no_more_logits_than_are_allowed(monkeypatch: pytest.MonkeyPatch):
+    model = Local.load(tiny())
+    monkeypatch.setattr(local, "LOGITS", 16 * model.vocabulary)
+    seen: list[int] = []
+    layer = model.network.get_output_embeddings()
+    handle = layer.register_forward_hook(lambda module, inputs, logits: seen.append(logits.shape[1]))
+    batch = work({"Hi": ["Warm the oven, and then wait. " * 10, "No."]})
+    few = table(batch, model)
+    assert max(seen) == 16 and len(seen) > 100 / 16
+    handle.remove()
+    monkeypatch.undo()
+    many = table(batch, backend())
+    for name in ("logprob", "end_logprob"):
+        assert few[name].to_list() == pytest.approx(many[name].to_list(), rel=1e-4)
+    assert [row[0]["sums"] for row in few["gram"]] == pytest.approx([row[0]["sums"] for row in many["gram"]], rel=1e-4)

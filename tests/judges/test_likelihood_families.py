@@ -9,6 +9,7 @@ import torch
 import transformers
 from models import backend, work
 
+from pairwright.judges.likelihood import local
 from pairwright.judges.likelihood.engine import read
 from pairwright.judges.likelihood.local import Local
 from pairwright.judges.likelihood.need import Need, utterance_id
@@ -16,7 +17,7 @@ from pairwright.judges.likelihood.rendering import Renderer
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
 
-SIZES = {
+SIZES: dict[str, Any] = {
     "vocab_size": 1088,  # padded beyond the tokenizer's 1024
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -65,8 +66,12 @@ def saved(config: Any, folder: Path) -> CausalModel:
     return CausalModel(id=str(folder), device="cpu", max_tokens=512)
 
 
+@pytest.mark.parametrize("logits", [local.LOGITS, 8 * SIZES["vocab_size"]], ids=["at once", "in pieces"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_numbers_are_the_oracles_in_other_families(family: str, tmp_path: Path):
+def test_numbers_are_the_oracles_in_other_families(
+    family: str, logits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(local, "LOGITS", logits)
     model = saved(FAMILIES[family](), tmp_path)
     batch = work(PROMPTS)
     need = Need(model, wants=frozenset({"hidden"}), follow_ups=FOLLOW_UPS)
