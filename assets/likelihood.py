@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -20,6 +20,7 @@ from pairwright.judges.likelihood.backend import Backend, load
 from pairwright.judges.likelihood.engine import count_tokens, read
 from pairwright.judges.likelihood.loading import load_tokenizer
 from pairwright.judges.likelihood.need import Need, Tables, united, utterance_id
+from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Likelihoods
@@ -38,12 +39,24 @@ OPTIONAL = ("token_ids", "token_logprobs", "gram", "follow_ups")
 def passes(recipe: Recipe) -> list[Need]:
     """The passes that a recipe's judges, filters and release need, each once.
 
-    Raises RecipeError when a backend cannot give what is asked of it.
+    Raises RecipeError when a backend cannot give what is asked of it, or a judge compares a model with itself.
     """
-    judges = [need for one in recipe.judges if isinstance(one, Judge) for need in one.needs()]
+    judges = [need for one in recipe.judges if isinstance(one, Judge) for need in _distinct(one)]
     filters = [one.need() for one in recipe.filters if isinstance(one, Filter)]
     reference = reference_need(recipe)
     return list(united([*judges, *(need for need in (*filters, reference) if need)]).values())
+
+
+def _distinct(judge: Judge) -> Sequence[Need]:
+    """What a judge needs. Raises RecipeError where two of its models are one: its scores would all be 0."""
+    needs = judge.needs()
+    if len({need.key for need in needs}) < len(needs):
+        ids = " and ".join(need.model.served_as or need.model.id for need in needs)
+        raise RecipeError(
+            f"judge {judge.name}: its models ({ids}) are the same one, so every score would be 0; name two models, "
+            "on servers by two ids or `served_as`"
+        )
+    return needs
 
 
 def reference_need(recipe: Recipe) -> Need | None:

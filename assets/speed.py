@@ -10,10 +10,9 @@ from pairwright.assets.store import Workspace, replacing
 from pairwright.judges.base import Batch
 from pairwright.judges.likelihood.backend import load
 from pairwright.judges.likelihood.engine import read
+from pairwright.judges.likelihood.loading import is_small
 from pairwright.judges.likelihood.need import Need
 
-SMALL = 256 * 2**20
-"""Bytes of weights that a plan loads to try how fast they read; a larger model's pace is known from its first build."""
 ENOUGH = 32
 """Responses of a build from which a pace is taken."""
 
@@ -48,7 +47,7 @@ def seconds_per_token(need: Need, workspace: Workspace, few: Batch) -> float | N
     path = _file(need, workspace)
     if path.exists():
         return float(json.loads(path.read_text())["seconds_per_token"])
-    if need.model.base_url or not need.model.is_local or _weights(Path(need.model.where)) > SMALL:
+    if need.model.base_url or not is_small(need.model):
         return None
     backend = load(need.model)
     start = time.perf_counter()
@@ -58,10 +57,6 @@ def seconds_per_token(need: Need, workspace: Workspace, few: Batch) -> float | N
 
 def _file(need: Need, workspace: Workspace) -> Path:
     return workspace.root / need.table / "pace.json"
-
-
-def _weights(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def _tokens(rows: pl.DataFrame) -> int:

@@ -40,7 +40,7 @@ class Relevance(Judge):
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """Rows `relevance`, and its parts `to-prompt`, `to-reference`, `length` and `no-repetition`."""
-        parts = _parts(work, _Encoder(self.model, self.batch_size))
+        parts = _parts(work, _Encoder(_load(self.model, self.fingerprint), self.batch_size))
         open_ended = pl.col("to-prompt") * pl.col("length") * pl.col("no-repetition")
         closed = pl.col("to-reference").clip(0.0, 1.0) * pl.col("no-repetition")
         score = {"open": open_ended, "closed": closed, "auto": pl.coalesce(closed, open_ended)}[self.form]
@@ -87,9 +87,9 @@ def _distinct(words: Sequence[str]) -> float:
 class _Encoder:
     """Unit vectors of texts of any length."""
 
-    def __init__(self, model: ModelSource, batch_size: int) -> None:
+    def __init__(self, model: Any, batch_size: int) -> None:
         self.batch_size = batch_size
-        self._model = _load(model)
+        self._model = model
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """One unit vector a text, in 64 bits: the mean over pieces of at most the model's length, none left out."""
@@ -104,7 +104,7 @@ class _Encoder:
     def _pieces(self, text: str) -> list[str]:
         """The text, cut where the model would stop reading."""
         room = self._model.max_seq_length - self._model.tokenizer.num_special_tokens_to_add()
-        if len(text) < room:
+        if len(text.encode()) <= room:  # no token is less than a byte, though many are less than a letter
             return [text]
         offsets = self._model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         starts = [offsets["offset_mapping"][i][0] for i in range(room, len(offsets["offset_mapping"]), room)]
@@ -112,8 +112,8 @@ class _Encoder:
 
 
 @functools.lru_cache(maxsize=1)
-def _load(model: ModelSource) -> Any:
-    """The model, kept for the next batch."""
+def _load(model: ModelSource, content: str) -> Any:
+    """The model, kept for the next batch; `content` names its content: a folder with new weights is loaded anew."""
     prepare()
     with told_in_one_line(model):
         from sentence_transformers import SentenceTransformer

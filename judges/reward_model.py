@@ -2,14 +2,22 @@
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import polars as pl
 from pydantic import Field
 
-from pairwright.judges.base import Batch, Judge
-from pairwright.judges.likelihood.loading import device_of, load_tokenizer, options, told_in_one_line, usual_batch
-from pairwright.judges.likelihood.rendering import Renderer
+from pairwright.judges.base import SAMPLE, Batch, Estimate, Judge
+from pairwright.judges.likelihood.engine import windows
+from pairwright.judges.likelihood.loading import (
+    device_of,
+    is_small,
+    load_tokenizer,
+    options,
+    told_in_one_line,
+    usual_batch,
+)
+from pairwright.judges.likelihood.rendering import Messages, RefusalError, Renderer, Text
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.models import ModelSource
@@ -29,26 +37,59 @@ class RewardModel(Judge):
     """Tokens of one batch, padding included; by default 4,096, and 1,024 on a CPU, whose caches hold no more."""
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
-        """One row a response; a response that does not fit gets the reason instead."""
-        network, renderer = _load(self.model, self.dtype, self.max_tokens)
-        texts = work.responses.group_by("prompt_id", maintain_order=True).agg("response_id", "text")
-        messages = work.prompts.select("prompt_id", "messages")
-        rows = []
-        for prompt_id, ids, responses, turns in texts.join(messages, on="prompt_id", maintain_order="left").iter_rows():
-            for response_id, text in zip(ids, renderer.texts(turns, responses), strict=True):
-                whole = None if text is None else [*text.ids[:-1], *(renderer.closing or text.ids[-1:])]
-                rows.append((prompt_id, response_id, whole))
-        fitting = [whole for _, _, whole in rows if whole is not None]
-        scores = iter(_scores(network, fitting, self.batch_tokens or usual_batch(network.device)))
-        reason = f"the response does not fit in the model's {renderer.limit} tokens"
-        yield pl.DataFrame(
-            [
-                (prompt_id, response_id, None if whole is None else next(scores), reason if whole is None else None)
-                for prompt_id, response_id, whole in rows
-            ],
-            schema={"prompt_id": pl.String, "response_id": pl.String, "score": pl.Float64, "failure": pl.String},
-            orient="row",
-        ).with_columns(criterion=pl.lit("reward-model"), retry=pl.lit(False))
+        """One row a response, some prompts at a time; one that cannot be read gets the reason instead."""
+        network, renderer = _load(self.model, self.dtype, self.max_tokens, self.fingerprint)
+        budget = self.batch_tokens or usual_batch(network.device)
+        for prompts, responses in windows(work.prompts, work.responses):
+            rows = [row for key, turns in prompts for row in _whole(renderer, key, turns, responses[key])]
+            scores = iter(_scores(network, [row.ids for row in rows if row.ids], budget))
+            yield pl.DataFrame(
+                [(row.prompt_id, row.response_id, next(scores) if row.ids else None, row.failure) for row in rows],
+                schema={"prompt_id": pl.String, "response_id": pl.String, "score": pl.Float64, "failure": pl.String},
+                orient="row",
+            ).with_columns(criterion=pl.lit("reward-model"), retry=pl.lit(False))
+
+    def estimate(self, work: Batch) -> Estimate:
+        """Passes and their tokens, by a sample that is tokenised; the time where the model is small enough to try."""
+        few = work.responses.head(SAMPLE)
+        prompts = work.prompts.join(few, on="prompt_id", how="semi", maintain_order="left")
+        renderer = Renderer(load_tokenizer(self.model), self.max_tokens or 1 << 30, f"model {self.model.id!r}")
+        tokens = sum(
+            len(row.ids or [])
+            for some, responses in windows(prompts, few)
+            for key, turns in some
+            for row in _whole(renderer, key, turns, responses[key])
+        )
+        count = work.responses.height
+        seconds = super().estimate(work).seconds if is_small(self.model) else 0.0
+        return Estimate(
+            verdicts=count, passes=count, prompt_tokens=tokens * count // max(few.height, 1), seconds=seconds
+        )
+
+
+class _Whole(NamedTuple):
+    """A conversation with its response and the end of the turn as token ids, or why there are none."""
+
+    prompt_id: str
+    response_id: str
+    ids: list[int] | None
+    failure: str | None
+
+
+def _whole(renderer: Renderer, prompt_id: str, turns: Messages, responses: list[tuple[str, str]]) -> Iterator[_Whole]:
+    """Each response of a prompt, rendered."""
+    failure = f"the response does not fit in the model's {renderer.limit} tokens"
+    texts: list[Text | None] = [None] * len(responses)
+    try:
+        texts = renderer.texts(turns, [text for _, text in responses])
+    except RefusalError as refusal:
+        failure = str(refusal)
+    for (response_id, _), text in zip(responses, texts, strict=True):
+        if text is None:
+            yield _Whole(prompt_id, response_id, None, failure)
+        else:
+            ids = [*text.ids[:-1], *(renderer.closing or text.ids[-1:])]
+            yield _Whole(prompt_id, response_id, ids, None)
 
 
 def _scores(network: Any, texts: Sequence[list[int]], budget: int) -> list[float]:
@@ -64,8 +105,13 @@ def _scores(network: Any, texts: Sequence[list[int]], budget: int) -> list[float
         pad = _padding(network, {texts[i][-1] for i in some})
         ids = torch.tensor([texts[i] + [pad] * (width - len(texts[i])) for i in some], device=network.device)
         real = torch.tensor([[1] * len(texts[i]) + [0] * (width - len(texts[i])) for i in some], device=network.device)
-        with torch.inference_mode():
-            logits = network(input_ids=ids, attention_mask=real).logits
+        try:
+            with torch.inference_mode():
+                logits = network(input_ids=ids, attention_mask=real).logits
+        except torch.OutOfMemoryError:
+            raise JudgeError(
+                f"no memory for a batch of {size * width} tokens; lower batch_tokens of the judge"
+            ) from None
         for i, score in zip(some, logits[:, 0].double().cpu().tolist(), strict=True):
             scores[i] = score
     return scores
@@ -80,8 +126,11 @@ def _padding(network: Any, last: set[int]) -> int:
 
 
 @functools.lru_cache(maxsize=1)
-def _load(model: ModelSource, dtype: str, max_tokens: int | None) -> tuple[Any, Renderer]:
-    """The model, kept for the next batch, and what renders for it. Raises JudgeError in one line."""
+def _load(model: ModelSource, dtype: str, max_tokens: int | None, content: str) -> tuple[Any, Renderer]:
+    """The model, kept for the next batch, and what renders for it. Raises JudgeError in one line.
+
+    `content` names the model's content, so that a folder with new weights is loaded anew.
+    """
     tokenizer = load_tokenizer(model)
     import torch
     from transformers import AutoModelForSequenceClassification

@@ -108,14 +108,16 @@ class CausalModel(ModelSource):
     """Tokens of one batch, padding included; by default 4,096, and 1,024 on a CPU, whose caches hold no more."""
     base_url: Annotated[str | None, Field(pattern=r"^https?://[^@]+$"), Runtime] = None
     """An OpenAI-compatible server that echoes the log-probabilities of a prompt; without one, the model runs here."""
-    served_as: Annotated[str | None, Runtime] = None
-    """What the server calls the model; by default its id."""
+    served_as: str | None = None
+    """What the server calls the model; by default its id. Another name is another model."""
     api_key_env: Annotated[str, Runtime] = "OPENAI_API_KEY"
     """Environment variable with the server's key."""
 
     def content(self) -> dict[str, Any]:
         """What can change an answer, as JSON-like values."""
-        computed_by = {"backend": "server"} if self.base_url else {"dtype": self.dtype}
+        computed_by: dict[str, str] = {"backend": "server"} if self.base_url else {"dtype": self.dtype}
+        if self.base_url and self.served_as:
+            computed_by["served_as"] = self.served_as
         return {**super().content(), **computed_by, "max_tokens": self.max_tokens}
 
 

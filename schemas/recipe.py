@@ -279,6 +279,15 @@ class Recipe(Part):
             raise ValueError("jury.weights leaves no judge with a weight above 0")
         return self
 
+    @model_validator(mode="after")
+    def _filters_name_judges(self) -> "Recipe":
+        names = [judge.name for judge in self.judges]
+        for one in self.filters:
+            by = getattr(one, "by", None)
+            if by is not None and by not in names:
+                raise ValueError(f"filter {one.name}: by names {by!r}; the judges are {', '.join(names)}")
+        return self
+
     def model_post_init(self, context: Any) -> None:
         if isinstance(context, dict) and "path" in context:
             self._path = context["path"]

@@ -55,7 +55,7 @@ def loss_threshold(c: float, beta: float) -> float:
 
 def hardest(loss: float, beta: float) -> float:
     """The difficulty whose loss threshold this is."""
-    return -math.log(math.expm1(loss)) / beta
+    return -(loss + math.log(-math.expm1(-loss))) / beta  # log(expm1(loss)) without its overflow
 
 
 def reference_logprob(row: str) -> pl.Expr:

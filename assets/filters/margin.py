@@ -6,7 +6,6 @@ import polars as pl
 from pydantic import Field
 
 from pairwright.assets.filters.base import Bounds, Filter
-from pairwright.schemas.errors import RecipeError
 
 
 class Margin(Filter):
@@ -23,9 +22,6 @@ class Margin(Filter):
         if self.by is None:
             return pairs.get_column("margin")
         chosen, rejected = pairs.get_column("scores_chosen"), pairs.get_column("scores_rejected")
-        if self.by not in chosen.struct.fields:
-            judges = ", ".join(chosen.struct.fields)
-            raise RecipeError(f"filter {self.name}: by names {self.by!r}; the judges are {judges}")
         return chosen.struct.field(self.by) - rejected.struct.field(self.by)
 
     def bounds(self) -> Bounds:

@@ -18,6 +18,12 @@ class Reading(NamedTuple):
     last_hidden: np.ndarray | None = None
     """The state at the token before the last: the one from which the end is predicted."""
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all of it are numbers."""
+        states = (self.logprobs, self.hidden_sum, self.last_hidden)
+        return all(one is None or bool(np.isfinite(one).all()) for one in states)
+
 
 Readings = dict[tuple[int, ...], Reading]
 """By the branches' sinks."""

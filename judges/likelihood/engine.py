@@ -1,6 +1,7 @@
 """From prompts and responses to rows of the likelihoods table: render, read, reduce."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from pairwright.judges.base import Batch
 from pairwright.judges.likelihood.backend import Backend, Readings
 from pairwright.judges.likelihood.need import Need, utterance_id
 from pairwright.judges.likelihood.packing import Branch
-from pairwright.judges.likelihood.rendering import Renderer, Text
+from pairwright.judges.likelihood.rendering import RefusalError, Renderer, Text
 from pairwright.schemas.tables import Likelihoods, types
 
 WINDOW = 250_000
@@ -25,13 +26,15 @@ class _Prompt(NamedTuple):
     texts: list[Text | None]
     tails: list[tuple[int, list[tuple[list[int], int]]] | None]
     """Per response: how many of its tokens the follow-ups go on from, and each one's ids and first token."""
+    refused: str | None = None
+    """Why the model's template does not take the prompt's turns; no response of it is read then."""
 
 
 def read(work: Batch, need: Need, backend: Backend) -> Iterator[pl.DataFrame]:
     """Rows of the likelihoods table for all responses of whole prompts, some prompts at a time."""
     renderer = Renderer(backend.tokenizer, backend.limit, f"model {need.model.id!r}")
     tails = renderer.tails(need.follow_ups) if need.follow_ups else []
-    for prompts, responses in _windows(need.context.apply(work.prompts), work.responses):
+    for prompts, responses in windows(need.context.apply(work.prompts), work.responses):
         rendered = [
             _render(renderer, prompt_id, messages, responses[prompt_id], need.follow_ups, tails)
             for prompt_id, messages in prompts
@@ -45,18 +48,19 @@ def read(work: Batch, need: Need, backend: Backend) -> Iterator[pl.DataFrame]:
 
 
 def count_tokens(work: Batch, need: Need, tokenizer: Any) -> int:
-    """Tokens that reading these responses takes, each with its prompt and follow-ups, as if nothing were shared."""
+    """Tokens of these responses, each with its prompt and follow-ups: as many as the rows will say that were read."""
     renderer = Renderer(tokenizer, need.model.max_tokens or 1 << 30, f"model {need.model.id!r}")
-    tails = sum(len(ids) for ids, _ in renderer.tails(need.follow_ups)) if need.follow_ups else 0
+    tails = sum(len(ids) - start for ids, start in renderer.tails(need.follow_ups)) if need.follow_ups else 0
     count = 0
-    for prompts, responses in _windows(need.context.apply(work.prompts), work.responses):
+    for prompts, responses in windows(need.context.apply(work.prompts), work.responses):
         for prompt_id, messages in prompts:
-            texts = renderer.texts(messages, [text for _, text in responses[prompt_id]])
-            count += sum(len(text.ids) + tails for text in texts if text)
+            with suppress(RefusalError):  # nothing of it will be read
+                texts = renderer.texts(messages, [text for _, text in responses[prompt_id]])
+                count += sum(len(text.ids) - 1 + tails for text in texts if text)
     return count
 
 
-def _windows(prompts: pl.DataFrame, responses: pl.DataFrame) -> Iterator[tuple[list[Any], dict[str, list[Any]]]]:
+def windows(prompts: pl.DataFrame, responses: pl.DataFrame) -> Iterator[tuple[list[Any], dict[str, list[Any]]]]:
     """Some prompts at a time as (prompt_id, messages), and their responses as prompt_id → [(response_id, text)]."""
     sizes = responses.group_by("prompt_id").agg(texts=pl.col("text").str.len_chars().sum(), count=pl.len())
     own = pl.col("messages").list.eval(pl.element().struct.field("content").str.len_chars()).list.sum()
@@ -77,12 +81,16 @@ def _render(
     follow_ups: Sequence[str],
     tails: list[tuple[list[int], int]],
 ) -> _Prompt:
-    texts = renderer.texts(messages, [text for _, text in responses])
+    ids = [response_id for response_id, _ in responses]
+    try:
+        texts = renderer.texts(messages, [text for _, text in responses])
+    except RefusalError as refusal:
+        return _Prompt(prompt_id, ids, [None] * len(ids), [None] * len(ids), str(refusal))
     behind = [
         _tails(renderer, text, response, follow_ups, tails) if text and follow_ups else None
         for text, (_, response) in zip(texts, responses, strict=True)
     ]
-    return _Prompt(prompt_id, [response_id for response_id, _ in responses], texts, behind)
+    return _Prompt(prompt_id, ids, texts, behind)
 
 
 def _tails(
@@ -133,7 +141,10 @@ def _rows(
     for number, (response_id, text) in enumerate(zip(prompt.response_ids, prompt.texts, strict=True)):
         row: dict[str, Any] = {"prompt_id": prompt.prompt_id, "response_id": response_id, "retry": False}
         if text is None:
-            yield {**row, "failure": f"the response does not fit in the model's {limit} tokens"}
+            yield {**row, "failure": prompt.refused or f"the response does not fit in the model's {limit} tokens"}
+            continue
+        if not _all_finite(index, number, prompt, readings):
+            yield {**row, "failure": "a log-probability is not a finite number"}
             continue
         scores = readings[index, number].logprobs
         ids = text.ids[text.start : -1]
@@ -149,10 +160,14 @@ def _rows(
             row |= {"token_ids": ids, "token_logprobs": scores[: len(ids)].tolist()}
         if need.follow_ups:
             row["follow_ups"] = _follow_ups(index, number, prompt, readings, need)
-        bad = None if np.isfinite(scores).all() else "a log-probability is not a finite number"
-        yield (
-            {"prompt_id": prompt.prompt_id, "response_id": response_id, "retry": False, "failure": bad} if bad else row
-        )
+        yield row
+
+
+def _all_finite(index: int, number: int, prompt: _Prompt, readings: Readings) -> bool:
+    """Whether the model gave numbers for a response and for all follow-ups behind it."""
+    _, tails = prompt.tails[number] or (0, [])
+    sinks = [(index, number), *((index, number, k) for k in range(len(tails)))]
+    return all(readings[sink].is_finite for sink in sinks)
 
 
 def _follow_ups(index: int, number: int, prompt: _Prompt, readings: Readings, need: Need) -> list[dict[str, Any]]:
@@ -168,7 +183,11 @@ def _follow_ups(index: int, number: int, prompt: _Prompt, readings: Readings, ne
 
 def _grams(index: int, prompt: _Prompt, readings: Readings) -> dict[int, list[dict[str, Any]]]:
     """Per response, its inner products with each of the prompt: of the summed and of the last hidden states."""
-    there = [number for number, text in enumerate(prompt.texts) if text is not None]
+    there = [
+        number
+        for number, text in enumerate(prompt.texts)
+        if text is not None and _all_finite(index, number, prompt, readings)
+    ]
     if not there:
         return {}
     sums = np.stack([_some(readings[index, number].hidden_sum) for number in there])

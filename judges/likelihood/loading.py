@@ -3,10 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel, ModelSource
+
+SMALL = 256 * 2**20
+"""Bytes of weights that a plan loads to try how fast they read; a larger model's pace is known from its first build."""
 
 
 def prepare() -> None:
@@ -30,6 +34,11 @@ def device_of(model: ModelSource) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def is_small(model: ModelSource) -> bool:
+    """Whether a model lies here and may be loaded just to see how fast it is."""
+    return model.is_local and sum(path.stat().st_size for path in Path(model.where).glob("*.safetensors")) <= SMALL
 
 
 def usual_batch(device: Any) -> int:

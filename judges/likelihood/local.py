@@ -4,7 +4,7 @@ The states that enter the output layer are caught by a hook, which lets only the
 itself applies its output layer (and any scaling of its own) to no others. Log-softmax is in 32 bits, sums in 64.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,8 +27,8 @@ class Local:
 
     def __init__(self, network: Any, tokenizer: Any, limit: int, batch_tokens: int | None = None) -> None:
         self.network, self.tokenizer, self.limit = network, tokenizer, limit
-        vocabulary = network.get_output_embeddings().weight.shape[0]
-        self.budget = max(1, min(batch_tokens or usual_batch(network.device), LOGITS // vocabulary))
+        self.vocabulary = int(network.get_output_embeddings().weight.shape[0])
+        self.budget = max(1, min(batch_tokens or usual_batch(network.device), LOGITS // self.vocabulary))
         self.sharing = True
         self.sharing = _all_full_attention(network.config) and self._shares_faithfully()
 
@@ -42,24 +42,36 @@ class Local:
             raise JudgeError(f"model {model.id!r} does not say how long its sequences may be; set max_tokens")
         if made_for and limit > made_for:
             raise JudgeError(f"model {model.id!r}: max_tokens {limit} is beyond the {made_for} it was made for")
-        return cls(network, tokenizer, limit, model.batch_tokens)
+        made = cls(network, tokenizer, limit, model.batch_tokens)
+        if not made._is_causal():
+            raise JudgeError(
+                f"model {model.id!r} ({type(network).__name__}) sees the tokens that it is to predict, as encoders do; "
+                "name a causal language model"
+            )
+        return made
 
     def read(self, groups: Sequence[Sequence[Branch]]) -> Readings:
         """Readings of all branches, by their sinks."""
         import torch
 
-        if not self.sharing:
-            groups = [flat(group) for group in groups]
-        rows = [row for group in groups if group for row in pack(group, 0, sharing=self.sharing)]
         out: Readings = {}
         try:
             with torch.inference_mode():
-                self._read(rows, None, out)
+                self._read_all(groups, out, sharing=self.sharing)
+                broken = [group for group in groups if not all(out[one.sink].is_finite for one in flat(group))]
+                if self.sharing and broken:  # a number that is none spreads to whatever was packed beside it
+                    self._read_all(broken, out, sharing=False)
         except torch.OutOfMemoryError:
             raise JudgeError(
                 f"no memory for a batch of {self.budget} tokens; lower batch_tokens of the model"
             ) from None
         return out
+
+    def _read_all(self, groups: Sequence[Sequence[Branch]], out: Readings, *, sharing: bool) -> None:
+        """Put the readings of all branches into `out`."""
+        laid = groups if sharing else [flat(group) for group in groups]
+        rows = [row for group in laid if group for row in pack(group, 0, sharing=sharing)]
+        self._read(rows, None, out)
 
     def _read(self, rows: list[Row], prefix: Prefix | None, out: Readings) -> None:
         stored = _length(prefix)
@@ -86,7 +98,14 @@ class Local:
         rows = np.repeat([number for number, _, _ in members], spans)
         if not len(at):
             at, rows = np.zeros(1, int), np.zeros(1, int)  # a prefix: the model is run for its cache
-        with _only(self.network, torch.as_tensor(rows, device=device), torch.as_tensor(at, device=device)) as caught:
+        caught: list[Any] = []
+        most = max(1, LOGITS // self.vocabulary)
+
+        def pick(states: Any) -> Any:
+            caught.append(states[torch.as_tensor(rows, device=device), torch.as_tensor(at, device=device)])
+            return caught[0][:most]
+
+        with _output_sees(self.network, pick):
             answer = self.network(
                 input_ids=ids,
                 position_ids=positions,
@@ -96,19 +115,38 @@ class Local:
             )
         if sum(spans):
             targets = [token for _, branch, _ in members for token in branch.ids[branch.start :]]
-            scores = torch.nn.functional.cross_entropy(
-                answer.logits[0].float(), torch.tensor(targets, device=device), reduction="none"
-            )
-            logprobs = -scores.cpu().double().numpy()
-            _reduce([branch for _, branch, _ in members], spans, logprobs, caught[0], out)
+            parts = [_logprobs(answer, targets[:most])]
+            for begin in range(most, len(targets), most):
+                del answer
+                answer = self._output(caught[0][begin : begin + most], ids[:1, :1])
+                parts.append(_logprobs(answer, targets[begin : begin + most]))
+            _reduce([branch for _, branch, _ in members], spans, np.concatenate(parts), caught[0], out)
         return cache
+
+    def _output(self, states: Any, token: Any) -> Any:
+        """What the model makes of states caught before: it reads one token, and its output layer sees them instead."""
+        with _output_sees(self.network, lambda own: states):
+            return self.network(input_ids=token, use_cache=False)
+
+    def _is_causal(self) -> bool:
+        """Whether what comes later leaves a token's log-probability as it is: tried on two texts made of numbers."""
+        ids = [(5 * i * i + 7 * i + 1) % self.vocabulary for i in range(24)]
+        one, other = Branch(ids, 1, (0,)), Branch([*ids[:16], *ids[:8]], 1, (1,))
+        found = self.read([[one], [other]])
+        return bool(np.allclose(found[0,].logprobs[:15], found[1,].logprobs[:15], atol=self._rounding))
+
+    @property
+    def _rounding(self) -> float:
+        """By how many nats a token's log-probability may move with the batch it is in."""
+        import torch
+
+        return 1e-3 if self.network.dtype == torch.float32 else 0.2
 
     def _shares_faithfully(self) -> bool:
         """Whether packed rows and stored prefixes give what whole texts give: tried on a text made of numbers."""
         import torch
 
-        vocabulary = self.network.get_output_embeddings().weight.shape[0]
-        ids = [(7 * i * i + 11 * i + 3) % vocabulary for i in range(48)]
+        ids = [(7 * i * i + 11 * i + 3) % self.vocabulary for i in range(48)]
         tails = tuple(Branch(ids[i : i + 6], 2, (0, i), 0) for i in (5, 11))
         trunk = Branch(ids[:20] + ids[40:44], 18, (0,), 19, tails)
         twin = Branch(ids[:20] + ids[30:40], 18, (1,))
@@ -121,8 +159,7 @@ class Local:
             return False
         self.sharing = False
         slow = self.read([together])
-        allowed = 1e-3 if self.network.dtype == torch.float32 else 0.2
-        return all(np.allclose(quick[sink].logprobs, slow[sink].logprobs, atol=allowed) for sink in slow)
+        return all(np.allclose(quick[sink].logprobs, slow[sink].logprobs, atol=self._rounding) for sink in slow)
 
 
 def _all_full_attention(config: Any) -> bool:
@@ -186,20 +223,27 @@ def _gather(cache: Any, row: int, at: np.ndarray) -> Prefix:
 
 
 @contextmanager
-def _only(network: Any, rows: Any, at: Any) -> Iterator[list[Any]]:
-    """Let the output layer see these positions only; yields a list that then holds their states."""
-    caught: list[Any] = []
+def _output_sees(network: Any, pick: Callable[[Any], Any]) -> Iterator[None]:
+    """Give the output layer, for the states that come to it, a row of those that `pick` makes of them."""
 
-    def pick(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        states = inputs[0][rows, at]
-        caught.append(states)
-        return (states[None], *inputs[1:])
+    def instead(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (pick(inputs[0])[None], *inputs[1:])
 
-    handle = network.get_output_embeddings().register_forward_pre_hook(pick)
+    handle = network.get_output_embeddings().register_forward_pre_hook(instead)
     try:
-        yield caught
+        yield
     finally:
         handle.remove()
+
+
+def _logprobs(answer: Any, targets: list[int]) -> np.ndarray:
+    """Log-probability of each token under the logits of its place."""
+    import torch
+
+    logits = answer.logits[0]
+    tokens = torch.tensor(targets, device=logits.device)
+    scores = torch.nn.functional.cross_entropy(logits.float(), tokens, reduction="none")
+    return np.asarray(-scores.cpu().double().numpy())
 
 
 def _reduce(branches: list[Branch], spans: list[int], logprobs: np.ndarray, states: Any, out: Readings) -> None:

@@ -57,8 +57,11 @@ class Row(NamedTuple):
 
 
 def shared_length(branches: Sequence[Branch]) -> int:
-    """Tokens that all branches begin with, leaving each the token from which its first scored one is predicted."""
-    most = min(branch.start for branch in branches) - 1
+    """Tokens that all branches begin with, leaving each the token from which its first scored one is predicted.
+
+    No more than what is kept of a branch for those that go on from it: they need all of what is stored before it.
+    """
+    most = min(min(one.start - 1, one.keep) if one.branches else one.start - 1 for one in branches)
     first = branches[0].ids
     for branch in branches[1:]:
         same = 0

@@ -17,6 +17,10 @@ ANSWER, REMARK = "An answer of one line", "A remark of one line"
 """Stand for a response and a follow-up while the template's text between them is found."""
 
 
+class RefusalError(JudgeError):
+    """A chat template does not take a conversation's turns."""
+
+
 class Text(NamedTuple):
     """A response in its place, as token ids."""
 
@@ -39,7 +43,10 @@ class Renderer:
         if not getattr(tokenizer, "is_fast", False):
             raise JudgeError(f"{label}: its tokenizer gives no offsets; use a model with a tokenizer.json")
         self.tokenizer, self.limit, self.label = tokenizer, limit, label
-        self.between, closing = self._after_the_answer()
+        try:
+            self.between, closing = self._after_the_answer()
+        except RefusalError as refusal:
+            raise JudgeError(f"{label}: {refusal}") from refusal
         self.end = self._end_token(closing)
         self.closing: list[int] = list(tokenizer(closing, add_special_tokens=False)["input_ids"]) if closing else []
 
@@ -51,7 +58,10 @@ class Renderer:
         return f"{self._bos()}{turns}### Assistant\n"
 
     def texts(self, messages: Messages, responses: Sequence[str]) -> list[Text | None]:
-        """Each response after the prompt; None for one that does not fit in `limit` tokens."""
+        """Each response after the prompt; None for one that does not fit in `limit` tokens.
+
+        Raises RefusalError where the template does not take the prompt's turns.
+        """
         prompt = self.prompt(messages)
         end = 0 if self.end is None else self.end
         made: list[Text | None] = []
@@ -105,7 +115,8 @@ class Renderer:
             return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer))
         except Exception as error:  # templates raise whatever their author chose
             roles = ", ".join(message["role"] for message in messages)
-            raise JudgeError(f"{self.label}: its chat template refuses turns of {roles}: {error}") from error
+            reason = " ".join(str(error).split())
+            raise RefusalError(f"the model's chat template refuses turns of {roles}: {reason}") from error
 
     def _after_the_answer(self) -> tuple[str, str]:
         """The text between an answer and the user's next words, and that between an answer and the end."""

@@ -29,7 +29,8 @@ class Server:
     def __init__(self, model: CausalModel) -> None:
         if not model.max_tokens:
             raise JudgeError(f"model {model.id!r} at {model.base_url}: a server does not say its limit; set max_tokens")
-        self.tokenizer, self.limit, self.model = load_tokenizer(model), model.max_tokens, model
+        self.tokenizer, self.model = load_tokenizer(model), model
+        self.limit = model.max_tokens - 1  # a server refuses a text that leaves no room for one more token
         key = os.environ.get(model.api_key_env) or "none"
         self._client = openai.OpenAI(base_url=model.base_url, api_key=key, max_retries=4, timeout=120)
         self._probe()

@@ -13,11 +13,12 @@ import pytest
 from helpers import all_files, build, data_files, recipe_of, table, wide, write_jsonl
 from models import TINY, backend, tiny
 
-from pairwright.assets import likelihood, speed
+from pairwright.assets import likelihood
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
+from pairwright.judges.likelihood import loading
 from pairwright.judges.likelihood.need import Need
-from pairwright.schemas.errors import JudgeError
+from pairwright.schemas.errors import JudgeError, RecipeError
 from pairwright.schemas.recipe import Recipe
 
 STRONG, WEAK = str(TINY / "strong"), str(TINY / "weak")
@@ -65,6 +66,30 @@ def test_judges_and_filters_share_one_pass_a_model(tmp_path: Path):
     before = all_files(tmp_path / "data")
     assert not build(recipe, tmp_path / "data").fresh
     assert all_files(tmp_path / "data") == before
+
+
+@pytest.mark.parametrize(
+    ("strong", "weak"),
+    [
+        (STRONG, {"id": STRONG, "device": "cpu"}),
+        tuple({"id": STRONG, "base_url": f"http://127.0.0.1:{port}/v1", "max_tokens": 99} for port in (8, 9)),
+    ],
+    ids=["one folder", "two servers of which the recipe says nothing different"],
+)
+def test_a_model_is_not_compared_with_itself(tmp_path: Path, strong: Any, weak: Any):
+    recipe = likely(tmp_path, judges=[{"kind": "density-ratio", "strong": strong, "weak": weak}])
+    with pytest.raises(RecipeError, match=r"judge density-ratio: its models .* are the same one"):
+        likelihood.passes(recipe)
+
+
+def test_what_a_server_calls_a_model_tells_models_of_one_tokenizer_apart():
+    server: dict[str, Any] = {"base_url": "http://127.0.0.1:9/v1", "max_tokens": 99}
+    one, two, moved = (
+        Need(tiny(**{**server, **other})).key
+        for other in ({"served_as": "a"}, {"served_as": "b"}, {"served_as": "a", "base_url": "http://127.0.0.1:8/v1"})
+    )
+    assert one != two and one == moved
+    assert Need(tiny(served_as="a")).key == Need(tiny()).key, "nobody serves it"
 
 
 def test_same_input_same_bytes(tmp_path: Path):
@@ -190,7 +215,7 @@ def test_the_plan_counts_passes_and_tokens(tmp_path: Path):
 
 
 def test_the_pace_of_a_build_is_what_the_next_plan_states(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(speed, "SMALL", 0)  # as if the model were too large to be loaded for a plan
+    monkeypatch.setattr(loading, "SMALL", 0)  # as if the model were too large to be loaded for a plan
     recipe = likely(tmp_path, 24, judges=ASKING[2:3])
     workspace, need = Workspace.of(recipe, tmp_path / "data"), likelihood.passes(recipe)[0]
     take_in(recipe, workspace)

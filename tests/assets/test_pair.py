@@ -297,10 +297,7 @@ def test_margin_by_a_judge_reads_its_scores_and_a_wrong_name_is_told(tmp_path: P
     size = {side: pl.col(side).list.last().struct.field("content").str.len_chars() for side in ("chosen", "rejected")}
     assert pairs.select((pl.col("filter_margin") == size["chosen"].cast(pl.Int64) - size["rejected"]).all()).item()
     with pytest.raises(RecipeError, match="by names 'lenght'; the judges are test-counting, length"):
-        build(
-            recipe_of(tmp_path, "rows.jsonl", judges=judges, filters=[{"kind": "margin", "by": "lenght"}]),
-            tmp_path / "data",
-        )
+        recipe_of(tmp_path, "rows.jsonl", judges=judges, filters=[{"kind": "margin", "by": "lenght"}])
 
 
 def test_no_pair_left_is_an_error_that_shows_where_they_went(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ class Echo(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         ids = body["prompt"]
+        if len(ids) + body["max_tokens"] > 512:
+            self.send_error(400, "the prompt and one more token are beyond the maximum context length")
+            return
         scores: list[Any] = [None, *oracle(ids, 1)[0].tolist()]
         manner = self.server.manner  # type: ignore[attr-defined]
         if manner == "shifted":
@@ -74,6 +77,13 @@ def test_a_server_that_lies_is_found_out(server: ThreadingHTTPServer, manner: st
     server.manner = manner  # type: ignore[attr-defined]
     with pytest.raises(JudgeError, match=message):
         load(served(server))
+
+
+def test_a_prompt_that_fills_the_servers_context_is_cut_to_leave_room_for_its_one_token(server: ThreadingHTTPServer):
+    need = Need(served(server))
+    (rows,) = read(work({"Say it. " * 300: ["Now."]}), need, load(need.model))
+    assert rows["failure"][0] is None and rows["truncated"][0]
+    assert rows["prompt_tokens"][0] + rows["tokens"][0] + 1 == 511
 
 
 def test_a_server_that_is_not_there_is_one_line():

@@ -15,6 +15,7 @@ from pairwright.judges.density_ratio import DensityRatio
 from pairwright.judges.domains import Domain, Exemplar, Rule
 from pairwright.judges.follow_up import FollowUp
 from pairwright.judges.implicit_reward import ImplicitReward
+from pairwright.judges.likelihood import engine, loading
 from pairwright.judges.policy_likelihood import PolicyLikelihood
 from pairwright.judges.relevance import Relevance
 from pairwright.judges.reward_model import RewardModel
@@ -225,6 +226,64 @@ def test_reward_model_reads_the_exact_text_batched_as_alone(reward_folder: Path)
         with torch.inference_mode():
             expected = network(input_ids=torch.tensor([ids])).logits[0, 0].item()
         assert found[answer] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_reward_model_gives_what_it_has_some_prompts_at_a_time(reward_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    judge = RewardModel(model=ModelSource(id=str(reward_folder), device="cpu"))
+    batch = work({f"question {i}": ["one", "two"] for i in range(6)})
+    (whole,) = judge.judge(batch)
+    monkeypatch.setattr(engine, "WINDOW", 20)
+    pieces = list(judge.judge(batch))
+    assert len(pieces) > 2, "each is in the journal before the next is read"
+    both = whole.join(pl.concat(pieces), on=["prompt_id", "response_id"], suffix="_pieces")
+    assert both.height == 12 and both["score"].to_list() == pytest.approx(both["score_pieces"].to_list(), abs=1e-5)
+
+
+def test_reward_model_fails_on_a_prompt_that_its_template_refuses_and_scores_the_others(
+    reward_folder: Path, tmp_path: Path
+):
+    folder = tmp_path / "strict"
+    shutil.copytree(reward_folder, folder)
+    template = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    (folder / "chat_template.jinja").write_text(template + backend().tokenizer.chat_template)
+    system = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
+    batch = work([(system, ["a"]), ("Hi", ["b"])])
+    (rows,) = RewardModel(model=ModelSource(id=str(folder), device="cpu")).judge(batch)
+    found = dict(rows.join(batch.responses, on="response_id").select("text", "failure").iter_rows())
+    assert found == {"a": "the model's chat template refuses turns of system, user: no system", "b": None}
+
+
+def test_reward_model_is_planned_in_passes_and_tokens_without_loading_a_large_one(
+    reward_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    judge = RewardModel(model=ModelSource(id=str(reward_folder), device="cpu"))
+    batch = work({PROMPT: TEXTS, "Hi": ["y"]})
+    tokens = sum(
+        len(backend().tokenizer(rendered(prompt) + text + "<|end|>\n", add_special_tokens=False)["input_ids"])
+        for prompt, texts in ((PROMPT, TEXTS), ("Hi", ["y"]))
+        for text in texts
+    )
+    small = judge.estimate(batch)
+    assert (small.passes, small.verdicts, small.prompt_tokens) == (4, 4, tokens) and small.seconds > 0
+    monkeypatch.setattr(loading, "SMALL", 0)
+    monkeypatch.setattr(RewardModel, "judge", lambda self, work: pytest.fail("the model was run"))
+    assert judge.estimate(batch) == small._replace(seconds=0.0)
+
+
+def test_a_retrained_reward_model_in_the_same_folder_is_loaded_anew(reward_folder: Path, tmp_path: Path):
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tmp_path / "retrained"
+    shutil.copytree(reward_folder, folder)
+    judge = RewardModel(model=ModelSource(id=str(folder), device="cpu"))
+    batch = work({PROMPT: TEXTS[:1]})
+    (before,) = judge.judge(batch)
+    network = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    network.score.weight.data *= 2
+    network.save_pretrained(folder)
+    (after,) = judge.judge(batch)
+    assert after["score"][0] == pytest.approx(2 * before["score"][0], rel=1e-4)
 
 
 def test_a_language_model_is_no_reward_model():

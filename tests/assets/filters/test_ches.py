@@ -84,4 +84,5 @@ def test_difficulty_and_its_loss_threshold():
     assert loss_threshold(-800.0, 10) == pytest.approx(8000)
     for c in (-3.0, 0.5, 20.0):
         assert hardest(loss_threshold(c, 0.1), 0.1) == pytest.approx(c)
+    assert hardest(1000, 0.1) == pytest.approx(-10_000), "a loss beyond what exp can hold"
     assert Difficulty(model=tiny(), minimum_loss=np.log(2), maximum=5).bounds().maximum == pytest.approx(0)

@@ -1,0 +1,119 @@
+"""The likelihood engine where something is odd: early branches, numbers that are none, prompts a template refuses."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from models import backend, tiny, work
+
+from pairwright.assets import speed
+from pairwright.judges.base import Batch
+from pairwright.judges.likelihood import local
+from pairwright.judges.likelihood.engine import count_tokens, read
+from pairwright.judges.likelihood.local import Local
+from pairwright.judges.likelihood.need import Need
+from pairwright.judges.likelihood.packing import Branch
+from pairwright.schemas.tables import Likelihoods, check
+
+ALL = Need(tiny(), wants=frozenset({"tokens", "hidden"}), follow_ups=("Thank you.", "That is wrong, you know."))
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role\nnot supported') }}{% endif %}"
+    "<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+
+
+def numbers(count: int, seed: int = 3) -> list[int]:
+    """Token ids that are as good as any."""
+    return [(7 * i * i + 11 * i + seed) % 1000 for i in range(count)]
+
+
+def apart() -> Local:
+    """The tiny model, reading every text by itself."""
+    model = backend()
+    alone = Local(model.network, model.tokenizer, model.limit)
+    alone.sharing = False
+    return alone
+
+
+def test_what_goes_on_before_the_shared_part_ends_sees_no_more_than_it_should():
+    prompt, remark = numbers(300), numbers(4, 8)
+    group = [
+        Branch([*prompt, *numbers(60, k)], 300, (k,), keep=297, branches=(Branch(remark, 2, (k, 0)),)) for k in range(6)
+    ]
+    shared, alone = backend().read([group]), apart().read([group])
+    for sink in alone:
+        np.testing.assert_allclose(shared[sink].logprobs.sum(), alone[sink].logprobs.sum(), rtol=1e-4)
+    remarks = [shared[k, 0].logprobs.sum() for k in range(6)]
+    assert all(abs(a - b) < 1e-4 for a, b in pairwise(remarks)), "it follows the same 297 tokens"
+
+
+def table(batch: Batch, model: Any, need: Need = ALL) -> pl.DataFrame:
+    """What would be stored, by the text of the response; nothing that breaks the table's rules is."""
+    rows = pl.concat(read(batch, need, model)).with_columns(evidence=pl.lit(""))
+    return check(rows, Likelihoods).join(batch.responses.select("response_id", "text"), on="response_id")
+
+
+class Overflowing(Local):
+    """The tiny model, whose states are no numbers from a certain word on."""
+
+    def __init__(self, word: str) -> None:
+        fresh = Local.load(tiny())
+        super().__init__(fresh.network, fresh.tokenizer, fresh.limit)
+        token = self.tokenizer(word, add_special_tokens=False)["input_ids"][-1]
+
+        def overflow(module: Any, inputs: Any, states: Any) -> Any:
+            return states.masked_fill((inputs[0] == token)[..., None], float("nan"))
+
+        self.network.get_input_embeddings().register_forward_hook(overflow)
+
+
+@pytest.mark.parametrize("prompt", ["Hi", "Explain the tide. " * 20])
+def test_a_number_that_is_none_is_a_failure_of_its_own_response_only(prompt: str):
+    batch = work({prompt: ["Warm the oven.", "Yes.", "No, not at all."]})
+    found = table(batch, Overflowing(" oven"))
+    fine, bad = found.filter(pl.col("failure").is_null()), found.filter(pl.col("failure").is_not_null())
+    assert bad["text"].to_list() == ["Warm the oven."] and "not a finite number" in bad["failure"][0]
+    expected = table(batch, backend()).filter(pl.col("text") != "Warm the oven.")
+    assert fine["logprob"].to_list() == pytest.approx(expected["logprob"].to_list(), rel=1e-4)
+    assert {entry["other"] for row in fine["gram"] for entry in row} == set(fine["response_id"])
+
+
+def test_a_follow_up_that_is_no_number_is_a_failure_too():
+    found = table(work({"Hi": ["Yes.", "No."]}), Overflowing(" wrong"))
+    assert found["failure"].str.contains("not a finite number").all() and found.height == 2
+
+
+def test_a_prompt_that_the_template_refuses_is_a_failure_and_the_others_are_read():
+    model = Local(backend().network, Local.load(tiny()).tokenizer, 512)
+    model.tokenizer.chat_template = NO_SYSTEM
+    system = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
+    batch = work([(system, ["a", "b"]), ("Hi", ["c"])])
+    found = table(batch, model)
+    reason = "the model's chat template refuses turns of system, user: System role not supported"
+    assert dict(found.select("text", "failure").iter_rows()) == {"a": reason, "b": reason, "c": None}
+    assert count_tokens(batch, ALL, model.tokenizer) == count_tokens(work({"Hi": ["c"]}), ALL, model.tokenizer)
+
+
+def test_a_plan_counts_the_tokens_that_a_build_will_have_read():
+    batch = work({"How can I bake a cake?": ["Warm the oven.", "", "No."], "Hi": ["Hello. " * 20]})
+    rows = pl.concat(read(batch, ALL, backend()))
+    assert count_tokens(batch, ALL, backend().tokenizer) == speed._tokens(rows), "or the stated time is another's"
+
+
+def test_a_long_response_holds_no_more_logits_than_are_allowed(monkeypatch: pytest.MonkeyPatch):
+    model = Local.load(tiny())
+    monkeypatch.setattr(local, "LOGITS", 16 * model.vocabulary)
+    seen: list[int] = []
+    layer = model.network.get_output_embeddings()
+    handle = layer.register_forward_hook(lambda module, inputs, logits: seen.append(logits.shape[1]))
+    batch = work({"Hi": ["Warm the oven, and then wait. " * 10, "No."]})
+    few = table(batch, model)
+    assert max(seen) == 16 and len(seen) > 100 / 16
+    handle.remove()
+    monkeypatch.undo()
+    many = table(batch, backend())
+    for name in ("logprob", "end_logprob"):
+        assert few[name].to_list() == pytest.approx(many[name].to_list(), rel=1e-4)
+    assert [row[0]["sums"] for row in few["gram"]] == pytest.approx([row[0]["sums"] for row in many["gram"]], rel=1e-4)
