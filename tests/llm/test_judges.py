@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 from helpers import build, recipe_of, wide, write_jsonl
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from replay_server import SHOWN, App, Settings, serving
 
@@ -250,6 +250,7 @@ def test_digit_by_digit_the_written_branch_is_weighed_exactly(weights: list[floa
     found = probabilities(steps(*tops), "rating", HUNDRED)
     first = str(written)[0]
     seen = branch(first) / branch("")
+    assume(abs(seen - 0.5) > 1e-9)  # at the limit, rounding decides
     if seen < 0.5:
         assert found is None
         return
