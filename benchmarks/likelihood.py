@@ -104,12 +104,16 @@ def log_probabilities(engine: Local) -> dict[str, float]:
     ours, forward = best(lambda: engine.read(apart), lambda: bare(engine, tokens, 150))
     shared = groups(4, 8, 400, 70)
     texts = [one.ids for group in shared for one in group]
-    fast, slow = best(lambda: engine.read(shared), lambda: one_by_one(engine, texts))
+    distinct = sum(400 + sum(len(one.ids) - 400 for one in group) for group in shared)
+    fast, slow, least = best(
+        lambda: engine.read(shared), lambda: one_by_one(engine, texts), lambda: bare(engine, distinct, 470)
+    )
     short = groups(24, 4, 20, 30)
     quick, plain = best(lambda: engine.read(short), lambda: one_by_one(engine, [o.ids for g in short for o in g]))
     return {
         "logprob_vs_forward": (tokens / ours) / (exact / forward),
         "logprob_vs_one_by_one": slow / fast,
+        "logprob_vs_one_by_one_bare": slow / least,
         "logprob_vs_one_by_one_short": plain / quick,
     }
 

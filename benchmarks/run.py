@@ -69,7 +69,8 @@ def main(names: list[str]) -> None:
                 verdict = "met" if met else "MISSED"
                 print(f"{figure:28} {value:10.3f} {target.unit:14} target {bound:8} {verdict}")
             else:
-                print(f"{figure:28} {value:10.1f}")
+                rows.append({"name": figure, "value": round(value, 3), "unit": "", "target": "", "met": None})
+                print(f"{figure:28} {value:10.3f}")
     results = HERE / "results.json"
     known = {row["name"]: row for row in json.loads(results.read_text())} if names and results.exists() else {}
     merged = {**known, **{row["name"]: row for row in rows}}
@@ -90,7 +91,7 @@ def _write_page(rows: list[dict[str, Any]]) -> None:
     head = page.read_text().split(MARK)[0]
     cells = ""
     for row in rows:
-        verdict = "met" if row["met"] else "**missed**"
+        verdict = {True: "met", False: "**missed**", None: ""}[row["met"]]
         cells += f"| {row['name']} | {row['value']:g} {row['unit']} | {row['target']} | {verdict} |\n"
     machine = f"Measured on {_machine()}."
     page.write_text(f"{head}{MARK}\n| figure | measured | target | |\n|---|---|---|---|\n{cells}\n{machine}\n")
