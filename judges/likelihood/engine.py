@@ -104,10 +104,11 @@ def _tails(
     read = text.ids[:-1]
     whole, _ = renderer.follow_up_texts(text.prompt, response, follow_ups[:1])[0]
     keep = len(read)
-    if whole[text.cut :] != read + tails[0][0]:
+    if text.shortened(whole) != read + tails[0][0]:
         every = renderer.follow_up_texts(text.prompt, response, follow_ups)
-        keep = min(_same(read, ids[text.cut :], start - text.cut - 1) for ids, start in every)
-        tails = [(ids[text.cut + keep :], start - text.cut - keep) for ids, start in every]
+        every = [(text.shortened(ids), start - text.cut) for ids, start in every]
+        keep = min(_same(read, ids, start - 1) for ids, start in every)
+        tails = [(ids[keep:], start - keep) for ids, start in every]
     if min(start for _, start in tails) < 1:  # a token is predicted from the one before it
         keep -= 1
         tails = [([read[keep], *ids], start + 1) for ids, start in tails]

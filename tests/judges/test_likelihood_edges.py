@@ -9,12 +9,16 @@ import pytest
 from models import backend, tiny, work
 
 from pairwright.assets import speed
+from pairwright.judges import base
 from pairwright.judges.base import Batch
 from pairwright.judges.likelihood import local
+from pairwright.judges.likelihood import need as need_module
 from pairwright.judges.likelihood.engine import count_tokens, read
 from pairwright.judges.likelihood.local import Local
 from pairwright.judges.likelihood.need import Need
 from pairwright.judges.likelihood.packing import Branch
+from pairwright.judges.likelihood.rendering import Renderer
+from pairwright.judges.policy_likelihood import PolicyLikelihood
 from pairwright.schemas.tables import Likelihoods, check
 
 ALL = Need(tiny(), wants=frozenset({"tokens", "hidden"}), follow_ups=("Thank you.", "That is wrong, you know."))
@@ -117,3 +121,27 @@ def test_a_long_response_holds_no_more_logits_than_are_allowed(monkeypatch: pyte
     for name in ("logprob", "end_logprob"):
         assert few[name].to_list() == pytest.approx(many[name].to_list(), rel=1e-4)
     assert [row[0]["sums"] for row in few["gram"]] == pytest.approx([row[0]["sums"] for row in many["gram"]], rel=1e-4)
+
+
+def test_a_prompt_that_is_cut_keeps_its_bos():
+    model = Local(backend().network, Local.load(tiny()).tokenizer, 64)
+    model.tokenizer.bos_token = "<|system|>"
+    model.tokenizer.chat_template = "{{ bos_token }}" + model.tokenizer.chat_template
+    bos = model.tokenizer.bos_token_id
+    messages = [{"role": "user", "content": "Say so. " * 100}]
+    uncut, cut = (Renderer(model.tokenizer, limit, "bos").texts(messages, ["Now."])[0] for limit in (512, 64))
+    assert uncut is not None and cut is not None
+    assert cut.ids == [bos, *uncut.ids[-63:]] and uncut.ids.count(bos) == 1 and cut.truncated
+    assert uncut.ids[uncut.start :] == cut.ids[cut.start :]
+    (row,) = table(work({"Say so. " * 100: ["Now."]}), model).iter_rows(named=True)
+    scores = apart().read([[Branch(cut.ids, cut.start, (0,))]])[0,].logprobs
+    assert row["logprob"] == pytest.approx(scores[:-1].sum(), rel=1e-4) and row["prompt_tokens"] == cut.start
+
+
+def test_what_reads_models_is_part_of_what_a_verdict_is_known_by(monkeypatch: pytest.MonkeyPatch):
+    judge = PolicyLikelihood(model=tiny())
+    before = judge.fingerprint, judge.needs()[0].key
+    for module in (base, need_module):
+        monkeypatch.setattr(module, "VERSION", need_module.VERSION + 1)
+    after = judge.fingerprint, judge.needs()[0].key
+    assert before[0] != after[0] and before[1] != after[1]
