@@ -47,9 +47,9 @@ def read(work: Batch, need: Need, backend: Backend) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(rows, schema=columns)
 
 
-def count_tokens(work: Batch, need: Need, tokenizer: Any) -> int:
+def count_tokens(work: Batch, need: Need, tokenizer: Any, limit: int) -> int:
     """Tokens of these responses, each with its prompt and follow-ups: as many as the rows will say that were read."""
-    renderer = Renderer(tokenizer, need.model.max_tokens or 1 << 30, f"model {need.model.id!r}")
+    renderer = Renderer(tokenizer, limit, f"model {need.model.id!r}")
     tails = sum(len(ids) - start for ids, start in renderer.tails(need.follow_ups)) if need.follow_ups else 0
     count = 0
     for prompts, responses in windows(need.context.apply(work.prompts), work.responses):

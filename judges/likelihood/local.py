@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pairwright.judges.likelihood.backend import Reading, Readings
-from pairwright.judges.likelihood.loading import load_causal, usual_batch
+from pairwright.judges.likelihood.loading import limit_of, load_causal, usual_batch
 from pairwright.judges.likelihood.packing import Branch, Row, batches, flat, pack, packed_row, shared_length
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
@@ -36,13 +36,7 @@ class Local:
     def load(cls, model: CausalModel) -> "Local":
         """Load a model. Raises JudgeError in one line naming it when that fails."""
         network, tokenizer = load_causal(model)
-        made_for = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-        limit = model.max_tokens or made_for
-        if not limit:
-            raise JudgeError(f"model {model.id!r} does not say how long its sequences may be; set max_tokens")
-        if made_for and limit > made_for:
-            raise JudgeError(f"model {model.id!r}: max_tokens {limit} is beyond the {made_for} it was made for")
-        made = cls(network, tokenizer, limit, model.batch_tokens)
+        made = cls(network, tokenizer, limit_of(model, model.max_tokens, network.config), model.batch_tokens)
         if not made._is_causal():
             raise JudgeError(
                 f"model {model.id!r} ({type(network).__name__}) sees the tokens that it is to predict, as encoders do; "

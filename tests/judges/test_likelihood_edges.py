@@ -13,6 +13,7 @@ from pairwright.judges import base
 from pairwright.judges.base import Batch
 from pairwright.judges.likelihood import local
 from pairwright.judges.likelihood import need as need_module
+from pairwright.judges.likelihood.backend import limit_of
 from pairwright.judges.likelihood.engine import count_tokens, read
 from pairwright.judges.likelihood.local import Local
 from pairwright.judges.likelihood.need import Need
@@ -97,13 +98,16 @@ def test_a_prompt_that_the_template_refuses_is_a_failure_and_the_others_are_read
     found = table(batch, model)
     reason = "the model's chat template refuses turns of system, user: System role not supported"
     assert dict(found.select("text", "failure").iter_rows()) == {"a": reason, "b": reason, "c": None}
-    assert count_tokens(batch, ALL, model.tokenizer) == count_tokens(work({"Hi": ["c"]}), ALL, model.tokenizer)
+    only = work({"Hi": ["c"]})
+    assert count_tokens(batch, ALL, model.tokenizer, 512) == count_tokens(only, ALL, model.tokenizer, 512)
 
 
 def test_a_plan_counts_the_tokens_that_a_build_will_have_read():
-    batch = work({"How can I bake a cake?": ["Warm the oven.", "", "No."], "Hi": ["Hello. " * 20]})
-    rows = pl.concat(read(batch, ALL, backend()))
-    assert count_tokens(batch, ALL, backend().tokenizer) == speed._tokens(rows), "or the stated time is another's"
+    fitting = work({"How can I bake a cake?": ["Warm the oven.", "", "No."], "Hi": ["Hello. " * 20, "no room " * 500]})
+    for batch, need in ((fitting, ALL), (work({"Say it. " * 900: ["Now.", "Never. " * 30]}), Need(tiny()))):
+        rows = pl.concat(read(batch, need, backend()))
+        counted = count_tokens(batch, need, backend().tokenizer, limit_of(need.model))
+        assert counted == speed._tokens(rows), "or the stated time is another's"
 
 
 def test_a_long_response_holds_no_more_logits_than_are_allowed(monkeypatch: pytest.MonkeyPatch):
