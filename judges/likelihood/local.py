@@ -45,10 +45,16 @@ class Local:
         return made
 
     def read(self, groups: Sequence[Sequence[Branch]]) -> Readings:
-        """Readings of all branches, by their sinks."""
+        """Readings of all branches, by their sinks; no numbers for a text with a token that the model has not."""
         import torch
 
-        out: Readings = {}
+        out: Readings = {
+            one.sink: Reading(np.full(len(one.ids) - one.start, np.nan))
+            for group in groups
+            for one in group
+            if max(one.ids) >= self.vocabulary
+        }
+        groups = [[one for one in group if one.sink not in out] for group in groups]
         try:
             with torch.inference_mode():
                 self._read_all(groups, out, sharing=self.sharing)

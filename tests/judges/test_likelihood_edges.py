@@ -149,3 +149,11 @@ def test_what_reads_models_is_part_of_what_a_verdict_is_known_by(monkeypatch: py
         monkeypatch.setattr(module, "VERSION", need_module.VERSION + 1)
     after = judge.fingerprint, judge.needs()[0].key
     assert before[0] != after[0] and before[1] != after[1]
+
+
+def test_a_token_beyond_the_models_vocabulary_is_a_failure_of_its_own_response_only():
+    model = Local(backend().network, Local.load(tiny()).tokenizer, 512)
+    model.tokenizer.add_special_tokens({"additional_special_tokens": ["[PAD]"]})
+    found = table(work({"Hi": ["such as [PAD] here", "Yes."]}), model)
+    failures = dict(found.select("text", "failure").iter_rows())
+    assert failures["Yes."] is None and "not a finite number" in failures["such as [PAD] here"]
