@@ -12,7 +12,7 @@ import numpy as np
 
 from pairwright.judges.likelihood.backend import Reading, Readings
 from pairwright.judges.likelihood.loading import limit_of, load_causal, usual_batch
-from pairwright.judges.likelihood.packing import Branch, Row, batches, flat, pack, packed_row, shared_length
+from pairwright.judges.likelihood.packing import Branch, Row, batches, flat, pack, packed_row, shared_length, sinks
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
 
@@ -60,7 +60,7 @@ class Local:
             with torch.inference_mode():
                 for some in self._alike(groups):
                     self._read_all(some, out, sharing=self.sharing)
-                broken = [group for group in groups if not all(out[one.sink].is_finite for one in flat(group))]
+                broken = [group for group in groups if not all(out[sink].is_finite for sink in sinks(group))]
                 if self.sharing and broken:  # a number that is none spreads to whatever was packed beside it
                     for some in self._alike(broken):
                         self._read_all(some, out, sharing=False)
