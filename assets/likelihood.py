@@ -16,7 +16,7 @@ from pairwright.assets.route import domains_table, prompts_of
 from pairwright.assets.speed import Watch, seconds_per_token
 from pairwright.assets.store import Shard, Workspace, scan, version_of
 from pairwright.judges.base import SAMPLE, Batch, Estimate, Judge
-from pairwright.judges.likelihood.backend import Backend, load
+from pairwright.judges.likelihood.backend import Backend, limit_of, load
 from pairwright.judges.likelihood.engine import count_tokens, read
 from pairwright.judges.likelihood.loading import load_tokenizer
 from pairwright.judges.likelihood.need import Need, Tables, united, utterance_id
@@ -126,8 +126,9 @@ def estimate(need: Need, workspace: Workspace, expected: Callable[[Shard], pl.Da
             few = todo.head(SAMPLE)
             batch = _batch(few, need, workspace, shard) if few.height else Batch(few, few)
         if few.height:
-            tokens = count_tokens(batch, need, load_tokenizer(need.model)) * todo.height // few.height
+            tokens = count_tokens(batch, need, load_tokenizer(need.model), limit_of(need.model))
             pace = pace or seconds_per_token(need, workspace, _first(batch, TRIED))
+            tokens = tokens * todo.height // few.height
             total += Estimate(passes=todo.height, prompt_tokens=tokens, seconds=tokens * (pace or 0.0))
     return total
 

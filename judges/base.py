@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import dataframely as dy
 import polars as pl
 
-from pairwright.judges.likelihood.need import Need
+from pairwright.judges.likelihood.need import VERSION, Need
 from pairwright.schemas.kinds import Kind
 from pairwright.schemas.tables import Comparisons, Scores
 
@@ -89,6 +89,10 @@ class Judge(Kind, family="judge"):
     def headline(self) -> str | None:
         """The criterion that is the judge's score, where the others only explain it; None for the mean of all."""
         return None
+
+    def content(self) -> dict[str, Any]:
+        """Its options and, where it asks causal models, the version of what reads them."""
+        return {**super().content(), **({"engine": VERSION} if self.needs() else {})}
 
     table: ClassVar[type[dy.Schema]] = Scores
     """Scores or Comparisons: what a verdict is."""

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from pairwright.judges.base import Batch, Judge
 from pairwright.judges.domains import Domain, Rule, customised
 from pairwright.judges.likelihood.need import PLAIN, Context, Need
-from pairwright.judges.likelihood.scores import length, side_by_side, total, verdicts
+from pairwright.judges.likelihood.scores import gain, length, side_by_side, verdicts
 from pairwright.judges.router import Router
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.models import CausalModel
@@ -75,7 +75,7 @@ class DensityRatio(Judge):
         """Two rows a response, criteria `sum` and `mean`."""
         strong, weak = self.needs()
         frame = side_by_side(work, strong=strong, weak=weak)
-        ratio = total("strong", count_end=self.count_end) - total("weak", count_end=self.count_end)
+        ratio = gain("strong", "weak", count_end=self.count_end)
         yield from verdicts(frame, sum=ratio, mean=ratio / length("strong", count_end=self.count_end))
 
     def _context(self) -> Context:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pairwright.judges.base import Batch, Judge
 from pairwright.judges.likelihood.need import Need
-from pairwright.judges.likelihood.scores import side_by_side, total, verdicts
+from pairwright.judges.likelihood.scores import gain, side_by_side, verdicts
 from pairwright.schemas.models import CausalModel
 
 
@@ -30,5 +30,4 @@ class ImplicitReward(Judge):
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """One row a response, in nats times beta."""
         frame = side_by_side(work, policy=Need(self.policy), reference=Need(self.reference))
-        gain = total("policy", count_end=True) - total("reference", count_end=True)
-        yield from verdicts(frame, implicit_reward=self.beta * gain)
+        yield from verdicts(frame, implicit_reward=self.beta * gain("policy", "reference", count_end=True))

@@ -7,7 +7,7 @@ import polars as pl
 
 from pairwright.judges.base import Batch, Judge
 from pairwright.judges.likelihood.need import EMPTY, Need
-from pairwright.judges.likelihood.scores import length, side_by_side, total, verdicts
+from pairwright.judges.likelihood.scores import gain, length, side_by_side, total, verdicts
 from pairwright.schemas.models import CausalModel
 
 
@@ -33,7 +33,7 @@ class PolicyLikelihood(Judge):
         frame = side_by_side(work, **dict(zip(("given", "alone"), self.needs(), strict=False)))
         score = total("given", count_end=self.count_end)
         if self.conditional:
-            score -= total("alone", count_end=self.count_end)
+            score = gain("given", "alone", count_end=self.count_end)
         if self.normalise == "mean":
             score /= length("given", count_end=self.count_end)
         yield from verdicts(frame, policy_likelihood=score)

@@ -12,6 +12,8 @@ from pairwright.judges.likelihood.engine import windows
 from pairwright.judges.likelihood.loading import (
     device_of,
     is_small,
+    limit_of,
+    load_config,
     load_tokenizer,
     options,
     told_in_one_line,
@@ -53,7 +55,7 @@ class RewardModel(Judge):
         """Passes and their tokens, by a sample that is tokenised; the time where the model is small enough to try."""
         few = work.responses.head(SAMPLE)
         prompts = work.prompts.join(few, on="prompt_id", how="semi", maintain_order="left")
-        renderer = Renderer(load_tokenizer(self.model), self.max_tokens or 1 << 30, f"model {self.model.id!r}")
+        renderer = _renderer(self.model, self.max_tokens, load_tokenizer(self.model), load_config(self.model))
         tokens = sum(
             len(row.ids or [])
             for some, responses in windows(prompts, few)
@@ -131,12 +133,10 @@ def _load(model: ModelSource, dtype: str, max_tokens: int | None, content: str) 
 
     `content` names the model's content, so that a folder with new weights is loaded anew.
     """
-    tokenizer = load_tokenizer(model)
+    renderer = _renderer(model, max_tokens, load_tokenizer(model), load_config(model))
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    if not tokenizer.chat_template:
-        raise JudgeError(f"reward model {model.where!r} has no chat template, so its input format is unknown")
     with told_in_one_line(model):
         network, report = AutoModelForSequenceClassification.from_pretrained(
             model.where,
@@ -151,9 +151,13 @@ def _load(model: ModelSource, dtype: str, max_tokens: int | None, content: str) 
         network = network.to(device_of(model)).eval()
     if network.config.num_labels != 1:
         raise JudgeError(f"model {model.where!r} has {network.config.num_labels} labels; a reward model has 1")
-    limit = max_tokens or getattr(network.config.get_text_config(), "max_position_embeddings", None)
-    if not limit:
-        raise JudgeError(f"model {model.where!r} does not say how long its texts may be; set max_tokens")
-    # the closing of the template comes after the response, so room is left for it
+    return network, renderer
+
+
+def _renderer(model: ModelSource, max_tokens: int | None, tokenizer: Any, config: Any) -> Renderer:
+    """What renders for the model: the closing of its template comes after the response, so room is left for it."""
+    if not tokenizer.chat_template:
+        raise JudgeError(f"reward model {model.where!r} has no chat template, so its input format is unknown")
+    limit = limit_of(model, max_tokens, config)
     closing = len(Renderer(tokenizer, limit, model.id).closing)
-    return network, Renderer(tokenizer, limit - max(0, closing - 1), f"model {model.id!r}")
+    return Renderer(tokenizer, limit - max(0, closing - 1), f"model {model.id!r}")

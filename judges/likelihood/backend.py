@@ -40,6 +40,20 @@ class Backend(Protocol):
         """Readings of all branches. Those of one group share a beginning, as the responses of a prompt do."""
 
 
+def limit_of(model: Any) -> int:
+    """The limit that the backend of a CausalModel will have, known without loading the model.
+
+    Raises JudgeError, in one line, when it cannot be known.
+    """
+    if model.base_url:
+        from pairwright.judges.likelihood import server
+
+        return server.limit_of(model)
+    from pairwright.judges.likelihood.loading import limit_of, load_config
+
+    return limit_of(model, model.max_tokens, load_config(model))
+
+
 def load(model: Any) -> Backend:
     """The backend that a CausalModel names. Raises JudgeError, in one line, when it cannot be had."""
     if model.base_url:

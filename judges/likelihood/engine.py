@@ -47,9 +47,9 @@ def read(work: Batch, need: Need, backend: Backend) -> Iterator[pl.DataFrame]:
         yield pl.DataFrame(rows, schema=columns)
 
 
-def count_tokens(work: Batch, need: Need, tokenizer: Any) -> int:
+def count_tokens(work: Batch, need: Need, tokenizer: Any, limit: int) -> int:
     """Tokens of these responses, each with its prompt and follow-ups: as many as the rows will say that were read."""
-    renderer = Renderer(tokenizer, need.model.max_tokens or 1 << 30, f"model {need.model.id!r}")
+    renderer = Renderer(tokenizer, limit, f"model {need.model.id!r}")
     tails = sum(len(ids) - start for ids, start in renderer.tails(need.follow_ups)) if need.follow_ups else 0
     count = 0
     for prompts, responses in windows(need.context.apply(work.prompts), work.responses):
@@ -104,10 +104,11 @@ def _tails(
     read = text.ids[:-1]
     whole, _ = renderer.follow_up_texts(text.prompt, response, follow_ups[:1])[0]
     keep = len(read)
-    if whole[text.cut :] != read + tails[0][0]:
+    if text.shortened(whole) != read + tails[0][0]:
         every = renderer.follow_up_texts(text.prompt, response, follow_ups)
-        keep = min(_same(read, ids[text.cut :], start - text.cut - 1) for ids, start in every)
-        tails = [(ids[text.cut + keep :], start - text.cut - keep) for ids, start in every]
+        every = [(text.shortened(ids), start - text.cut) for ids, start in every]
+        keep = min(_same(read, ids, start - 1) for ids, start in every)
+        tails = [(ids[keep:], start - keep) for ids, start in every]
     if min(start for _, start in tails) < 1:  # a token is predicted from the one before it
         keep -= 1
         tails = [([read[keep], *ids], start + 1) for ids, start in tails]

@@ -75,6 +75,26 @@ def load_tokenizer(model: ModelSource) -> Any:
         return AutoTokenizer.from_pretrained(model.where, trust_remote_code=False, **options(model))
 
 
+def load_config(model: ModelSource) -> Any:
+    """A model's configuration, without its weights."""
+    prepare()
+    from transformers import AutoConfig
+
+    with told_in_one_line(model):
+        return AutoConfig.from_pretrained(model.where, trust_remote_code=False, **options(model))
+
+
+def limit_of(model: ModelSource, max_tokens: int | None, config: Any) -> int:
+    """Greatest number of tokens of a sequence. Raises JudgeError where nobody says, or the recipe asks for too many."""
+    made_for = getattr(config.get_text_config(), "max_position_embeddings", None)
+    limit = max_tokens or made_for
+    if not limit:
+        raise JudgeError(f"model {model.id!r} does not say how long its sequences may be; set max_tokens")
+    if made_for and limit > made_for:
+        raise JudgeError(f"model {model.id!r}: max_tokens {limit} is beyond the {made_for} it was made for")
+    return int(limit)
+
+
 def load_causal(model: CausalModel) -> tuple[Any, Any]:
     """A causal model ready to read, and its tokenizer."""
     tokenizer = load_tokenizer(model)

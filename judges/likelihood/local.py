@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from pairwright.judges.likelihood.backend import Reading, Readings
-from pairwright.judges.likelihood.loading import load_causal, usual_batch
-from pairwright.judges.likelihood.packing import Branch, Row, batches, flat, pack, packed_row, shared_length
+from pairwright.judges.likelihood.loading import limit_of, load_causal, usual_batch
+from pairwright.judges.likelihood.packing import Branch, Row, batches, flat, pack, packed_row, shared_length, sinks
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
 
@@ -29,6 +29,7 @@ class Local:
         self.network, self.tokenizer, self.limit = network, tokenizer, limit
         self.vocabulary = int(network.get_output_embeddings().weight.shape[0])
         self.budget = max(1, min(batch_tokens or usual_batch(network.device), LOGITS // self.vocabulary))
+        self.turn = _turn(network.config)
         self.sharing = True
         self.sharing = _all_full_attention(network.config) and self._shares_faithfully()
 
@@ -36,13 +37,7 @@ class Local:
     def load(cls, model: CausalModel) -> "Local":
         """Load a model. Raises JudgeError in one line naming it when that fails."""
         network, tokenizer = load_causal(model)
-        made_for = getattr(network.config.get_text_config(), "max_position_embeddings", None)
-        limit = model.max_tokens or made_for
-        if not limit:
-            raise JudgeError(f"model {model.id!r} does not say how long its sequences may be; set max_tokens")
-        if made_for and limit > made_for:
-            raise JudgeError(f"model {model.id!r}: max_tokens {limit} is beyond the {made_for} it was made for")
-        made = cls(network, tokenizer, limit, model.batch_tokens)
+        made = cls(network, tokenizer, limit_of(model, model.max_tokens, network.config), model.batch_tokens)
         if not made._is_causal():
             raise JudgeError(
                 f"model {model.id!r} ({type(network).__name__}) sees the tokens that it is to predict, as encoders do; "
@@ -51,21 +46,38 @@ class Local:
         return made
 
     def read(self, groups: Sequence[Sequence[Branch]]) -> Readings:
-        """Readings of all branches, by their sinks."""
+        """Readings of all branches, by their sinks; no numbers for a text with a token that the model has not."""
         import torch
 
-        out: Readings = {}
+        out: Readings = {
+            one.sink: Reading(np.full(len(one.ids) - one.start, np.nan))
+            for group in groups
+            for one in group
+            if max(one.ids) >= self.vocabulary
+        }
+        groups = [[one for one in group if one.sink not in out] for group in groups]
         try:
             with torch.inference_mode():
-                self._read_all(groups, out, sharing=self.sharing)
-                broken = [group for group in groups if not all(out[one.sink].is_finite for one in flat(group))]
+                for some in self._alike(groups):
+                    self._read_all(some, out, sharing=self.sharing)
+                broken = [group for group in groups if not all(out[sink].is_finite for sink in sinks(group))]
                 if self.sharing and broken:  # a number that is none spreads to whatever was packed beside it
-                    self._read_all(broken, out, sharing=False)
+                    for some in self._alike(broken):
+                        self._read_all(some, out, sharing=False)
         except torch.OutOfMemoryError:
             raise JudgeError(
                 f"no memory for a batch of {self.budget} tokens; lower batch_tokens of the model"
             ) from None
         return out
+
+    def _alike(self, groups: Sequence[Sequence[Branch]]) -> list[Sequence[Sequence[Branch]]]:
+        """Groups that may be read beside each other: all, but where long texts turn all positions of their batch."""
+        if self.turn is None:
+            return [groups]
+        fits = [all(len(one.ids) <= self.turn for one in flat(group)) for group in groups]
+        short = [group for group, all_short in zip(groups, fits, strict=True) if all_short]
+        apart = [[one] for group, all_short in zip(groups, fits, strict=True) if not all_short for one in flat(group)]
+        return [short, *([one for one in apart if (len(one[0].ids) - 1 > self.turn) == long] for long in (False, True))]
 
     def _read_all(self, groups: Sequence[Sequence[Branch]], out: Readings, *, sharing: bool) -> None:
         """Put the readings of all branches into `out`."""
@@ -167,6 +179,19 @@ def _all_full_attention(config: Any) -> bool:
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
     return kinds == {"full_attention"} and not getattr(text, "sliding_window", None)
+
+
+def _turn(config: Any) -> int | None:
+    """Tokens beyond which a text is read with other positions than a shorter one, for models that do that (LongRoPE).
+
+    Such models go by the longest text of a batch, so the others in it would be read otherwise than alone.
+    """
+    text = config.get_text_config()
+    rope = getattr(text, "rope_parameters", None) or {}
+    if rope.get("rope_type") != "longrope":
+        return None
+    made_for = rope.get("original_max_position_embeddings") or getattr(text, "original_max_position_embeddings", None)
+    return None if made_for is None else int(made_for)
 
 
 def _length(prefix: Prefix | None) -> int:

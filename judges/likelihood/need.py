@@ -12,7 +12,7 @@ from pairwright.schemas.models import CausalModel
 if TYPE_CHECKING:
     from pairwright.judges.router import Router
 
-VERSION = 1
+VERSION = 2
 """Raised when the engine changes what it answers."""
 
 Want = Literal["tokens", "hidden"]

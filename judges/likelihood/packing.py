@@ -149,3 +149,10 @@ def flat(branches: Sequence[Branch]) -> list[Branch]:
             ids = one.ids[: one.keep] + further.ids
             alone.append(further._replace(ids=ids, start=further.start + one.keep))
     return alone
+
+
+def sinks(branches: Sequence[Branch]) -> Iterator[tuple[int, ...]]:
+    """The sinks of all branches and of those that go on from them."""
+    for one in branches:
+        yield one.sink
+        yield from sinks(one.branches)

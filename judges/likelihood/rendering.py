@@ -31,9 +31,15 @@ class Text(NamedTuple):
     prompt: str
     """The rendered prompt, without turns that were dropped for want of room."""
     cut: int
-    """Tokens cut from the left of what was rendered."""
+    """Tokens cut from the left of what was rendered, behind its BOS."""
     truncated: bool
     """Whether anything of the prompt is missing."""
+    head: int = 0
+    """Tokens kept before those that are cut: a model's BOS, without which its numbers are no use."""
+
+    def shortened(self, rendered: list[int]) -> list[int]:
+        """Ids that begin like what was rendered, with the same ones cut."""
+        return rendered[: self.head] + rendered[self.head + self.cut :]
 
 
 class Renderer:
@@ -75,7 +81,9 @@ class Renderer:
                 made.append(None)
                 continue
             missing = cut > 0 or len(shorter) < len(messages)
-            made.append(Text([*ids[cut:], end], start - cut, shown, cut, missing))
+            head = int(cut > 0 and ids[0] == self.tokenizer.bos_token_id)
+            text = Text([], start - cut, shown, cut, missing, head)
+            made.append(text._replace(ids=[*text.shortened(ids), end]))
         return made
 
     def follow_up_texts(self, prompt: str, response: str, utterances: Sequence[str]) -> list[tuple[list[int], int]]:

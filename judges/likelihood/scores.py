@@ -29,6 +29,16 @@ def total(name: str, *, count_end: bool) -> pl.Expr:
     return pl.col(f"{name}.logprob") + end
 
 
+def gain(name: str, over: str, *, count_end: bool) -> pl.Expr:
+    """Summed log-probability of a response under one need less that under another, in nats.
+
+    The end counts where both models have a token for it: otherwise one side would pay for what the other has not.
+    """
+    ends = (pl.col(f"{name}.end_logprob") - pl.col(f"{over}.end_logprob")).fill_null(0.0)
+    text = pl.col(f"{name}.logprob") - pl.col(f"{over}.logprob")
+    return text + ends if count_end else text
+
+
 def length(name: str, *, count_end: bool) -> pl.Expr:
     """Tokens that `total` sums over."""
     ends = pl.col(f"{name}.end_logprob").is_not_null().cast(pl.UInt32) if count_end else pl.lit(0, pl.UInt32)

@@ -23,14 +23,18 @@ CALLS = 16
 """Requests in flight."""
 
 
+def limit_of(model: CausalModel) -> int:
+    """Greatest number of tokens of a text: a server refuses one that leaves no room for another token."""
+    if not model.max_tokens:
+        raise JudgeError(f"model {model.id!r} at {model.base_url}: a server does not say its limit; set max_tokens")
+    return model.max_tokens - 1
+
+
 class Server:
     """A served model. Its tokenizer is loaded here, from the model's folder or the Hub."""
 
     def __init__(self, model: CausalModel) -> None:
-        if not model.max_tokens:
-            raise JudgeError(f"model {model.id!r} at {model.base_url}: a server does not say its limit; set max_tokens")
-        self.tokenizer, self.model = load_tokenizer(model), model
-        self.limit = model.max_tokens - 1  # a server refuses a text that leaves no room for one more token
+        self.tokenizer, self.limit, self.model = load_tokenizer(model), limit_of(model), model
         key = os.environ.get(model.api_key_env) or "none"
         self._client = openai.OpenAI(base_url=model.base_url, api_key=key, max_retries=4, timeout=120)
         self._probe()

@@ -9,12 +9,17 @@ import pytest
 from models import backend, tiny, work
 
 from pairwright.assets import speed
+from pairwright.judges import base
 from pairwright.judges.base import Batch
 from pairwright.judges.likelihood import local
+from pairwright.judges.likelihood import need as need_module
+from pairwright.judges.likelihood.backend import limit_of
 from pairwright.judges.likelihood.engine import count_tokens, read
 from pairwright.judges.likelihood.local import Local
 from pairwright.judges.likelihood.need import Need
 from pairwright.judges.likelihood.packing import Branch
+from pairwright.judges.likelihood.rendering import Renderer
+from pairwright.judges.policy_likelihood import PolicyLikelihood
 from pairwright.schemas.tables import Likelihoods, check
 
 ALL = Need(tiny(), wants=frozenset({"tokens", "hidden"}), follow_ups=("Thank you.", "That is wrong, you know."))
@@ -93,13 +98,16 @@ def test_a_prompt_that_the_template_refuses_is_a_failure_and_the_others_are_read
     found = table(batch, model)
     reason = "the model's chat template refuses turns of system, user: System role not supported"
     assert dict(found.select("text", "failure").iter_rows()) == {"a": reason, "b": reason, "c": None}
-    assert count_tokens(batch, ALL, model.tokenizer) == count_tokens(work({"Hi": ["c"]}), ALL, model.tokenizer)
+    only = work({"Hi": ["c"]})
+    assert count_tokens(batch, ALL, model.tokenizer, 512) == count_tokens(only, ALL, model.tokenizer, 512)
 
 
 def test_a_plan_counts_the_tokens_that_a_build_will_have_read():
-    batch = work({"How can I bake a cake?": ["Warm the oven.", "", "No."], "Hi": ["Hello. " * 20]})
-    rows = pl.concat(read(batch, ALL, backend()))
-    assert count_tokens(batch, ALL, backend().tokenizer) == speed._tokens(rows), "or the stated time is another's"
+    fitting = work({"How can I bake a cake?": ["Warm the oven.", "", "No."], "Hi": ["Hello. " * 20, "no room " * 500]})
+    for batch, need in ((fitting, ALL), (work({"Say it. " * 900: ["Now.", "Never. " * 30]}), Need(tiny()))):
+        rows = pl.concat(read(batch, need, backend()))
+        counted = count_tokens(batch, need, backend().tokenizer, limit_of(need.model))
+        assert counted == speed._tokens(rows), "or the stated time is another's"
 
 
 def test_a_long_response_holds_no_more_logits_than_are_allowed(monkeypatch: pytest.MonkeyPatch):
@@ -117,3 +125,35 @@ def test_a_long_response_holds_no_more_logits_than_are_allowed(monkeypatch: pyte
     for name in ("logprob", "end_logprob"):
         assert few[name].to_list() == pytest.approx(many[name].to_list(), rel=1e-4)
     assert [row[0]["sums"] for row in few["gram"]] == pytest.approx([row[0]["sums"] for row in many["gram"]], rel=1e-4)
+
+
+def test_a_prompt_that_is_cut_keeps_its_bos():
+    model = Local(backend().network, Local.load(tiny()).tokenizer, 64)
+    model.tokenizer.bos_token = "<|system|>"
+    model.tokenizer.chat_template = "{{ bos_token }}" + model.tokenizer.chat_template
+    bos = model.tokenizer.bos_token_id
+    messages = [{"role": "user", "content": "Say so. " * 100}]
+    uncut, cut = (Renderer(model.tokenizer, limit, "bos").texts(messages, ["Now."])[0] for limit in (512, 64))
+    assert uncut is not None and cut is not None
+    assert cut.ids == [bos, *uncut.ids[-63:]] and uncut.ids.count(bos) == 1 and cut.truncated
+    assert uncut.ids[uncut.start :] == cut.ids[cut.start :]
+    (row,) = table(work({"Say so. " * 100: ["Now."]}), model).iter_rows(named=True)
+    scores = apart().read([[Branch(cut.ids, cut.start, (0,))]])[0,].logprobs
+    assert row["logprob"] == pytest.approx(scores[:-1].sum(), rel=1e-4) and row["prompt_tokens"] == cut.start
+
+
+def test_what_reads_models_is_part_of_what_a_verdict_is_known_by(monkeypatch: pytest.MonkeyPatch):
+    judge = PolicyLikelihood(model=tiny())
+    before = judge.fingerprint, judge.needs()[0].key
+    for module in (base, need_module):
+        monkeypatch.setattr(module, "VERSION", need_module.VERSION + 1)
+    after = judge.fingerprint, judge.needs()[0].key
+    assert before[0] != after[0] and before[1] != after[1]
+
+
+def test_a_token_beyond_the_models_vocabulary_is_a_failure_of_its_own_response_only():
+    model = Local(backend().network, Local.load(tiny()).tokenizer, 512)
+    model.tokenizer.add_special_tokens({"additional_special_tokens": ["[PAD]"]})
+    found = table(work({"Hi": ["such as [PAD] here", "Yes."]}), model)
+    failures = dict(found.select("text", "failure").iter_rows())
+    assert failures["Yes."] is None and "not a finite number" in failures["such as [PAD] here"]

@@ -13,6 +13,7 @@ from pairwright.judges.likelihood import local
 from pairwright.judges.likelihood.engine import read
 from pairwright.judges.likelihood.local import Local
 from pairwright.judges.likelihood.need import Need, utterance_id
+from pairwright.judges.likelihood.packing import Branch, flat
 from pairwright.judges.likelihood.rendering import Renderer
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
@@ -99,6 +100,26 @@ def test_numbers_are_the_oracles_in_other_families(
             ((ids, start),) = renderer.follow_up_texts(text.prompt, row["text"], [utterance])
             expected = oracle(ids[text.cut :], start - text.cut)[0].sum().item()
             assert said[utterance_id(utterance)] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_long_text_does_not_turn_the_positions_of_those_beside_it(tmp_path: Path):
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4, "original_max_position_embeddings": 64}
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, **factors}
+    model = Local.load(saved(transformers.LlamaConfig(**SIZES, rope_parameters=rope), tmp_path))
+    prompt = [(7 * i * i + 3) % 1000 for i in range(40)]
+    tail = (Branch([5, 6, 7, 8], 2, (0, 9), 0),)
+    sizes = {0: 5, 1: 24, 2: 25, 3: 26, 4: 100}  # 40 and 25 tokens: the last is not read, so 64 are
+    group = [
+        Branch([*prompt, *((11 * i * i + k) % 1000 for i in range(size))], 40, (k,), 45, tail if k == 4 else ())
+        for k, size in sizes.items()
+    ]
+    together = model.read([group, [Branch(prompt[:30], 9, (5,))]])
+    for one in flat([*group, Branch(prompt[:30], 9, (5,))]):
+        ids = torch.tensor([one.ids[:-1]])
+        with torch.inference_mode():
+            scores = torch.log_softmax(model.network(input_ids=ids, use_cache=False).logits[0].double(), -1)
+        alone = sum(scores[i - 1, one.ids[i]].item() for i in range(one.start, len(one.ids)))
+        assert together[one.sink].logprobs.sum() == pytest.approx(alone, rel=1e-4), one.sink
 
 
 def test_an_encoder_is_no_causal_model(tmp_path: Path):

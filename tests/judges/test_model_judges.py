@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from models import answered, backend, oracle, oracle_text, rendered, tiny, work
+from models import answered, backend, oracle, oracle_text, read_all, rendered, tiny, work
 from scipy.stats import bootstrap
 
 from pairwright.judges.density_ratio import DensityRatio
@@ -54,6 +54,23 @@ def test_implicit_reward_is_beta_times_the_difference():
     for answer in TEXTS:
         expected = 0.5 * (summed("strong", answer)[0] - summed("weak", answer)[0])
         assert scores(rows, "implicit-reward")[answer] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("endless", [0, 1])
+def test_the_end_counts_where_both_models_have_one(endless: int):
+    batch = work({PROMPT: TEXTS})
+    for judge, criterion in (
+        (DensityRatio(strong=tiny(), weak=tiny("weak")), "sum"),
+        (ImplicitReward(policy=tiny(), reference=tiny("weak"), beta=1.0), "implicit-reward"),
+    ):
+        tables = {need.key: read_all(batch, need, Path(need.model.id).name) for need in judge.needs()}
+        key = judge.needs()[endless].key
+        tables[key] = tables[key].with_columns(end_logprob=pl.lit(None, pl.Float64))
+        rows = pl.concat(judge.judge(batch._replace(likelihoods=tables)))
+        strong, weak = (tables[need.key].select("response_id", "logprob") for need in judge.needs())
+        expected = strong.join(weak, on="response_id").select("response_id", difference=pl.col("logprob") - pl.nth(2))
+        both = rows.filter(pl.col("criterion") == criterion).join(expected, on="response_id")
+        assert both.height == 3 and both["score"].to_list() == pytest.approx(both["difference"].to_list())
 
 
 def test_policy_likelihood_of_what_the_prompt_adds():
