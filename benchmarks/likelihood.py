@@ -91,16 +91,21 @@ def one_by_one(engine: Local, texts: list[list[int]], *, hidden: bool = False) -
 def bare(engine: Local, tokens: int, length: int) -> None:
     """Forward passes over equal lengths without padding, logits of every position included."""
     rows = max(1, engine.budget // length)
-    for _ in range(max(1, round(tokens / (rows * length)))):
+    for _ in range(_passed(engine, tokens, length) // (rows * length)):
         engine.network(input_ids=torch.randint(5, VOCABULARY, (rows, length)), use_cache=False)
+
+
+def _passed(engine: Local, tokens: int, length: int) -> int:
+    """Tokens that `bare` reads: whole batches, about as many as asked for."""
+    batch = max(1, engine.budget // length) * length
+    return max(1, round(tokens / batch)) * batch
 
 
 def log_probabilities(engine: Local) -> dict[str, float]:
     """Against the bare forward pass where nothing is shared, and one by one where prompts are 85 % of the text."""
     apart = groups(120, 1, 60, 90)
     tokens = sum(len(one.ids) for group in apart for one in group)
-    rows = engine.budget // 150
-    exact = round(tokens / (rows * 150)) * rows * 150
+    exact = _passed(engine, tokens, 150)
     ours, forward = best(lambda: engine.read(apart), lambda: bare(engine, tokens, 150))
     shared = groups(4, 8, 400, 70)
     texts = [one.ids for group in shared for one in group]
@@ -113,7 +118,7 @@ def log_probabilities(engine: Local) -> dict[str, float]:
     return {
         "logprob_vs_forward": (tokens / ours) / (exact / forward),
         "logprob_vs_one_by_one": slow / fast,
-        "logprob_vs_one_by_one_bare": slow / least,
+        "logprob_vs_one_by_one_bare": slow / (least * distinct / _passed(engine, distinct, 470)),
         "logprob_vs_one_by_one_short": plain / quick,
     }
 
