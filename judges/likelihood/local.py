@@ -60,8 +60,9 @@ class Local:
             with torch.inference_mode():
                 for some in self._alike(groups):
                     self._read_all(some, out, sharing=self.sharing)
-                broken = [group for group in groups if not all(out[sink].is_finite for sink in sinks(group))]
-                if self.sharing and broken:  # a number that is none spreads to whatever was packed beside it
+                if self.sharing and not all(np.isfinite(reading.logprobs.sum()) for reading in out.values()):
+                    # a number that is none spreads to whatever was packed beside it
+                    broken = [group for group in groups if not all(out[sink].is_finite for sink in sinks(group))]
                     for some in self._alike(broken):
                         self._read_all(some, out, sharing=False)
         except torch.OutOfMemoryError:
