@@ -25,6 +25,7 @@ WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+"
 class Relevance(Judge):
     """Scores a response by its closeness to the prompt or, where there is one, the reference."""
 
+    version: ClassVar[int] = 2
     kind: Literal["relevance"] = "relevance"
     reads: ClassVar[tuple[Literal["references", "domain"], ...]] = ("references",)
     model: ModelSource
