@@ -109,8 +109,9 @@ class Local:
         spans = [len(branch.ids) - branch.start for _, branch, _ in members]
         at = np.concatenate([path[branch.start - 1 :] for _, branch, path in members])
         rows = np.repeat([number for number, _, _ in members], spans)
-        if not len(at):
-            at, rows = np.zeros(1, int), np.zeros(1, int)  # a prefix: the model is run for its cache
+        if not len(at):  # a prefix: the model is run for its cache
+            at, rows = np.zeros(1, int), np.zeros(1, int)
+            _stop_when_stored(cache, self.network.config)
         caught: list[Any] = []
         most = max(1, LOGITS // self.vocabulary)
 
@@ -118,14 +119,17 @@ class Local:
             caught.append(states[torch.as_tensor(rows, device=device), torch.as_tensor(at, device=device)])
             return caught[0][:most]
 
-        with _output_sees(self.network, pick):
-            answer = self.network(
-                input_ids=ids,
-                position_ids=positions,
-                attention_mask=mask,
-                past_key_values=cache,
-                use_cache=cache is not None,
-            )
+        try:
+            with _output_sees(self.network, pick):
+                answer = self.network(
+                    input_ids=ids,
+                    position_ids=positions,
+                    attention_mask=mask,
+                    past_key_values=cache,
+                    use_cache=cache is not None,
+                )
+        except _StoredError:
+            return cache
         if sum(spans):
             targets = [token for _, branch, _ in members for token in branch.ids[branch.start :]]
             parts = [_logprobs(answer, targets[:most])]
@@ -232,6 +236,23 @@ def _cache(prefix: Prefix | None, rows: int, config: Any) -> Any:
     if prefix is None:
         return DynamicCache(config=config)
     return DynamicCache([(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)) for keys, values in prefix])
+
+
+class _StoredError(Exception):
+    """Every layer has stored the keys and values of a prefix: the rest of the model's work on it is not wanted."""
+
+
+def _stop_when_stored(cache: Any, config: Any) -> None:
+    """Let a cache end the forward pass once its last layer has what it keeps."""
+    last, keep = config.get_text_config().num_hidden_layers - 1, cache.update
+
+    def update(keys: Any, values: Any, layer: int, *args: Any, **kwargs: Any) -> Any:
+        found = keep(keys, values, layer, *args, **kwargs)
+        if layer == last:
+            raise _StoredError
+        return found
+
+    cache.update = update
 
 
 def _gather(cache: Any, row: int, at: np.ndarray) -> Prefix:
