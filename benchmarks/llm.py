@@ -24,7 +24,7 @@ from pairwright.judges.llm_rating import LlmRating
 from pairwright.schemas.ids import prompt_id, response_id
 
 CONCURRENCY = 64
-CALLS, ROUNDS = 1_500, 3
+CALLS, ROUNDS = 3_000, 5
 BARRIER = 50
 """Calls of a batch that the loop with barriers waits for."""
 SIGMA = 0.75
