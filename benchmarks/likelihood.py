@@ -28,7 +28,7 @@ from pairwright.schemas.models import CausalModel
 from pairwright.schemas.tables import MESSAGES
 
 TINY = Path(__file__).parents[1] / "pipelines" / "tiny" / "strong"
-ROUNDS = 3
+ROUNDS = 7
 VOCABULARY = 1_024
 REMARKED = tuple(text for remarks in REMARKS.values() for side in remarks for text in side)
 
