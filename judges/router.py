@@ -54,16 +54,7 @@ class Router(Kind, Endpoint, family="router"):
             for prompt_id, messages in prompts.select("prompt_id", "messages").iter_rows()
             if not desk.known(prompt_id)
         ]
-        calls, read, written = len(asked), sum(asked), answer * len(asked)
-        return Estimate(
-            verdicts=prompts.height,
-            calls=calls,
-            prompt_tokens=read,
-            completion_tokens=written,
-            cost_usd=self.cost(read, written),
-            seconds=self.seconds(calls, read, written),
-            batches=self.batches(calls),
-        )
+        return self.estimate_of(len(asked), sum(asked), answer * len(asked), prompts.height)
 
     @property
     def _template(self) -> str:

@@ -87,8 +87,7 @@ class Policy(Kind, Endpoint, family="policy"):
                 calls += 1
                 prompt += tokens.of(self.chat(messages, group[0]))
                 written += self.max_tokens * len(group)
-        seconds = self.seconds(calls, prompt, written)
-        return Estimate(0, calls, 0, prompt, written, self.cost(prompt, written), seconds, self.batches(calls))
+        return self.estimate_of(calls, prompt, written)
 
     def groups(self, numbers: list[int]) -> list[list[int]]:
         """Sample numbers that one call with `n` can draw: those with the same system prompt."""

@@ -180,22 +180,14 @@ class LlmJudge(Judge, Endpoint):
 
     def estimate(self, work: Batch) -> Estimate:
         """Calls that are missing, with their tokens, cost and time at the stated rate."""
-        tokens, total = Tokens(self.model), Estimate()
-        desk = work.desk or Desk()
-        answer = min(self.max_tokens, TYPICAL_ANSWER)
+        tokens, desk, calls, prompt_tokens = Tokens(self.model), work.desk or Desk(), 0, 0
         for unit in self._units(work):
             for one in unit.asks:
                 if not desk.known(self._key(unit.prompt, one)):
-                    prompt_tokens = tokens.of(self._messages(unit.prompt, one))
-                    total = total + Estimate(
-                        calls=1,
-                        prompt_tokens=prompt_tokens,
-                        completion_tokens=answer,
-                        cost_usd=self.cost(prompt_tokens, answer),
-                    )
-        verdicts = work.wanted.height or work.responses.height
-        seconds = self.seconds(total.calls, total.prompt_tokens, total.completion_tokens)
-        return total._replace(verdicts=verdicts, seconds=seconds, batches=self.batches(total.calls))
+                    calls += 1
+                    prompt_tokens += tokens.of(self._messages(unit.prompt, one))
+        written = calls * min(self.max_tokens, TYPICAL_ANSWER)
+        return self.estimate_of(calls, prompt_tokens, written, work.wanted.height or work.responses.height)
 
     def _units(self, work: Batch) -> Iterator[Unit]:
         wanted: dict[str, list[tuple[str, ...]]] = {}

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pairwright.judges.base import Estimate
 from pairwright.judges.llm.desk import Spent
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.kinds import Runtime
@@ -130,6 +131,18 @@ class Endpoint(BaseModel):
         by_requests = calls / self.rpm * 60 if self.rpm else 0.0
         by_tokens = (prompt_tokens + completion_tokens) / self.tpm * 60 if self.tpm else 0.0
         return max(at_once, by_requests, by_tokens)
+
+    def estimate_of(self, calls: int, prompt_tokens: int, completion_tokens: int, verdicts: int = 0) -> Estimate:
+        """So many calls with what they take in all: tokens, cost, time, batches."""
+        return Estimate(
+            verdicts=verdicts,
+            calls=calls,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost_usd=self.cost(prompt_tokens, completion_tokens),
+            seconds=self.seconds(calls, prompt_tokens, completion_tokens),
+            batches=self.batches(calls),
+        )
 
     def sampling(self) -> dict[str, Any]:
         """The request's fields that steer sampling."""
