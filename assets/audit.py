@@ -19,12 +19,40 @@ MOST_FLIPS = 0.2
 """Share of pairs judged otherwise in the other order above which a check warns; 19 % is the median of judges."""
 MOST_FIRST = 0.65
 """Share of decided calls won by the response shown first above which a check warns."""
-
-
 MOST_CHANGED = 0.2
 """Share of orders that a second opinion turns round above which a check warns."""
 CODE = 2
 """Raised when the same verdicts would give another audit."""
+AGAIN = "turned round when asked again"
+RETEST = {"watch_retest": (AGAIN, MOST_CHANGED, "Asked again, the judge turns round at most a fifth of its orders.")}
+SEEN = ("response_id", "length", "speaks", "own")
+"""What is looked at of a response."""
+OWN_WINS = "its own model's response wins"
+MOST_ROWS = 20
+"""Of a table in the view: all figures, all kinds."""
+SIGNS = {
+    "refused": r"^refused",
+    "truncated": r"^truncated",
+    "empty answer": r"is empty$",
+    "no reply": r"^(no reply|gave up|no whole answer|status )",
+    "no log-probs": r"without log-probs",
+    "broken reply": r"^the reply",
+    "no verdict in the form": r"no JSON object|no list|has no rating",
+    "contradicts itself": r"several JSON objects|rated twice",
+    "off the scale": r"off the scale|expected a number|N/A, which",
+    "wrong labels": r"allowed:|asked for:|no rating for|must hold each",
+}
+"""Kind of a failure → how its text shows it; the first that fits."""
+CHECKS = {
+    "watch_flips": (
+        "flips between orders",
+        MOST_FLIPS,
+        "At most a fifth of the pairs is judged otherwise in the other order.",
+    ),
+    "watch_first": ("first shown wins", MOST_FIRST, "The response shown first wins at most 65 % of the decided calls."),
+}
+"""Check → the figure it watches, its limit, and what it says. Only judges that compare have them; RETEST, all that ask
+a model."""
 
 
 class Figure(NamedTuple):
@@ -37,10 +65,9 @@ class Figure(NamedTuple):
 
 def models_of(recipe: Recipe, judge: Judge) -> frozenset[str]:
     """The policies whose responses a judge's own model wrote: by model in the recipe, by name in given responses."""
-    model = getattr(judge, "model", None)
-    if not isinstance(judge, LlmJudge) or not isinstance(model, str):
+    if not isinstance(judge, LlmJudge):
         return frozenset()
-    return frozenset({model, *(one.name for one in recipe.policies if getattr(one, "model", None) == model)})
+    return frozenset({judge.model, *(one.name for one in recipe.policies if getattr(one, "model", "") == judge.model)})
 
 
 def audit(judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[str] = frozenset()) -> list[Figure]:
@@ -63,39 +90,6 @@ def audit(judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[
         figures[AGAIN] = (found.flipped / found.compared, found.compared)
         figures["same order when asked again"] = (found.same / found.compared, found.compared)
     return [Figure(name, share, n) for name, (share, n) in figures.items() if n]
-
-
-AGAIN = "turned round when asked again"
-RETEST = {"watch_retest": (AGAIN, MOST_CHANGED, "Asked again, the judge turns round at most a fifth of its orders.")}
-SEEN = ("response_id", "length", "speaks", "own")
-"""What is looked at of a response."""
-OWN_WINS = "its own model's response wins"
-MOST_ROWS = 20
-SIGNS = {
-    "refused": r"^refused",
-    "truncated": r"^truncated",
-    "empty answer": r"is empty$",
-    "no reply": r"^(no reply|gave up|no whole answer|status )",
-    "no log-probs": r"without log-probs",
-    "broken reply": r"^the reply",
-    "no verdict in the form": r"no JSON object|no list|has no rating",
-    "contradicts itself": r"several JSON objects|rated twice",
-    "off the scale": r"off the scale|expected a number|N/A, which",
-    "wrong labels": r"allowed:|asked for:|no rating for|must hold each",
-}
-"""Kind of a failure → how its text shows it; the first that fits."""
-
-
-CHECKS = {
-    "watch_flips": (
-        "flips between orders",
-        MOST_FLIPS,
-        "At most a fifth of the pairs is judged otherwise in the other order.",
-    ),
-    "watch_first": ("first shown wins", MOST_FIRST, "The response shown first wins at most 65 % of the decided calls."),
-}
-"""Check → the figure it watches, its limit, and what it says. Only judges that compare have them; RETEST, all that ask
-a model."""
 
 
 def checks_of(judge: Judge) -> dict[str, str]:
