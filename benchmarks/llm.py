@@ -40,7 +40,7 @@ def measure() -> dict[str, float]:
         raw, ours = [], []
         for turn in range(ROUNDS):  # by turns, so that a machine that slows down for a while slows both
             raw.append(_timed(lambda: asyncio.run(_bare(url, _bodies(url, CALLS)))))
-            ours.append(_timed(lambda turn=turn: _ours(url, CALLS, Path(folder) / str(turn))))  # type: ignore[misc]
+            ours.append(_timed(lambda turn=turn: _ours(url, CALLS, Path(folder) / str(turn))))  # type: ignore[misc] # mypy cannot infer it
         barrier = _timed(lambda: asyncio.run(_barriers(url, _bodies(url, CALLS // 2))))
     both = list(zip(raw, ours, strict=True))
     return {

@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._json({"error": "Invalid credentials"}, 401)
             return self._route(path, body)
 
-    do_GET = do_HEAD = do_POST = do_PUT = _handle  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = _handle  # noqa: N815 - names that http.server looks for
 
     def _body(self) -> bytes:
         if "chunked" in self.headers.get("Transfer-Encoding", ""):

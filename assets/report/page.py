@@ -114,7 +114,7 @@ def _library() -> str:
     """Vega, Vega-Lite and vega-embed in one script."""
     import vl_convert
 
-    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]
+    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg] # its stub wants what has a default
 
 
 def _part(name: str) -> str:
