@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from pairwright.assets.conform import Columns, conform, settle
+from pairwright.assets.columns import Columns, settle
+from pairwright.assets.conform import conform
 from pairwright.assets.judge import judge_shard
 from pairwright.assets.likelihood import passes, read_pass
 from pairwright.assets.prefer import prefer

@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from pairwright.assets.conform import TEXTS
+from pairwright.assets.columns import TEXTS
 from pairwright.assets.splits import sketches
 from pairwright.schemas.ids import references_id
 from pairwright.schemas.tables import Responses, types

@@ -11,7 +11,8 @@ import dagster as dg
 import polars as pl
 
 from pairwright.assets import face, views
-from pairwright.assets.conform import NO_COLUMNS, RAW, column_names, conform, settle
+from pairwright.assets.columns import NO_COLUMNS, RAW, settle
+from pairwright.assets.conform import column_names, conform
 from pairwright.assets.merge import merged, said
 from pairwright.assets.progress import tell
 from pairwright.assets.readers import Opened, open_source

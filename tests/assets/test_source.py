@@ -15,7 +15,8 @@ from helpers import SHARED, recipe_of, table, wide, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairwright.assets.conform import conform, settle
+from pairwright.assets.columns import settle
+from pairwright.assets.conform import conform
 from pairwright.assets.readers import Records
 from pairwright.assets.source import Intake, take_in
 from pairwright.assets.store import Workspace, locked
