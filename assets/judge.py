@@ -136,7 +136,4 @@ def _view(judge: Judge, files: list[Path]) -> dict[str, str]:
     numbers = scores.get_column("score").drop_nulls()
     if numbers.len():
         view["scores"] = views.histogram(numbers.to_list(), judge.name)
-    failures = scores.get_column("failure").drop_nulls().value_counts(sort=True)
-    if failures.height:
-        view["commonest failures"] = views.table(failures)
-    return view
+    return view | views.commonest(scores.get_column("failure"))

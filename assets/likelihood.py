@@ -275,7 +275,4 @@ def _view(files: list[Path]) -> dict[str, str]:
         mean = (read_rows.get_column("logprob") / read_rows.get_column("tokens")).to_list()
         view["log-probability"] = views.histogram(mean, "log-probability per token")
     view["totals"] = views.table(rows.select(pl.col("tokens", "prompt_tokens", "truncated").sum()))
-    failures = rows.get_column("failure").drop_nulls().value_counts(sort=True)
-    if failures.height:
-        view["commonest failures"] = views.table(failures)
-    return view
+    return view | views.commonest(rows.get_column("failure"))

@@ -141,7 +141,4 @@ def _view(files: list[Path]) -> dict[str, str]:
     rows = scan(files).select("domain", "failure").collect()
     view = {"rows": str(rows.height), "failures": str(rows.get_column("failure").count())}
     view["prompts per domain"] = views.table(rows.get_column("domain").drop_nulls().value_counts(sort=True))
-    failures = rows.get_column("failure").drop_nulls().value_counts(sort=True)
-    if failures.height:
-        view["commonest failures"] = views.table(failures)
-    return view
+    return view | views.commonest(rows.get_column("failure"))

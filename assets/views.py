@@ -41,6 +41,12 @@ def table(frame: pl.DataFrame, most: int = PREVIEW) -> str:
     return "\n".join(lines)
 
 
+def commonest(failures: pl.Series) -> dict[str, str]:
+    """The commonest reasons as a piece of a view; nothing where nothing failed."""
+    counts = failures.drop_nulls().value_counts(sort=True)
+    return {"commonest failures": table(counts)} if counts.height else {}
+
+
 def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
