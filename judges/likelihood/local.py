@@ -6,7 +6,7 @@ itself applies its output layer (and any scaling of its own) to no others. Log-s
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,10 +16,11 @@ from pairwright.judges.likelihood.packing import Branch, Row, batches, flat, pac
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
 
+if TYPE_CHECKING:
+    from pairwright.judges.likelihood.stored import Prefix
+
 LOGITS = 1 << 28
 """Greatest number of logits held at a time: 1 GiB in 32 bits."""
-Prefix = list[tuple[Any, Any]]
-"""Keys and values of each layer for tokens already read, with a batch of one."""
 
 
 class Local:
@@ -86,7 +87,7 @@ class Local:
         rows = [row for group in laid if group for row in pack(group, 0, sharing=sharing)]
         self._read(rows, None, out)
 
-    def _read(self, rows: list[Row], prefix: Prefix | None, out: Readings) -> None:
+    def _read(self, rows: list[Row], prefix: "Prefix | None", out: Readings) -> None:
         stored = _length(prefix)
         for batch in batches(rows, self.budget, stored):
             cache = self._forward(batch, prefix, out)
@@ -95,23 +96,26 @@ class Local:
                     if branch.branches:
                         behind = np.concatenate((np.arange(stored), stored + path[: branch.keep]))
                         rest = pack(branch.branches, len(behind), sharing=True)
-                        self._read(rest, _gather(cache, number, behind), out)
+                        self._read(rest, cache.prefix(number, behind), out)
 
-    def _forward(self, batch: list[Row], prefix: Prefix | None, out: Readings) -> Any:
+    def _forward(self, batch: list[Row], prefix: "Prefix | None", out: Readings) -> Any:
         """Read a batch, put its members' readings into `out`, and return the cache if something goes on from it."""
         import torch
+
+        from pairwright.judges.likelihood.stored import Stored, StoredError
 
         device = self.network.device
         ids, positions, mask = _inputs(batch, _length(prefix), self.network.dtype, device)
         goes_on = any(branch.branches for row in batch for branch, _ in row.members)
-        cache = _cache(prefix, len(batch), self.network.config) if prefix or goes_on else None
+        scored = any(len(branch.ids) > branch.start for row in batch for branch, _ in row.members)
+        last = None if scored else self.network.config.get_text_config().num_hidden_layers - 1
+        cache = Stored(prefix, keep=goes_on, last=last) if prefix or goes_on else None
         members = [(number, *member) for number, row in enumerate(batch) for member in row.members]
         spans = [len(branch.ids) - branch.start for _, branch, _ in members]
         at = np.concatenate([path[branch.start - 1 :] for _, branch, path in members])
         rows = np.repeat([number for number, _, _ in members], spans)
         if not len(at):  # a prefix: the model is run for its cache
             at, rows = np.zeros(1, int), np.zeros(1, int)
-            _stop_when_stored(cache, self.network.config)
         caught: list[Any] = []
         most = max(1, LOGITS // self.vocabulary)
 
@@ -128,7 +132,7 @@ class Local:
                     past_key_values=cache,
                     use_cache=cache is not None,
                 )
-        except _StoredError:
+        except StoredError:
             return cache
         if sum(spans):
             targets = [token for _, branch, _ in members for token in branch.ids[branch.start :]]
@@ -199,7 +203,7 @@ def _turn(config: Any) -> int | None:
     return None if made_for is None else int(made_for)
 
 
-def _length(prefix: Prefix | None) -> int:
+def _length(prefix: "Prefix | None") -> int:
     return int(prefix[0][0].shape[2]) if prefix else 0
 
 
@@ -227,46 +231,6 @@ def _inputs(batch: list[Row], stored: int, dtype: Any, device: Any) -> tuple[Any
         stored_part = torch.zeros(len(batch), width, stored, dtype=dtype, device=device)
         mask = torch.cat((stored_part, hidden_part), dim=2)[:, None]
     return torch.as_tensor(ids, device=device), torch.as_tensor(positions, device=device), mask
-
-
-def _cache(prefix: Prefix | None, rows: int, config: Any) -> Any:
-    """A cache that holds the prefix for each row."""
-    from transformers import DynamicCache
-
-    if prefix is None:
-        return DynamicCache(config=config)
-    return DynamicCache([(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)) for keys, values in prefix])
-
-
-class _StoredError(Exception):
-    """Every layer has stored the keys and values of a prefix: the rest of the model's work on it is not wanted."""
-
-
-def _stop_when_stored(cache: Any, config: Any) -> None:
-    """Let a cache end the forward pass once its last layer has what it keeps."""
-    last, keep = config.get_text_config().num_hidden_layers - 1, cache.update
-
-    def update(keys: Any, values: Any, layer: int, *args: Any, **kwargs: Any) -> Any:
-        found = keep(keys, values, layer, *args, **kwargs)
-        if layer == last:
-            raise _StoredError
-        return found
-
-    cache.update = update
-
-
-def _gather(cache: Any, row: int, at: np.ndarray) -> Prefix:
-    """Keys and values of a row's tokens at the given places."""
-    import torch
-
-    if len(at) and len(at) == at[-1] + 1:  # one stretch from the beginning needs no copy
-        one = slice(row, row + 1)
-        return [(layer.keys[one, :, : len(at)], layer.values[one, :, : len(at)]) for layer in cache.layers]
-    index = torch.as_tensor(at, device=cache.layers[0].keys.device)
-    return [
-        (layer.keys[row : row + 1].index_select(2, index), layer.values[row : row + 1].index_select(2, index))
-        for layer in cache.layers
-    ]
 
 
 @contextmanager

@@ -157,3 +157,27 @@ def test_a_token_beyond_the_models_vocabulary_is_a_failure_of_its_own_response_o
     found = table(work({"Hi": ["such as [PAD] here", "Yes."]}), model)
     failures = dict(found.select("text", "failure").iter_rows())
     assert failures["Yes."] is None and "not a finite number" in failures["such as [PAD] here"]
+
+
+def test_a_batch_behind_a_prefix_keeps_nothing_unless_something_goes_on_from_it():
+    import torch
+
+    from pairwright.judges.likelihood.stored import Stored, StoredError
+
+    before = torch.arange(6.0).reshape(1, 1, 3, 2)
+    added = torch.arange(100.0, 108.0).reshape(2, 1, 2, 2)
+    seen = torch.cat((before.expand(2, -1, -1, -1), added), 2)
+    for keep in (False, True):
+        cache = Stored([(before, -before)], keep=keep)
+        keys, values = cache.update(added, -added, 0)
+        assert torch.equal(keys, seen)
+        assert torch.equal(values, -seen)
+        assert cache.get_seq_length() == (5 if keep else 3)
+    ((keys, values),) = cache.prefix(1, np.array([0, 1, 3]))
+    assert torch.equal(keys, seen[1:, :, [0, 1, 3]])
+    assert torch.equal(values, -keys)
+    ending = Stored(None, keep=True, last=1)
+    ending.update(added, added, 0)
+    with pytest.raises(StoredError):
+        ending.update(added, added, 1)
+    assert len(ending.prefix(0, np.arange(2))) == 2
