@@ -55,7 +55,7 @@ class _server:  # noqa: N801 - reads as a verb
     """A server process of its own, so that its CPU time is not ours; the block gets its URL."""
 
     def __enter__(self) -> str:
-        command = [sys.executable, str(SERVER), str(SIGMA)]
+        command = [sys.executable, str(SERVER), str(SIGMA), str(CALLS)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()

@@ -1,6 +1,10 @@
-"""A server that rates whatever it is asked after a lognormal wait: `python llm_server.py SIGMA` prints its URL."""
+"""A server that rates whatever it is asked after a lognormal wait: `python llm_server.py SIGMA CALLS` prints its URL.
+
+The waits begin again after so many calls, so that each run of as many has the same ones in the same order.
+"""
 
 import asyncio
+import itertools
 import json
 import math
 import random
@@ -12,7 +16,9 @@ import uvicorn
 
 MEDIAN = 0.15
 """Seconds that half of the replies take at most."""
-SIGMA = float(sys.argv[1])
+SIGMA, CALLS = float(sys.argv[1]), int(sys.argv[2])
+DRAW = random.Random(0)
+WAITS = itertools.cycle([MEDIAN * math.exp(DRAW.gauss(0, SIGMA)) for _ in range(CALLS)])
 ANSWER = {"rationale": "It does what was asked, at the right depth, and is correct as far as one can see.", "rating": 4}
 BODY = json.dumps(
     {
@@ -33,7 +39,7 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Read the request, wait, answer."""
     while (await receive()).get("more_body"):
         pass
-    await asyncio.sleep(MEDIAN * math.exp(random.gauss(0, SIGMA)))
+    await asyncio.sleep(next(WAITS))
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": BODY})
 
