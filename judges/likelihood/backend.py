@@ -17,6 +17,8 @@ class Reading(NamedTuple):
     """Sum of the last layer's states from which the scored tokens are predicted, in 64 bits."""
     last_hidden: np.ndarray | None = None
     """The state at the token before the last: the one from which the end is predicted."""
+    failure: str | None = None
+    """Why there are no numbers, where that is known; another build asks again."""
 
     @property
     def is_finite(self) -> bool:

@@ -145,7 +145,10 @@ def _rows(
             yield {**row, "failure": prompt.refused or f"the response does not fit in the model's {limit} tokens"}
             continue
         if not _all_finite(index, number, prompt, readings):
-            yield {**row, "failure": "a log-probability is not a finite number"}
+            reasons = (readings[sink].failure for sink in _sinks(index, number, prompt))
+            reason = next((one for one in reasons if one), None)
+            told = reason or "a log-probability is not a finite number"
+            yield {**row, "failure": told, "retry": reason is not None}
             continue
         scores = readings[index, number].logprobs
         ids = text.ids[text.start : -1]
@@ -166,9 +169,13 @@ def _rows(
 
 def _all_finite(index: int, number: int, prompt: _Prompt, readings: Readings) -> bool:
     """Whether the model gave numbers for a response and for all follow-ups behind it."""
+    return all(readings[sink].is_finite for sink in _sinks(index, number, prompt))
+
+
+def _sinks(index: int, number: int, prompt: _Prompt) -> list[tuple[int, ...]]:
+    """Where the readings of a response and of the follow-ups behind it are."""
     _, tails = prompt.tails[number] or (0, [])
-    sinks = [(index, number), *((index, number, k) for k in range(len(tails)))]
-    return all(readings[sink].is_finite for sink in sinks)
+    return [(index, number), *((index, number, k) for k in range(len(tails)))]
 
 
 def _follow_ups(index: int, number: int, prompt: _Prompt, readings: Readings, need: Need) -> list[dict[str, Any]]:

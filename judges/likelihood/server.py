@@ -43,8 +43,19 @@ class Server:
         """Readings of all branches, by their sinks; hidden states are none."""
         branches = [branch for group in groups for branch in flat(group)]
         with ThreadPoolExecutor(CALLS) as pool:
-            scores = pool.map(lambda branch: self._echo(branch.ids), branches)
-            return {branch.sink: Reading(one[branch.start :]) for branch, one in zip(branches, scores, strict=True)}
+            readings = pool.map(self._reading, branches)
+            return {branch.sink: one for branch, one in zip(branches, readings, strict=True)}
+
+    def _reading(self, branch: Branch) -> Reading:
+        """What the server makes of a text. Its failure is the text's own as long as the probe still goes well.
+
+        Servers refuse some texts, and a log-probability of minus infinity is no JSON.
+        """
+        try:
+            return Reading(self._echo(branch.ids)[branch.start :])
+        except JudgeError as error:
+            self._probe()
+            return Reading(np.full(len(branch.ids) - branch.start, np.nan), failure=str(error))
 
     def _echo(self, ids: list[int]) -> np.ndarray:
         """Log-probability of each token, from the second on; the first is not a number."""

@@ -17,6 +17,9 @@ from pairwright.schemas.errors import JudgeError
 
 BATCH = work({"How can I bake a loaf?": ["Warm the oven.", "", "No."], "Hi": ["Hello there."]})
 
+LONG = 60
+"""Tokens beyond which some manners have no numbers: a text of a test has more, the probe fewer."""
+
 
 class Echo(BaseHTTPRequestHandler):
     """Completions with echo; `server.manner` says how honestly."""
@@ -29,6 +32,11 @@ class Echo(BaseHTTPRequestHandler):
             return
         scores: list[Any] = [None, *oracle(ids, 1)[0].tolist()]
         manner = self.server.manner  # type: ignore[attr-defined]
+        if manner == "gone" or (manner == "refuses some" and len(ids) > LONG):
+            self.send_error(404 if manner == "gone" else 400, "no numbers for this")
+            return
+        if manner == "has holes" and len(ids) > LONG:
+            scores[3] = None
         if manner == "shifted":
             scores = [*scores[1:], -1.0]
         choice = {"index": 0, "text": "", "finish_reason": "length"}
@@ -77,6 +85,33 @@ def test_a_server_that_lies_is_found_out(server: ThreadingHTTPServer, manner: st
     server.manner = manner  # type: ignore[attr-defined]
     with pytest.raises(JudgeError, match=message):
         load(served(server))
+
+
+@pytest.mark.parametrize(
+    ("manner", "reason"), [("refuses some", "failed (BadRequestError"), ("has holes", "does not echo")]
+)
+def test_a_text_without_numbers_is_a_failure_of_its_own_that_is_asked_again(
+    server: ThreadingHTTPServer, manner: str, reason: str
+):
+    batch = work({"How can I bake a loaf?": ["Warm the oven. " * 12, "No."]})
+    need = Need(served(server))
+    backend = load(need.model)
+    server.manner = manner  # type: ignore[attr-defined]
+    (rows,) = read(batch, need, backend)
+    failed, fine = rows.filter("retry"), rows.filter(~pl.col("retry"))
+    assert failed["failure"].str.contains(reason, literal=True).to_list() == [True]
+    assert failed["logprob"].to_list() == [None]
+    assert fine["logprob"].to_list() == pytest.approx(
+        read_all(batch, Need(tiny())).join(fine, on="response_id", how="semi")["logprob"].to_list(), rel=1e-4
+    )
+
+
+def test_a_server_that_goes_away_ends_the_build(server: ThreadingHTTPServer):
+    need = Need(served(server))
+    backend = load(need.model)
+    server.manner = "gone"  # type: ignore[attr-defined]
+    with pytest.raises(JudgeError, match="failed \\(NotFoundError"):
+        list(read(BATCH, need, backend))
 
 
 def test_a_prompt_that_fills_the_servers_context_is_cut_to_leave_room_for_its_one_token(server: ThreadingHTTPServer):
