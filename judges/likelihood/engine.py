@@ -145,8 +145,8 @@ def _rows(
             yield {**row, "failure": prompt.refused or f"the response does not fit in the model's {limit} tokens"}
             continue
         if not _all_finite(index, number, prompt, readings):
-            reasons = (readings[sink].failure for sink in _sinks(index, number, prompt))
-            reason = next((one for one in reasons if one), None)
+            found = (readings.get(sink) for sink in _sinks(index, number, prompt))  # behind what failed is nothing
+            reason = next((one.failure for one in found if one and one.failure), None)
             told = reason or "a log-probability is not a finite number"
             yield {**row, "failure": told, "retry": reason is not None}
             continue

@@ -15,6 +15,7 @@ from helpers import build, wide, write_jsonl
 from replay_server import App, Settings, serving
 
 from pairwright.assets.ledger import journal_frames
+from pairwright.judges.llm.call import TRIES
 from pairwright.judges.llm.replies import UnusableError, answer_of
 from pairwright.schemas.reading import load_recipe
 
@@ -72,6 +73,10 @@ def test_killed_at_random_moments(prompts: int, kills: int, tmp_path: Path) -> N
             assert len(app.sent) - kept <= CONCURRENCY * done + CONCURRENCY
         app.settings = Settings()
         build(load_recipe(recipe), tmp_path / "data")
+        rows = replies(tmp_path / "data").with_columns(fine=pl.col("body").map_elements(readable, pl.Boolean))
+        tries = rows.group_by("key").agg(pl.len(), pl.col("fine").any())
+        assert tries.filter(~pl.col("fine") & (pl.col("len") != TRIES)).is_empty(), "a build tries a call as often"
+        build(load_recipe(recipe), tmp_path / "data")  # calls whose tries all met a fault are asked again
         disturbed = verdicts(tmp_path / "data")
         rows = replies(tmp_path / "data")
         assert rows.select("prompt_id", "key", "attempt").is_unique().all()
