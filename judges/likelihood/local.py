@@ -227,9 +227,8 @@ def _inputs(batch: list[Row], stored: int, dtype: Any, device: Any) -> tuple[Any
         one = torch.as_tensor(segments, device=device)
         seen = (one[:, None, :] == 0) | (one[:, None, :] == one[:, :, None])
         seen &= torch.ones(width, width, dtype=torch.bool, device=device).tril()
-        hidden_part = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill(~seen, torch.finfo(dtype).min)
-        stored_part = torch.zeros(len(batch), width, stored, dtype=dtype, device=device)
-        mask = torch.cat((stored_part, hidden_part), dim=2)[:, None]
+        mask = torch.zeros(len(batch), 1, width, stored + width, dtype=dtype, device=device)
+        mask[:, 0, :, stored:].masked_fill_(~seen, torch.finfo(dtype).min)
     return torch.as_tensor(ids, device=device), torch.as_tensor(positions, device=device), mask
 
 
