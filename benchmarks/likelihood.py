@@ -19,6 +19,7 @@ import torch
 
 from pairwright.judges.base import Batch
 from pairwright.judges.likelihood.engine import read
+from pairwright.judges.likelihood.loading import prepare
 from pairwright.judges.likelihood.local import Local
 from pairwright.judges.likelihood.need import Need
 from pairwright.judges.likelihood.packing import Branch
@@ -35,6 +36,7 @@ REMARKED = tuple(text for remarks in REMARKS.values() for side in remarks for te
 
 def model() -> Local:
     """The model in memory, with the tiny models' tokenizer."""
+    prepare()  # the same settings for the engine and for its peers
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)

@@ -1,5 +1,8 @@
 """The likelihood engine where something is odd: early branches, numbers that are none, prompts a template refuses."""
 
+import platform
+import subprocess
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +30,19 @@ NO_SYSTEM = (
     "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('System role\nnot supported') }}{% endif %}"
     "<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
 )
+
+FAULTS = """
+import resource
+from pairwright.judges.likelihood.loading import prepare
+prepare()
+import torch
+for turn in range(12):
+    if turn == 2:
+        begun = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = [torch.ones(4 << 20) for _ in range(4)]
+    del held
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begun)
+"""
 
 
 def numbers(count: int, seed: int = 3) -> list[int]:
@@ -181,3 +197,9 @@ def test_a_batch_behind_a_prefix_keeps_nothing_unless_something_goes_on_from_it(
     with pytest.raises(StoredError):
         ending.update(added, added, 1)
     assert len(ending.prefix(0, np.arange(2))) == 2
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
+def test_what_a_batch_frees_is_kept_for_the_next():
+    run = subprocess.run([sys.executable, "-c", FAULTS], stdout=subprocess.PIPE, text=True, check=True)
+    assert int(run.stdout) < 10_000, "given back each time, these tensors are tens of thousands of pages"
