@@ -1,7 +1,7 @@
 """The server that the golden data folder was built against: every answer depends on the request alone.
 
-`python tests/golden_server.py SCRATCH DATA` built the folder with the version of its day. It is not made again: what matters is that
-what was paid for then stays valid.
+`python tests/golden_server.py SCRATCH DATA` built the folder with the version of its day. It is not made again: what
+matters is that what was paid for then stays valid.
 """
 
 import json
