@@ -39,13 +39,18 @@ def measure(prompts: int = PROMPTS) -> dict[str, float]:
 
 
 def _recipe(folder: Path, prompts: int, shards: int) -> Path:
-    source = folder / f"source-{prompts}.parquet"
-    # In a process of its own: a child's peak counts from the memory that its parent held.
-    subprocess.run([sys.executable, "-m", "benchmarks.synthetic", str(source), str(prompts)], cwd=ROOT, check=True)
+    source = source_of(folder, prompts)
     path = folder / f"recipe-{prompts}.yaml"
     judges = "{kind: bleu}, {kind: length}"
     path.write_text(recipe(source, shards, f"bench-{prompts}", judges))
     return path
+
+
+def source_of(folder: Path, prompts: int) -> Path:
+    """A source, written by a process of its own: a child's peak counts from the memory that its parent held."""
+    source = folder / f"source-{prompts}.parquet"
+    subprocess.run([sys.executable, "-m", "benchmarks.synthetic", str(source), str(prompts)], cwd=ROOT, check=True)
+    return source
 
 
 def build_apart(path: Path, folder: Path) -> Run:
