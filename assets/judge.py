@@ -135,5 +135,5 @@ def _view(judge: Judge, files: list[Path]) -> dict[str, str]:
     view = {"rows": str(scores.height), "failures": str(scores.get_column("failure").count())}
     numbers = scores.get_column("score").drop_nulls()
     if numbers.len():
-        view["scores"] = views.histogram(numbers.to_list(), judge.name)
+        view["scores"] = views.histogram(numbers, judge.name)
     return view | views.commonest(scores.get_column("failure"))

@@ -272,7 +272,7 @@ def _view(files: list[Path]) -> dict[str, str]:
     read_rows = rows.filter(pl.col("tokens") > 0)
     view = {"rows": str(rows.height), "failures": str(rows.get_column("failure").count())}
     if read_rows.height:
-        mean = (read_rows.get_column("logprob") / read_rows.get_column("tokens")).to_list()
+        mean = read_rows.get_column("logprob") / read_rows.get_column("tokens")
         view["log-probability"] = views.histogram(mean, "log-probability per token")
     view["totals"] = views.table(rows.select(pl.col("tokens", "prompt_tokens", "truncated").sum()))
     return view | views.commonest(rows.get_column("failure"))

@@ -126,7 +126,7 @@ def _view(workspace: Workspace) -> dict[str, str]:
         "preview": views.table(rows.head(views.PREVIEW).collect().select(pl.exclude("z", "scores"))),
     }
     if joined.height:
-        view["utilities"] = views.histogram(narrow.get_column("utility").drop_nulls().to_list(), "utility")
+        view["utilities"] = views.histogram(narrow.get_column("utility").drop_nulls(), "utility")
         view["length against utility"] = views.scatter(
             joined.get_column("length").to_list(),
             joined.get_column("utility").to_list(),

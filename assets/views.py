@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from pairwright import __version__
@@ -56,11 +57,12 @@ def _shown(value: Any) -> str:
     return cell("" if value is None else str(value))
 
 
-def histogram(values: Sequence[float], label: str) -> str:
-    """A picture of how numbers are spread."""
+def histogram(values: pl.Series, label: str) -> str:
+    """A picture of how finite numbers are spread."""
+    counts, edges = np.histogram(values.to_numpy(), bins=40)
 
     def draw(axes: Any) -> None:
-        axes.hist(values, bins=40, color="#4c72b0")
+        axes.stairs(counts, edges, fill=True, color="#4c72b0")
         axes.set_xlabel(label)
         axes.set_ylabel("responses")
 
