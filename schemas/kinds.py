@@ -6,12 +6,14 @@ except those marked `Runtime`, which can change neither an answer nor a verdict.
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Union, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr, model_validator
 from pydantic_core import CoreSchema
 
+from pairwright.schemas import plugins
+from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import fingerprint
 
 
@@ -35,8 +37,14 @@ FAMILIES = {
     "format": "pairwright.assets.formats",
 }
 """Where the files of a family lie; every module there is imported once, when a recipe is first read."""
+PLURALS = {family: family.removesuffix("y") + ("ies" if family.endswith("y") else "s") for family in FAMILIES}
+PLURALS = {family: family.removesuffix("y") + ("ies" if family.endswith("y") else "s") for family in FAMILIES}
+GROUPS = {family: f"pairwright.{plural}" for family, plural in PLURALS.items()}
+"""The group of entry points by which packages add to a family: pairwright.judges, pairwright.policies, …"""
 
 _REGISTRY: dict[str, dict[str, type["Kind"]]] = {family: {} for family in FAMILIES}
+_loaded: set[str] = set()
+"""Plug-ins that were imported, by what errors call them."""
 
 
 class Kind(BaseModel):
@@ -50,6 +58,9 @@ class Kind(BaseModel):
 
     name: Annotated[str, Field(default="", pattern=SLUG), Runtime]
     """What columns, plots and messages call it; by default its kind."""
+
+    origin: ClassVar[plugins.Origin | None] = None
+    """Whence a plug-in comes, as part of its fingerprint; nothing for what is shipped here."""
 
     _guide: "Kind | None" = PrivateAttr(default=None)
 
@@ -92,15 +103,42 @@ class Kind(BaseModel):
         fields = type(self).model_fields
         usual = {name for name, field in fields.items() if name != "kind" and getattr(self, name) == field.default}
         told = {name: value for name, value in self.content().items() if name not in usual}
+        told |= {"plugin": list(self.origin)} if self.origin else {}
         return fingerprint({"family": self.family, "version": self.version, **told})
 
 
 def kinds(family: str) -> dict[str, type[Kind]]:
-    """Kind name → class, after importing the family's folder."""
-    package = importlib.import_module(FAMILIES[family])
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        importlib.import_module(module.name)
+    """Kind name → class, after importing all families' folders and this one's plug-ins.
+
+    Raises RecipeError for a plug-in that cannot be imported, or that takes the name of another kind.
+    """
+    for folder in dict.fromkeys(FAMILIES.values()):  # all that is shipped first: no plug-in takes a name before it
+        package = importlib.import_module(folder)
+        for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+            importlib.import_module(module.name)
+    for name, origin, load in [*plugins.entry_points_of(GROUPS[family]), *plugins.files()]:
+        if name not in _loaded:
+            _load(name, origin, load)
     return dict(sorted(_REGISTRY[family].items()))
+
+
+def _load(name: str, origin: plugins.Origin, load: Callable[[], object]) -> None:
+    """Import a plug-in and note where its kinds come from; nothing of it stays registered where that fails."""
+    before = {family: dict(known) for family, known in _REGISTRY.items()}
+    try:
+        load()
+        for family, known in _REGISTRY.items():
+            for kind, cls in known.items():
+                old = before[family].get(kind)
+                if old is not None and old is not cls:
+                    raise RecipeError(f"it takes the name of the {family} {kind!r}, which is there already; rename it")
+                if old is None:
+                    cls.origin = origin
+    except Exception as error:
+        _REGISTRY.update(before)
+        what = str(error) if isinstance(error, RecipeError) else f"{type(error).__name__}: {error}"
+        raise RecipeError(f"the plug-in {name} cannot be used: {' '.join(what.split())}") from error
+    _loaded.add(name)
 
 
 class OneOf:

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pairwright.schemas.errors import RecipeError, nearest
-from pairwright.schemas.kinds import FAMILIES, kinds
+from pairwright.schemas.kinds import PLURALS, kinds
 from pairwright.schemas.recipe import Recipe
 
 
@@ -116,9 +116,8 @@ def _locate(loc: Sequence[Any], content: Any) -> tuple[list[Any], type[BaseModel
 
 def _family(steps: Sequence[Any]) -> str | None:
     """The family whose kinds stand at a location: under `judges`, `filters`, `policies` or `release.formats`."""
-    plural = {name.removesuffix("y") + ("ies" if name.endswith("y") else "s"): name for name in FAMILIES}
     within = steps[1:] if steps[:1] == ["release"] else steps
-    return plural.get(str(within[0])) if within else None
+    return next((family for family, plural in PLURALS.items() if within[:1] == [plural]), None)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
