@@ -40,3 +40,13 @@ def test_what_cannot_be_used_is_said_in_a_line(
     assert "mine.py" in str(refused.value) and told in str(refused.value)
     assert "\n" not in str(refused.value)
     assert kinds("judge") == before
+
+
+def test_the_page_on_plugins_shows_the_package_that_is_tested() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "plugins.md").read_text(encoding="utf-8")
+    package = root / "tests" / "plugin_package" / "pairwright_example"
+    sources = [path.read_text(encoding="utf-8") for path in package.glob("*.py")]
+    shown = [block.split("```")[0] for block in page.split("```python\n")[1:]]
+    assert len(shown) == len(sources) - 1
+    assert all(any(block in source for source in sources) for block in shown)
