@@ -11,11 +11,8 @@ from pairwright.judges.base import Estimate
 from pairwright.judges.llm.call import Call
 from pairwright.judges.llm.endpoint import Endpoint, Tokens
 from pairwright.judges.llm.replies import Choice, UnusableError, choices_of, usage_of
-from pairwright.schemas.ids import digest
+from pairwright.schemas.ids import digest, seed_of
 from pairwright.schemas.kinds import Kind
-
-SPACING = 1_000
-"""Between the seeds of a prompt's samples, so that a repeated try of one does not share the seed of the next."""
 
 
 class Sample(NamedTuple):
@@ -64,9 +61,14 @@ class Policy(Kind, Endpoint, family="policy"):
         return [{"role": "system", "content": systems[number % len(systems)]}, *rest]
 
     def call(self, prompt_id: str, messages: list[dict[str, str]], numbers: list[int]) -> Call:
-        """One call for these samples, which share a system prompt."""
+        """One call for these samples, which share a system prompt.
+
+        Its seed is that of the prompt and the first of the samples: under one seed for all, a server that honours it
+        draws the same for every prompt. With `n`, such servers count on from it.
+        """
         chat = self.chat(messages, numbers[0])
-        body = self.sampling() | self.request(chat) | {"seed": (self.seed + numbers[0] * SPACING) % 2**31}
+        seed = seed_of("sample", str(self.seed), prompt_id, str(numbers[0]))
+        body = self.sampling() | self.request(chat) | {"seed": seed}
         if len(numbers) > 1:
             body["n"] = len(numbers)
         if self.stop:
