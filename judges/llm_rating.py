@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pairwright.judges.base import NOT_APPLICABLE, Batch, cannot
 from pairwright.judges.llm.answers import failure_of, joined, text_of
-from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
+from pairwright.judges.llm.base import LlmJudge
 from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.parse import read_rating, read_ratings
 from pairwright.judges.llm.prompts import CROWDED, LABELS, Shown, render
 from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.shuffle import shuffled
+from pairwright.judges.llm.units import Ask, Prompt, Unit
 from pairwright.judges.llm.weigh import probabilities
 
 RUBRICS = {
