@@ -9,6 +9,7 @@ import polars as pl
 from pairwright.assets import face, views
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.policies.base import Policy
+from pairwright.assets.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of, desk
 from pairwright.assets.source import GIVEN, counted
@@ -19,43 +20,14 @@ from pairwright.judges.llm.ask import ask
 from pairwright.judges.llm.call import Answer, Call
 from pairwright.judges.llm.desk import Budget, Desk
 from pairwright.judges.llm.endpoint import CHARACTERS_PER_TOKEN
-from pairwright.schemas.ids import digest, fingerprint, response_id
+from pairwright.schemas.ids import fingerprint, response_id
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Responses, Samples, check, types
 
 CODE = 2
 """Raised when the same samples would give other responses."""
-KEY = ["prompt_id", "number"]
 TYPICAL_RESPONSE = 300
 """Tokens that a plan takes an unwritten response for, unless max_tokens is less."""
-
-
-def policies_of(recipe: Recipe) -> list[Policy]:
-    """The recipe's policies, in its order."""
-    return [policy for policy in recipe.policies if isinstance(policy, Policy)]
-
-
-def samples_table(policy: Policy) -> str:
-    """The folder of a policy's samples: named by what it is, never by what a recipe calls it."""
-    return f"samples/{type(policy).model_fields['kind'].default}-{policy.fingerprint}"
-
-
-def writers(recipe: Recipe, prompt_id: str) -> set[str]:
-    """Fingerprints of the policies that write for a prompt: all, or `pool.size` of them, drawn by seed and content.
-
-    Every set of that size is as likely as any other, by rendezvous hashing: a policy's place is a hash of it with the
-    prompt. So neither growth nor shards move the draw of a prompt that was there before, a further policy takes over
-    some prompts and moves no others, and the counts are balanced in expectation, not exactly. Exactly they cannot be:
-    of three prompts, two get the same one of two policies whatever the rule, and a data set of these two is out of
-    balance. Ids being hashes, a policy's count over N prompts has the standard deviation of a binomial with share
-    p = size / policies, sqrt(N p (1 - p)), which no rule by content alone can undercut. For 2 of 4 that is 1.6 % of
-    the prompts at N = 1,000, 0.5 % at 10,000 and 0.16 % at 100,000.
-    """
-    prints = sorted({policy.fingerprint for policy in policies_of(recipe)})
-    pool = recipe.pool
-    if pool is None:
-        return set(prints)
-    return set(sorted(prints, key=lambda one: digest("pool", str(pool.seed), prompt_id, one))[: pool.size])
 
 
 def sample_shard(
@@ -63,12 +35,11 @@ def sample_shard(
 ) -> int:
     """Draw the samples that a shard lacks; how many there were."""
     prompts = workspace.file("prompts", shard)
-    pool = recipe.pool.model_dump(mode="json") if recipe.pool else None
-    work = fingerprint([policy.fingerprint, policy.samples, pool, version_of(prompts)])
+    work = fingerprint([policy.fingerprint, policy.samples, *draw_of(recipe), version_of(prompts)])
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
         if ledger.is_done(work):
             return 0
-        missing = ledger.missing(_wanted(recipe, policy, workspace, shard))
+        missing = ledger.missing(wanted_samples(recipe, policy, workspace, shard))
         if missing.height:
             with desk(policy, workspace, shard, missing, budget) as one:
                 _draw(policy, missing, pl.read_parquet(prompts, glob=False), one, ledger)
@@ -79,7 +50,7 @@ def sample_shard(
 def missing_samples(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """KEY of the samples that `sample_shard` would draw."""
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
-        return ledger.missing(_wanted(recipe, policy, workspace, shard))
+        return ledger.missing(wanted_samples(recipe, policy, workspace, shard))
 
 
 def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
@@ -90,14 +61,6 @@ def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
         prompts = pl.read_parquet(workspace.file("prompts", shard), columns=["prompt_id", "messages"], glob=False)
         total = total + policy.estimate((messages, numbers) for _, messages, numbers in _grouped(missing, prompts))
     return total
-
-
-def _wanted(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
-    ids = pl.read_parquet(workspace.file("prompts", shard), columns=["prompt_id"], glob=False).get_column("prompt_id")
-    mine = [one for one in ids if policy.fingerprint in writers(recipe, one)]
-    numbers = pl.int_ranges(0, policy.samples, dtype=pl.UInt32)
-    frame = pl.DataFrame({"prompt_id": mine}, schema={"prompt_id": pl.String}).with_columns(number=numbers)
-    return frame.explode("number", empty_as_null=False)
 
 
 def _grouped(missing: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, str]], list[int]]]:
@@ -153,14 +116,12 @@ def _rows(policy: Policy, answer: Answer) -> Iterator[dict[str, Any]]:
 
 def respond(recipe: Recipe, workspace: Workspace, shard: Shard) -> bool:
     """Bring a shard's responses up to what was given and what was sampled; whether they were made anew."""
-    given = workspace.file(GIVEN, shard)
-    files = [workspace.file(samples_table(policy), shard) for policy in policies_of(recipe)]
-    counts = {policy.name: [policy.fingerprint, policy.samples] for policy in policies_of(recipe)}
+    tables = ["prompts", GIVEN, *(samples_table(policy) for policy in policies_of(recipe))]
     made_from = {
         "code": CODE,
-        "inputs": [version_of(path) for path in (given, *files)],
-        "policies": counts,
-        "pool": recipe.pool.model_dump(mode="json") if recipe.pool else None,
+        "inputs": [version_of(workspace.file(table, shard)) for table in tables],
+        "policies": {policy.name: [policy.fingerprint, policy.samples] for policy in policies_of(recipe)},
+        "pool": draw_of(recipe),
     }
     return derive(workspace.file("responses", shard), made_from, _responses, recipe, workspace, shard)
 
@@ -169,7 +130,7 @@ def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFra
     frames = [pl.read_parquet(workspace.file(GIVEN, shard), glob=False).with_columns(_order=pl.lit(0, pl.Int64))]
     for policy in policies_of(recipe):
         path = workspace.file(samples_table(policy), shard)
-        wanted = _wanted(recipe, policy, workspace, shard)
+        wanted = wanted_samples(recipe, policy, workspace, shard)
         drawn = pl.read_parquet(path, glob=False).join(wanted, on=KEY, how="semi", maintain_order="left")
         frames.append(
             drawn.filter(pl.col("text").is_not_null()).select(
@@ -203,7 +164,9 @@ def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl
     for policy in policies_of(recipe):
         path = workspace.file(samples_table(policy), shard)
         if path.exists():
-            frames.append(pl.read_parquet(path, glob=False).select("prompt_id", "text").drop_nulls())
+            wanted = wanted_samples(recipe, policy, workspace, shard)
+            drawn = pl.read_parquet(path, glob=False).join(wanted, on=KEY, how="semi", maintain_order="left")
+            frames.append(drawn.select("prompt_id", "text").drop_nulls())
         length = int(min(policy.max_tokens, TYPICAL_RESPONSE) * CHARACTERS_PER_TOKEN)
         filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit(" the" * (length // 4))
         frames.append(missing_samples(recipe, policy, workspace, shard).select("prompt_id", text=filler))

@@ -10,7 +10,7 @@ from helpers import recipe_of, table, write_jsonl
 from replay_server import App, Settings, serving
 
 from pairwright.assets import sample
-from pairwright.assets.sample import policies_of, samples_table, writers
+from pairwright.assets.pool import policies_of, samples_table, writers
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.pipelines.plan import plan
@@ -128,6 +128,55 @@ def test_growth_and_further_policies_move_no_draw_that_was_made(tmp_path: Path) 
         assert after in (before, new), "a prompt stays where it was, or goes to the policy that came"
         moved += after == new
     assert 70 < moved < 130
+
+
+def pooled(folder: Path, url: str, *models: str, size: int = 2) -> Recipe:
+    policies = [{"name": one, "model": one, "kind": "openai", "base_url": url, "samples": 1} for one in models]
+    return recipe(folder, *policies, pool={"size": size}, prompts=20)
+
+
+@pytest.mark.parametrize("after", [("a", "b"), ("a", "b", "d"), ("a", "b", "c", "d")], ids=["dropped", "edited", "new"])
+def test_another_member_of_the_pool_calls_for_the_samples_that_it_moves(after: tuple[str, ...], tmp_path: Path) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        drawn(pooled(tmp_path, url, "a", "b", "c"), tmp_path / "data")
+        made = pooled(tmp_path, url, *after)
+        workspace = Workspace.of(made, tmp_path / "data")
+        planned, count = plan(made, workspace).total.calls, len(app.sent)
+        responses = drawn(made, tmp_path / "data")
+        assert len(app.sent) - count == planned > 0, "a build draws what the plan says"
+        assert plan(made, workspace).total.calls == 0
+    assert responses.equals(from_scratch(tmp_path, *after))
+
+
+def from_scratch(folder: Path, *models: str) -> pl.DataFrame:
+    with serving(App(Settings())) as url:
+        return drawn(pooled(folder, url, *models), folder / "anew")
+
+
+def test_a_prompt_that_left_leaves_no_response_behind(tmp_path: Path) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        policy = {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 2}
+        for count in (10, 6, 10):
+            write_jsonl(tmp_path / "rows.jsonl", [{"prompt": f"question {i}"} for i in range(count)])
+            made = recipe_of(tmp_path, "rows.jsonl", policies=[policy], judges=[{"kind": "length"}])
+            responses = drawn(made, tmp_path / "data")
+            prompts = table(Workspace.of(made, tmp_path / "data"), "prompts")
+            assert set(responses.get_column("prompt_id")) == set(prompts.get_column("prompt_id"))
+            assert responses.get_column("sample_count").sum() == 2 * count
+        assert len(app.sent) == 10, "what was drawn before is there when its prompt comes back"
+
+
+def test_a_plan_looks_at_the_samples_that_are_wanted_alone(tmp_path: Path) -> None:
+    with serving(App(Settings())) as url:
+        policy = {"name": "small", "model": "m", "kind": "openai", "base_url": url}
+        drawn(recipe(tmp_path, policy | {"samples": 5}), tmp_path / "data")
+        made = recipe(tmp_path, policy | {"samples": 2}, prompts=11)
+        workspace = Workspace.of(made, tmp_path / "data")
+        take_in(made, workspace)
+        expected = [sample.expected_responses(made, workspace, shard) for shard in workspace.each_shard()]
+    assert pl.concat(expected).group_by("prompt_id").len().get_column("len").to_list() == [3] * 11
 
 
 def test_the_plan_counts_samples_and_the_judging_of_them(tmp_path: Path) -> None:

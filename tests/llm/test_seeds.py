@@ -11,9 +11,10 @@ from helpers import judge_all, recipe_of, table, wide, write_jsonl
 from replay_server import HELLO, SHOWN, App, Settings, number, serving
 
 from pairwright.assets.policies.openai import Chat, Completion
+from pairwright.assets.pool import policies_of, samples_table
 from pairwright.assets.relabel import audit
 from pairwright.assets.retest import opinions
-from pairwright.assets.sample import policies_of, sample_shard, samples_table
+from pairwright.assets.sample import sample_shard
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.assets.verdicts import judges_of, verdicts_table
