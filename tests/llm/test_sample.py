@@ -1,5 +1,7 @@
 """Sampling: what is missing is drawn, once; what a server leaves out or mangles is neither lost nor made up."""
 
+import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 from helpers import recipe_of, table, write_jsonl
-from replay_server import App, Settings, serving
+from replay_server import HELLO, App, Settings, serving
 
 from pairwright.assets import sample
+from pairwright.assets.policies.base import read
 from pairwright.assets.pool import policies_of, samples_table, writers
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
@@ -75,7 +78,7 @@ def test_truncated_samples_are_marked_and_refused_ones_too(tmp_path: Path) -> No
 
 
 def test_a_failed_sample_is_a_row_and_is_drawn_by_the_next_build(tmp_path: Path) -> None:
-    app = App(Settings(fault_rate=1.0, faults=("empty", "garbage")))
+    app = App(Settings(fault_rate=1.0, faults=("empty", "garbage"), seed=2))
     with serving(app) as url:
         made = recipe(tmp_path, {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 2})
         assert drawn(made, tmp_path / "data").height == 10
@@ -85,6 +88,96 @@ def test_a_failed_sample_is_a_row_and_is_drawn_by_the_next_build(tmp_path: Path)
         assert rows.height == 20
         app.settings = Settings()
         assert drawn(made, tmp_path / "data").get_column("sample_count").sum() == 30
+
+
+class Gaps(App):
+    """Calls for several texts bring some that are empty, or fewer; calls for one bring `single`."""
+
+    def __init__(self, texts: list[str], single: str = "drawn alone") -> None:
+        super().__init__(Settings())
+        self.texts, self.single = texts, single
+
+    def body_of(self, body: dict[str, Any], fault: str) -> dict[str, Any]:
+        if HELLO in str(body["messages"]):
+            return super().body_of(body, fault)
+        return self.chat_of(body, self.texts[: body["n"]] if "n" in body else [self.single], fault)
+
+
+@pytest.mark.parametrize(
+    ("texts", "gaps", "single"),
+    [
+        (["a", "b", "", "d"], [2], "drawn alone"),
+        (["a", "b", "<think>on", "  "], [2, 3], ""),
+        (["a", "b", "c"], [3], ""),
+        (["a"], [1, 2, 3], "drawn alone"),
+    ],
+    ids=["one is empty", "two have no answer, alone neither", "one is lacking, and empty alone", "n is ignored"],
+)
+def test_what_a_call_lacks_is_drawn_alone_and_its_siblings_stay(
+    texts: list[str], gaps: list[int], single: str, tmp_path: Path
+) -> None:
+    app = Gaps(texts, single)
+    with serving(app) as url:
+        made = recipe(tmp_path, {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 4})
+        drawn(made, tmp_path / "data")
+        rows = table(Workspace.of(made, tmp_path / "data"), samples_table(policies_of(made)[0]))
+        tries = 1 if single else 3
+        assert Counter(body.get("n") for body in app.bodies) == {4: 10, None: 10 * len(gaps) * tries}
+        failed = rows.filter(pl.col("failure").is_not_null())
+        assert sorted(set(failed.get_column("number"))) == ([] if single else gaps)
+        texts = [single if place in gaps else texts[place] for place in range(4)]
+        assert sorted(rows.get_column("text").drop_nulls()) == sorted([text for text in texts if text] * 10)
+        count, app.texts, app.single = len(app.bodies), ["later"] * 4, "later"
+        drawn(made, tmp_path / "data")
+        again = app.bodies[count:]
+        assert sum(body.get("n", 1) for body in again) == failed.height, "the next build asks for what failed alone"
+        assert len(again) == (10 if failed.height else 0)
+
+
+def test_a_call_that_brings_nothing_is_a_failure_of_each_sample(tmp_path: Path) -> None:
+    app = Gaps(["", "", "", ""], "")
+    with serving(app) as url:
+        made = recipe(tmp_path, {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 4})
+        drawn(made, tmp_path / "data")
+        rows = table(Workspace.of(made, tmp_path / "data"), samples_table(policies_of(made)[0]))
+    assert rows.get_column("failure").to_list() == ["a sample is empty"] * 40
+    assert len(app.bodies) == 30
+
+
+def test_log_probs_of_completions_are_summed_as_those_of_chats(tmp_path: Path) -> None:
+    class Completions(App):
+        def logprobs(self, body: dict[str, Any], text: str) -> dict[str, Any] | None:
+            found = super().logprobs(body, text)
+            if found is None or "messages" in body:
+                return found
+            tokens = [one["token"] for one in found["content"]]
+            return {"tokens": tokens, "token_logprobs": [-0.25] * len(tokens), "top_logprobs": None, "text_offset": []}
+
+    with serving(Completions(Settings())) as url:
+        base = {"name": "base", "model": "b", "kind": "openai-completions", "base_url": url, "samples": 2}
+        made = recipe(tmp_path, base | {"logprobs": True})
+        drawn(made, tmp_path / "data")
+        rows = table(Workspace.of(made, tmp_path / "data"), samples_table(policies_of(made)[0]))
+    for text, logprob, count in rows.select("text", "logprob", "completion_tokens").iter_rows():
+        words = len(re.findall(r"\w+|\W", text))
+        assert (logprob, count) == (pytest.approx(-0.25 * words), words)
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        {"tokens": ["a"], "token_logprobs": [-1, -2]},
+        {"tokens": ["a", "b"], "token_logprobs": [None, -1]},
+        {"tokens": "ab", "token_logprobs": 3},
+        {"tokens": ["a"], "token_logprobs": ["x"], "top_logprobs": [7]},
+        {"tokens": [], "token_logprobs": []},
+        [],
+        None,
+    ],
+)
+def test_log_probs_that_make_no_sense_are_none(logprobs: Any) -> None:
+    reply = json.dumps({"choices": [{"index": 0, "text": "ab", "finish_reason": "stop", "logprobs": logprobs}]})
+    assert [one.logprob for one in read(reply, 1) if one is not None] == [None]
 
 
 def test_completions_system_prompts_and_logprobs(tmp_path: Path) -> None:
@@ -132,7 +225,7 @@ def test_growth_and_further_policies_move_no_draw_that_was_made(tmp_path: Path) 
 
 def pooled(folder: Path, url: str, *models: str, size: int = 2) -> Recipe:
     policies = [{"name": one, "model": one, "kind": "openai", "base_url": url, "samples": 1} for one in models]
-    return recipe(folder, *policies, pool={"size": size}, prompts=20)
+    return recipe(folder, *policies, pool={"size": size}, prompts=12)
 
 
 @pytest.mark.parametrize("after", [("a", "b"), ("a", "b", "d"), ("a", "b", "c", "d")], ids=["dropped", "edited", "new"])
