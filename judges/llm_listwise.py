@@ -15,6 +15,7 @@ from pairwright.judges.llm.parse import read_order
 from pairwright.judges.llm.prompts import CROWDED, LABELS, Shown, render
 from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.shuffle import shuffled
+from pairwright.judges.llm.structured import array_schema
 from pairwright.judges.llm.units import Ask, Prompt, Unit
 
 
@@ -61,7 +62,7 @@ class LlmListwise(LlmJudge):
             criteria=self.criteria_of(prompt),
             answer_first=self.answer_first,
         )
-        ranking = {"type": "array", "items": {"type": "string", "enum": labels}}
+        ranking = array_schema({"type": "string", "enum": labels}, len(labels))
         return text, self.answer_schema({"rationale": {"type": "string"}, "ranking": ranking})
 
     def read(self, prompt: Prompt, ask: Ask, choice: Choice) -> tuple[dict[str, float], str | None]:

@@ -52,7 +52,9 @@ class LlmJudge(Judge, Endpoint):
     """Ask for a JSON schema in `response_format`. The answer is checked all the same."""
     logprobs: bool | Literal["optional"] = False
     """Weigh verdicts by the model's probabilities. true: a build stops where the server does not tell them, and an
-    answer that comes without them is a failure. optional: the written verdict then stands."""
+    answer that comes without them is a failure. optional: the written verdict then stands. Under `structured: true` a
+    server may tell them after the schema's mask: what the model would have said outside of the form is then not seen.
+    `structured: false` shows it, and a verdict whose labels have less than half of the probability is not weighed."""
 
     audit_fraction: Annotated[float, Field(ge=0, le=1), Runtime] = 0.0
     """Share of the prompts, drawn by seed, that a build asks about a second time, to see how often the judge
