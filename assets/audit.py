@@ -21,10 +21,12 @@ MOST_FIRST = 0.65
 """Share of decided calls won by the response shown first above which a check warns."""
 MOST_CHANGED = 0.2
 """Share of orders that a second opinion turns round above which a check warns."""
-CODE = 2
+CODE = 3
 """Raised when the same verdicts would give another audit."""
 AGAIN = "turned round when asked again"
 RETEST = {"watch_retest": (AGAIN, MOST_CHANGED, "Asked again, the judge turns round at most a fifth of its orders.")}
+SERVER_ONLY = "at temperature 0 this measures the server only"
+"""Of test and retest: a judge that draws nothing cannot waver by itself."""
 SEEN = ("response_id", "length", "speaks", "own")
 """What is looked at of a response."""
 OWN_WINS = "its own model's response wins"
@@ -94,11 +96,17 @@ def audit(judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[
 
 def checks_of(judge: Judge) -> dict[str, str]:
     """The audit's checks of a judge: name → description."""
-    return {name: text for name, (_, _, text) in _watched(judge).items()}
+    return {name: f"{text}{_caveat(judge, name)}" for name, (_, _, text) in _watched(judge).items()}
 
 
 def _watched(judge: Judge) -> dict[str, tuple[str, float, str]]:
     return (CHECKS if judge.table is Comparisons else {}) | (RETEST if judge.calls_server else {})
+
+
+def _caveat(judge: Judge, check: str) -> str:
+    """What a reader of the check must know besides."""
+    drawless = isinstance(judge, LlmJudge) and judge.temperature == 0
+    return f" ({SERVER_ONLY})" if check in RETEST and drawless else ""
 
 
 def audit_view(
@@ -115,7 +123,8 @@ def audit_view(
     }
     for check, (name, most, _) in _watched(judge).items():
         one = figures.get(name, Figure(name, 0.0, 0))
-        view[check] = f"{'yes' if one.share <= most else 'no'}|{f'{one.share:.1%} of {one.n}' if one.n else 'no case'}"
+        found = f"{one.share:.1%} of {one.n}{_caveat(judge, check)}" if one.n else "no case"
+        view[check] = f"{'yes' if one.share <= most else 'no'}|{found}"
     return view
 
 

@@ -92,7 +92,7 @@ def _drift(manifest: dict[str, Any]) -> list[str]:
         "## Judged again",
         "",
         f"Some verdicts were asked for a second time on {last['night'][:10]}. Agreement is test-retest: the share of",
-        "orders of two responses that came out the same.",
+        "orders of two responses that came out the same. Of a judge at temperature 0 it measures the server only.",
         "",
         "| judge | judged again | failed | orders compared | agreement | flipped |",
         "|---|---:|---:|---:|---:|---:|",

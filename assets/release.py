@@ -16,13 +16,13 @@ from pairwright.assets import face, likelihood, views
 from pairwright.assets.card import card
 from pairwright.assets.changes import causes, difference
 from pairwright.assets.pair import FunnelStep, funnel
+from pairwright.assets.pool import policies_of
 from pairwright.assets.progress import tell
 from pairwright.assets.relabel import last_night
 from pairwright.assets.release_rows import pairs, rankings
 from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.route import routers_of
-from pairwright.assets.sample import policies_of
 from pairwright.assets.splits import assign_splits
 from pairwright.assets.store import Shard, Workspace, locked, replacing, version_of
 from pairwright.assets.verdicts import judges_of

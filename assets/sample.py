@@ -1,14 +1,17 @@
 """Sampling: policies write the samples that are missing, and responses are what was given and what was sampled."""
 
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from pairwright.assets import face, views
+from pairwright.assets import face, reasoned, views
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.policies.base import Policy
+from pairwright.assets.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of, desk
 from pairwright.assets.source import GIVEN, counted
@@ -19,43 +22,15 @@ from pairwright.judges.llm.ask import ask
 from pairwright.judges.llm.call import Answer, Call
 from pairwright.judges.llm.desk import Budget, Desk
 from pairwright.judges.llm.endpoint import CHARACTERS_PER_TOKEN
-from pairwright.schemas.ids import digest, fingerprint, response_id
+from pairwright.judges.llm.reasoning import without_reasoning
+from pairwright.schemas.ids import fingerprint, response_id
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Responses, Samples, check, types
 
-CODE = 2
+CODE = 3
 """Raised when the same samples would give other responses."""
-KEY = ["prompt_id", "number"]
 TYPICAL_RESPONSE = 300
 """Tokens that a plan takes an unwritten response for, unless max_tokens is less."""
-
-
-def policies_of(recipe: Recipe) -> list[Policy]:
-    """The recipe's policies, in its order."""
-    return [policy for policy in recipe.policies if isinstance(policy, Policy)]
-
-
-def samples_table(policy: Policy) -> str:
-    """The folder of a policy's samples: named by what it is, never by what a recipe calls it."""
-    return f"samples/{type(policy).model_fields['kind'].default}-{policy.fingerprint}"
-
-
-def writers(recipe: Recipe, prompt_id: str) -> set[str]:
-    """Fingerprints of the policies that write for a prompt: all, or `pool.size` of them, drawn by seed and content.
-
-    Every set of that size is as likely as any other, by rendezvous hashing: a policy's place is a hash of it with the
-    prompt. So neither growth nor shards move the draw of a prompt that was there before, a further policy takes over
-    some prompts and moves no others, and the counts are balanced in expectation, not exactly. Exactly they cannot be:
-    of three prompts, two get the same one of two policies whatever the rule, and a data set of these two is out of
-    balance. Ids being hashes, a policy's count over N prompts has the standard deviation of a binomial with share
-    p = size / policies, sqrt(N p (1 - p)), which no rule by content alone can undercut. For 2 of 4 that is 1.6 % of
-    the prompts at N = 1,000, 0.5 % at 10,000 and 0.16 % at 100,000.
-    """
-    prints = sorted({policy.fingerprint for policy in policies_of(recipe)})
-    pool = recipe.pool
-    if pool is None:
-        return set(prints)
-    return set(sorted(prints, key=lambda one: digest("pool", str(pool.seed), prompt_id, one))[: pool.size])
 
 
 def sample_shard(
@@ -63,12 +38,11 @@ def sample_shard(
 ) -> int:
     """Draw the samples that a shard lacks; how many there were."""
     prompts = workspace.file("prompts", shard)
-    pool = recipe.pool.model_dump(mode="json") if recipe.pool else None
-    work = fingerprint([policy.fingerprint, policy.samples, pool, version_of(prompts)])
+    work = fingerprint([policy.fingerprint, policy.samples, *draw_of(recipe), version_of(prompts)])
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
         if ledger.is_done(work):
             return 0
-        missing = ledger.missing(_wanted(recipe, policy, workspace, shard))
+        missing = ledger.missing(wanted_samples(recipe, policy, workspace, shard))
         if missing.height:
             with desk(policy, workspace, shard, missing, budget) as one:
                 _draw(policy, missing, pl.read_parquet(prompts, glob=False), one, ledger)
@@ -79,7 +53,7 @@ def sample_shard(
 def missing_samples(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """KEY of the samples that `sample_shard` would draw."""
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
-        return ledger.missing(_wanted(recipe, policy, workspace, shard))
+        return ledger.missing(wanted_samples(recipe, policy, workspace, shard))
 
 
 def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
@@ -92,14 +66,6 @@ def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
     return total
 
 
-def _wanted(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
-    ids = pl.read_parquet(workspace.file("prompts", shard), columns=["prompt_id"], glob=False).get_column("prompt_id")
-    mine = [one for one in ids if policy.fingerprint in writers(recipe, one)]
-    numbers = pl.int_ranges(0, policy.samples, dtype=pl.UInt32)
-    frame = pl.DataFrame({"prompt_id": mine}, schema={"prompt_id": pl.String}).with_columns(number=numbers)
-    return frame.explode("number", empty_as_null=False)
-
-
 def _grouped(missing: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, str]], list[int]]]:
     numbers = missing.group_by("prompt_id", maintain_order=True).agg("number")
     joined = numbers.join(prompts.select("prompt_id", "messages"), on="prompt_id", how="left", maintain_order="left")
@@ -107,7 +73,8 @@ def _grouped(missing: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[tuple[str
 
 
 def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, desk: Desk, ledger: Ledger) -> None:
-    """First with `n` in one call; what such a call leaves out (many servers ignore it), one by one."""
+    """First with `n` in one call; what such a call leaves out (many servers ignore it; a text may be empty), one by
+    one. So nothing that was paid for is thrown away with what is missing."""
     total, left = missing.height, missing
     single = policy.samples == 1 or "n" in lacking(policy, {"n"}, desk, policy.path)
     for alone in (single, True):
@@ -132,35 +99,34 @@ def _calls(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, alone: 
 
 
 def _rows(policy: Policy, answer: Answer) -> Iterator[dict[str, Any]]:
-    """A row a sample that was asked for."""
+    """A row a sample that was asked for; `short` where the reply lacks it and it is to be drawn alone."""
     prompt_id, numbers = answer.call.unit
-    cost = answer.cost_usd / len(numbers)
-    for place, number in enumerate(numbers):
+    samples = answer.value if answer.failure is None else [None] * len(numbers)
+    paid = len(numbers) if answer.failure is not None else sum(one is not None for one in samples)
+    for number, sample in itertools.zip_longest(numbers, samples):
         row = {
             "prompt_id": prompt_id,
             "number": number,
             "fingerprint": policy.fingerprint,
             "sampling": policy.described(),
-            "cost_usd": cost,
+            "cost_usd": answer.cost_usd / paid,
         }
         if answer.failure is not None:
             yield row | {"failure": answer.failure, "retry": True, "raw": answer.raw}
-        elif place < len(answer.value):
-            yield row | answer.value[place]._asdict() | {"retry": False}
+        elif sample is not None:
+            yield row | sample._asdict() | {"retry": False}
         else:
             yield row | {"short": True}
 
 
 def respond(recipe: Recipe, workspace: Workspace, shard: Shard) -> bool:
     """Bring a shard's responses up to what was given and what was sampled; whether they were made anew."""
-    given = workspace.file(GIVEN, shard)
-    files = [workspace.file(samples_table(policy), shard) for policy in policies_of(recipe)]
-    counts = {policy.name: [policy.fingerprint, policy.samples] for policy in policies_of(recipe)}
+    tables = ["prompts", GIVEN, *(samples_table(policy) for policy in policies_of(recipe))]
     made_from = {
         "code": CODE,
-        "inputs": [version_of(path) for path in (given, *files)],
-        "policies": counts,
-        "pool": recipe.pool.model_dump(mode="json") if recipe.pool else None,
+        "inputs": [version_of(workspace.file(table, shard)) for table in tables],
+        "policies": {policy.name: [policy.fingerprint, policy.samples] for policy in policies_of(recipe)},
+        "pool": draw_of(recipe),
     }
     return derive(workspace.file("responses", shard), made_from, _responses, recipe, workspace, shard)
 
@@ -169,10 +135,8 @@ def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFra
     frames = [pl.read_parquet(workspace.file(GIVEN, shard), glob=False).with_columns(_order=pl.lit(0, pl.Int64))]
     for policy in policies_of(recipe):
         path = workspace.file(samples_table(policy), shard)
-        wanted = _wanted(recipe, policy, workspace, shard)
-        drawn = pl.read_parquet(path, glob=False).join(wanted, on=KEY, how="semi", maintain_order="left")
         frames.append(
-            drawn.filter(pl.col("text").is_not_null()).select(
+            _answers(path, wanted_samples(recipe, policy, workspace, shard)).select(
                 *KEY[:1], "text", "sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens",
                 policies=pl.concat_list(pl.lit(policy.name)),
                 sample_count=pl.lit(1, pl.UInt32),
@@ -180,6 +144,18 @@ def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFra
             )
         )  # fmt: skip
     return merged(pl.concat(frames, how="diagonal_relaxed"))
+
+
+def _answers(path: Path, wanted: pl.DataFrame) -> pl.DataFrame:
+    """The samples that are wanted and there, each with its answer as `text`: without the reasoning that it opens with,
+    which stays in the samples table. Log-prob and token count would be those of both, and so are left out then.
+    """
+    drawn = pl.read_parquet(path, glob=False).join(wanted, on=KEY, how="semi", maintain_order="left")
+    drawn = drawn.filter(pl.col("text").is_not_null())
+    answers = pl.Series("answer", [without_reasoning(text) for text in drawn.get_column("text")], pl.String)
+    whole = pl.col("answer") == pl.col("text")
+    counts = [pl.when(whole).then(name).alias(name) for name in ("logprob", "completion_tokens")]
+    return drawn.with_columns(answers).drop_nulls("answer").with_columns(counts).with_columns(text="answer")
 
 
 def merged(rows: pl.DataFrame) -> pl.DataFrame:
@@ -203,7 +179,8 @@ def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl
     for policy in policies_of(recipe):
         path = workspace.file(samples_table(policy), shard)
         if path.exists():
-            frames.append(pl.read_parquet(path, glob=False).select("prompt_id", "text").drop_nulls())
+            drawn = _answers(path, wanted_samples(recipe, policy, workspace, shard))
+            frames.append(drawn.select("prompt_id", "text"))
         length = int(min(policy.max_tokens, TYPICAL_RESPONSE) * CHARACTERS_PER_TOKEN)
         filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit(" the" * (length // 4))
         frames.append(missing_samples(recipe, policy, workspace, shard).select("prompt_id", text=filler))
@@ -246,13 +223,19 @@ def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
 def _responses_asset(recipe: Recipe) -> dg.AssetsDefinition:
     needs = [face.key(recipe, "prompts"), *(face.key(recipe, "samples", one.name) for one in policies_of(recipe))]
 
-    @dg.asset(**face.common(recipe, "responses", sharded=True), deps=needs)
+    @dg.asset(
+        **face.common(recipe, "responses", sharded=True),
+        deps=needs,
+        check_specs=face.check_specs(recipe, ("responses",), reasoned.CHECKS),
+    )
     def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Distinct texts for each prompt, given and sampled, with everyone who wrote them."""
         workspace = Workspace.of(recipe)
         for shard in face.shards(context, workspace):
             respond(recipe, workspace, shard)
         rows = scan(workspace.files("responses")).select(pl.len()).collect().item()
-        return face.result(counted(workspace, "responses", rows))
+        tables = [samples_table(policy) for policy in policies_of(recipe)]
+        samples = [workspace.file(name, shard) for name in tables for shard in workspace.each_shard()]
+        return face.result(counted(workspace, "responses", rows), reasoned.reasoning_check(workspace, samples))
 
     return responses

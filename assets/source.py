@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 import polars as pl
 
-from pairwright.assets import face, views
+from pairwright.assets import face, reasoned, views
 from pairwright.assets.columns import NO_COLUMNS, RAW, settle
 from pairwright.assets.conform import column_names, conform
 from pairwright.assets.merge import merged, said
@@ -240,12 +240,16 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         few = made.rejects <= 0.05 * made.rows
         return face.result(metadata, {"watch_rejects": (few, f"{made.rejects} of {made.rows} rows")})
 
-    @dg.asset(**face.common(recipe, "responses", sharded=True), deps=[face.key(recipe, "prompts")])
+    @dg.asset(
+        **face.common(recipe, "responses", sharded=True),
+        deps=[face.key(recipe, "prompts")],
+        check_specs=face.check_specs(recipe, ("responses",), reasoned.CHECKS),
+    )
     def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Distinct texts for each prompt, with everyone who wrote them."""
         workspace = Workspace.of(recipe)
         made = take_in(recipe, workspace)
-        return face.result(counted(workspace, "responses", made.responses))
+        return face.result(counted(workspace, "responses", made.responses), reasoned.reasoning_check(workspace))
 
     return [prompts] if recipe.policies else [prompts, responses]
 

@@ -9,12 +9,14 @@ from pydantic import Field
 
 from pairwright.judges.base import Batch, cannot
 from pairwright.judges.llm.answers import failure_of, joined, text_of
-from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
+from pairwright.judges.llm.base import LlmJudge
 from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.parse import read_order
 from pairwright.judges.llm.prompts import CROWDED, LABELS, Shown, render
 from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.shuffle import shuffled
+from pairwright.judges.llm.structured import array_schema
+from pairwright.judges.llm.units import Ask, Prompt, Unit
 
 
 class LlmListwise(LlmJudge):
@@ -45,7 +47,9 @@ class LlmListwise(LlmJudge):
         yield cannot(work.responses.filter(count == 1), "rank", "the prompt has no other response to rank it against")
         yield cannot(work.responses.filter(count > len(LABELS)), "rank", CROWDED)
         rest = work.responses.filter((count > 1) & (count <= len(LABELS)))
-        yield from super().judge(work._replace(responses=rest, wanted=rest.select(self.keys)))
+        wanted = work.wanted if work.wanted.width else rest.select(self.keys)
+        wanted = wanted.join(rest.select(self.keys), on=self.keys, how="semi", maintain_order="left")
+        yield from super().judge(work._replace(responses=rest, wanted=wanted))
 
     def chat(self, prompt: Prompt, ask: Ask) -> tuple[str, dict[str, Any]]:
         """The prompt of one order."""
@@ -58,7 +62,7 @@ class LlmListwise(LlmJudge):
             criteria=self.criteria_of(prompt),
             answer_first=self.answer_first,
         )
-        ranking = {"type": "array", "items": {"type": "string", "enum": labels}}
+        ranking = array_schema({"type": "string", "enum": labels}, len(labels))
         return text, self.answer_schema({"rationale": {"type": "string"}, "ranking": ranking})
 
     def read(self, prompt: Prompt, ask: Ask, choice: Choice) -> tuple[dict[str, float], str | None]:

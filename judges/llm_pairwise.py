@@ -10,13 +10,14 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from pairwright.judges.llm.answers import failure_of, joined, text_of
-from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
+from pairwright.judges.llm.base import LlmJudge
 from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.design import circulant, neighbours
 from pairwright.judges.llm.parse import read_choice
 from pairwright.judges.llm.prompts import Shown, render
 from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.strengths import strengths
+from pairwright.judges.llm.units import Ask, Prompt, Unit
 from pairwright.judges.llm.weigh import probabilities
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.tables import Comparisons

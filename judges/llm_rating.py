@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pairwright.judges.base import NOT_APPLICABLE, Batch, cannot
 from pairwright.judges.llm.answers import failure_of, joined, text_of
-from pairwright.judges.llm.base import Ask, LlmJudge, Prompt, Unit
+from pairwright.judges.llm.base import LlmJudge
 from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.parse import read_rating, read_ratings
 from pairwright.judges.llm.prompts import CROWDED, LABELS, Shown, render
 from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.shuffle import shuffled
+from pairwright.judges.llm.structured import array_schema
+from pairwright.judges.llm.units import Ask, Prompt, Unit
 from pairwright.judges.llm.weigh import probabilities
 
 RUBRICS = {
@@ -130,7 +132,7 @@ class LlmRating(LlmJudge):
             return text, self.answer_schema({"rationale": {"type": "string"}, self.answer_key: rating})
         item = {"response": {"type": "string", "enum": list(labels)}, "rationale": {"type": "string"}, "rating": rating}
         items = {"type": "object", "properties": item, "required": list(item), "additionalProperties": False}
-        return text, self.answer_schema({"ratings": {"type": "array", "items": items}})
+        return text, self.answer_schema({"ratings": array_schema(items, len(labels))})
 
     def read(self, prompt: Prompt, ask: Ask, choice: Choice) -> dict[str, Rated]:
         """Response id → rating."""

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from pairwright.assets.likelihood import name as likelihood_name
 from pairwright.assets.likelihood import passes
+from pairwright.assets.pool import policies_of
 from pairwright.assets.replies import findings_file
 from pairwright.assets.route import routers_of
-from pairwright.assets.sample import policies_of
 from pairwright.judges.llm.abilities import keep
 from pairwright.judges.llm.base import LlmJudge
 from pairwright.judges.llm.endpoint import Endpoint

@@ -8,8 +8,8 @@ import polars as pl
 from pairwright.assets import likelihood, route, sample
 from pairwright.assets.judge import missing_work
 from pairwright.assets.likelihood import passes
+from pairwright.assets.pool import policies_of
 from pairwright.assets.replies import budget_of
-from pairwright.assets.sample import policies_of
 from pairwright.assets.source import Intake, take_in
 from pairwright.assets.store import Workspace
 from pairwright.assets.verdicts import asked_twice, judges_of, verdicts_table

@@ -13,6 +13,8 @@ import polars as pl
 
 ID_BYTES = 12
 """96 bits: among 10^8 rows the chance of any collision is about 6e-14."""
+SEEDS = 2**31 - 2**16
+"""Seeds are less. Servers and further tries count on from one, and stay within 31 bits all the same."""
 
 
 def digest(*parts: str | bytes, size: int = ID_BYTES) -> str:
@@ -47,6 +49,11 @@ def fingerprint(content: Any) -> str:
     """16 hex characters naming a JSON-like value, whatever the order of its keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return digest("fingerprint", text, size=8)
+
+
+def seed_of(*parts: str) -> int:
+    """A seed for a model's draws, from 0 to SEEDS - 1: another list of parts has another stream of draws."""
+    return int(digest("seed", *parts, size=8), 16) % SEEDS
 
 
 def shard_of(prompt_id: pl.Expr, shards: int) -> pl.Expr:

@@ -180,7 +180,8 @@ class Schedule(Part):
     timezone: str = "UTC"
     """Name from the IANA data base in which the expression is read, like Europe/Berlin."""
     audit_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the prompts whose verdicts are judged again each night, another draw every night."""
+    """Share of the prompts whose verdicts are judged again each night, another draw every night. Each round asks with
+    seeds of its own; at temperature 0 the agreement of the rounds measures the server only."""
     max_age_days: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Verdicts that are older are judged again."""
 

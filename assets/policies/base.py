@@ -10,12 +10,10 @@ from pydantic import Field
 from pairwright.judges.base import Estimate
 from pairwright.judges.llm.call import Call
 from pairwright.judges.llm.endpoint import Endpoint, Tokens
+from pairwright.judges.llm.reasoning import answer_start
 from pairwright.judges.llm.replies import Choice, UnusableError, choices_of, usage_of
-from pairwright.schemas.ids import digest
+from pairwright.schemas.ids import digest, seed_of
 from pairwright.schemas.kinds import Kind
-
-SPACING = 1_000
-"""Between the seeds of a prompt's samples, so that a repeated try of one does not share the seed of the next."""
 
 
 class Sample(NamedTuple):
@@ -40,7 +38,8 @@ class Policy(Kind, Endpoint, family="policy"):
     stop: list[str] = Field(default_factory=list)
     """Texts that end a sample."""
     logprobs: bool = False
-    """Keep the summed log-prob of each sample, where the server tells it."""
+    """Keep the summed log-prob of each sample, where the server tells it. A response has none where its sample opens
+    with reasoning, which is then no part of it."""
 
     def content(self) -> dict[str, Any]:
         """All but the number of samples."""
@@ -64,15 +63,20 @@ class Policy(Kind, Endpoint, family="policy"):
         return [{"role": "system", "content": systems[number % len(systems)]}, *rest]
 
     def call(self, prompt_id: str, messages: list[dict[str, str]], numbers: list[int]) -> Call:
-        """One call for these samples, which share a system prompt."""
+        """One call for these samples, which share a system prompt.
+
+        Its seed is that of the prompt and the first of the samples: under one seed for all, a server that honours it
+        draws the same for every prompt. With `n`, such servers count on from it.
+        """
         chat = self.chat(messages, numbers[0])
-        body = self.sampling() | self.request(chat) | {"seed": (self.seed + numbers[0] * SPACING) % 2**31}
+        seed = seed_of("sample", str(self.seed), prompt_id, str(numbers[0]))
+        body = self.sampling() | self.request(chat) | {"seed": seed}
         if len(numbers) > 1:
             body["n"] = len(numbers)
         if self.stop:
             body["stop"] = self.stop
         if self.logprobs:
-            body["logprobs"] = True if self.path.startswith("/chat") else 0
+            body["logprobs"] = True if self.path.startswith("/chat") else 1
         most = self.bound(chat, self.max_tokens * len(numbers))
         key = digest("sample", prompt_id, *map(str, numbers))
         return Call(
@@ -102,23 +106,33 @@ class Policy(Kind, Endpoint, family="policy"):
         return json.dumps(self.content(), sort_keys=True, ensure_ascii=False)
 
 
-def read(reply: str, expected: int) -> list[Sample]:
-    """The samples in a reply: all that were asked for, or fewer where the server ignores `n`. Raises UnusableError."""
-    try:
-        choices = choices_of(reply, expected)
-    except UnusableError:
-        if expected == 1:
-            raise
-        choices = choices_of(reply, 1)
+def read(reply: str, expected: int) -> list[Sample | None]:
+    """The samples in a reply, fewer where the server ignores `n` or breaks off; None in place of one without an answer.
+
+    What can be used is kept whatever became of the others. Raises UnusableError where nothing can.
+    """
+    choices = choices_of(reply, expected, least=1)
     prompt, written = usage_of(reply)
     alone = len(choices) == 1
-    samples = [_sample(one, prompt or None, (written or None) if alone else None) for one in choices]
-    if any(not one.text.strip() for one in samples):
-        raise UnusableError("a sample is empty")
+    samples: list[Sample | None] = []
+    problem: UnusableError | None = None
+    for one in choices:
+        try:
+            samples.append(_sample(one, prompt or None, (written or None) if alone else None))
+        except UnusableError as error:
+            samples.append(None)
+            problem = problem or error
+    if problem is not None and not any(samples):
+        raise problem
     return samples
 
 
 def _sample(choice: Choice, prompt: int | None, written: int | None) -> Sample:
+    """A sample as it was written, reasoning and all. Raises UnusableError for one that never comes to its answer."""
+    if not choice.text.strip():
+        cut = choice.finish_reason == "length"
+        raise UnusableError("truncated: max_tokens was reached before the answer" if cut else "a sample is empty")
+    answer_start(choice.text)
     if choice.tokens:
         written = len(choice.tokens)
     logprob = sum(token.logprob for token in choice.tokens) if choice.tokens else None

@@ -4,7 +4,7 @@ import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import polars as pl
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -18,8 +18,9 @@ from pairwright.judges.llm.endpoint import Endpoint, Tokens
 from pairwright.judges.llm.prompts import source_of
 from pairwright.judges.llm.replies import Choice, UnusableError, answer_of
 from pairwright.judges.llm.structured import object_schema, response_format
+from pairwright.judges.llm.units import Ask, Prompt, Unit, by_round
 from pairwright.schemas.errors import JudgeError
-from pairwright.schemas.ids import digest
+from pairwright.schemas.ids import digest, seed_of
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.tables import types
 
@@ -29,37 +30,6 @@ WEIGHING = 2
 """Raised when the same log-probs would give another verdict."""
 TYPICAL_ANSWER = 200
 """Tokens that an answer is estimated at, unless max_tokens is less: a short rationale and the verdict."""
-
-
-class Prompt(NamedTuple):
-    """What a judge knows of a prompt."""
-
-    prompt_id: str
-    messages: list[dict[str, str]]
-    references: list[str]
-    domain: str | None
-    responses: dict[str, str]
-    """Id → text, in id order."""
-
-
-class Unit(NamedTuple):
-    """Calls whose answers make one verdict together."""
-
-    number: int
-    prompt: Prompt
-    subject: Any
-    """What is judged; the judge's own."""
-    asks: list["Ask"]
-
-
-class Ask(NamedTuple):
-    """One call: which responses it shows, in which order, for what."""
-
-    shown: list[str]
-    """Response ids, in the order shown."""
-    purpose: str
-    """Tells calls that show the same apart: the criterion, say."""
-    vote: int
 
 
 class LlmJudge(Judge, Endpoint):
@@ -82,11 +52,14 @@ class LlmJudge(Judge, Endpoint):
     """Ask for a JSON schema in `response_format`. The answer is checked all the same."""
     logprobs: bool | Literal["optional"] = False
     """Weigh verdicts by the model's probabilities. true: a build stops where the server does not tell them, and an
-    answer that comes without them is a failure. optional: the written verdict then stands."""
+    answer that comes without them is a failure. optional: the written verdict then stands. Under `structured: true` a
+    server may tell them after the schema's mask: what the model would have said outside of the form is then not seen.
+    `structured: false` shows it, and a verdict whose labels have less than half of the probability is not weighed."""
 
     audit_fraction: Annotated[float, Field(ge=0, le=1), Runtime] = 0.0
     """Share of the prompts, drawn by seed, that a build asks about a second time, to see how often the judge
-    contradicts itself. Second answers are kept as round 1, and the newest round counts."""
+    contradicts itself. Second answers are kept as round 1, and the newest round counts. They are asked for with seeds
+    of their own; at temperature 0, where nothing is drawn, they tell how steady the server is, and no more."""
 
     @field_validator("template")
     @classmethod
@@ -190,10 +163,7 @@ class LlmJudge(Judge, Endpoint):
         return self.estimate_of(calls, prompt_tokens, written, work.wanted.height or work.responses.height)
 
     def _units(self, work: Batch) -> Iterator[Unit]:
-        wanted: dict[str, list[tuple[str, ...]]] = {}
-        keys = work.wanted if work.wanted.width else work.responses.select(self.keys)
-        for prompt_id, *ids in keys.select(self.keys).iter_rows():
-            wanted.setdefault(prompt_id, []).append(tuple(ids))
+        wanted = by_round(work, self.keys)
         texts: dict[str, dict[str, str]] = {}
         for prompt_id, response_id, text in work.responses.select("prompt_id", "response_id", "text").iter_rows():
             texts.setdefault(prompt_id, {})[response_id] = text
@@ -202,9 +172,10 @@ class LlmJudge(Judge, Endpoint):
             if row["prompt_id"] not in wanted:
                 continue
             prompt = Prompt(**row, responses=texts.get(row["prompt_id"], {}))
-            for subject, asks in self.units(prompt, wanted[prompt.prompt_id]):
-                yield Unit(number, prompt, subject, asks)
-                number += 1
+            for round_number, keys in wanted[prompt.prompt_id].items():
+                for subject, asks in self.units(prompt, keys):
+                    yield Unit(number, prompt, subject, asks, round_number)
+                    number += 1
 
     def _calls(self, work: Batch, without: frozenset[str] = frozenset()) -> Iterator[Call]:
         for unit in self._units(work):
@@ -214,7 +185,7 @@ class LlmJudge(Judge, Endpoint):
     def _call(self, unit: Unit, place: int, one: Ask, without: frozenset[str]) -> Call:
         prompt = unit.prompt
         text, schema = self.chat(prompt, one)
-        body = self.sampling() | {"messages": self._chat(text), "seed": (self.seed + one.vote * 1000) % 2**31}
+        body = self.sampling() | {"messages": self._chat(text), "seed": self._seed(unit, one)}
         if self.structured and "schema" not in without:
             body["response_format"] = response_format(schema)
         if self.logprobs and "logprobs" not in without:
@@ -228,6 +199,12 @@ class LlmJudge(Judge, Endpoint):
             return self.read(prompt, one, choice)
 
         return Call(self._key(prompt, one), prompt.prompt_id, (unit, place), "/chat/completions", body, most, read)
+
+    def _seed(self, unit: Unit, one: Ask) -> int:
+        """Of a call; in a later round another one, since the same question with the same draws has the same answer."""
+        if unit.round == 0:
+            return (self.seed + one.vote * 1000) % 2**31
+        return seed_of("round", str(self.seed), str(unit.round), self._key(unit.prompt, one))
 
     def _key(self, prompt: Prompt, one: Ask) -> str:
         references = prompt.references if self.reference else []

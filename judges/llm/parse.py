@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pairwright.judges.llm.reasoning import answer_start
 from pairwright.judges.llm.replies import UnusableError, storable
 
 _DECODER = json.JSONDecoder(strict=False)
@@ -32,9 +33,10 @@ def verdict_object(text: str, key: str) -> dict[str, Any]:
     """The one JSON object with that key. Raises UnusableError where there is none, or several that differ in it.
 
     A text that follows the answer's form twice with different verdicts has no verdict: which one was meant, the
-    quoted or the own one, would be a guess.
+    quoted or the own one, would be a guess. Drafts in the reasoning that a text opens with do not count; reasoning
+    without an end has no verdict.
     """
-    whole = [one for one in objects_in(text) if key in one]
+    whole = [one for one in objects_in(text[answer_start(text) :]) if key in one]
     if not whole:
         raise UnusableError(f"no JSON object with {key!r}")
     if any(one[key] != whole[0][key] for one in whole[1:]):

@@ -68,7 +68,8 @@ async def _probe(endpoint: Endpoint, features: set[str], path: str) -> list[Find
         if "n" in features:
             found.append(_n(await talk(n=2, temperature=1)))
         if "logprobs" in features:
-            found.append(_logprobs(await talk(logprobs=True, top_logprobs=5)))
+            chat = {"logprobs": True, "top_logprobs": 5}
+            found.append(_logprobs(await talk(**(chat if path.startswith("/chat") else {"logprobs": 5}))))
         if "schema" in features:
             form = {"type": "json_schema", "json_schema": {"name": "probe", "strict": True, "schema": SCHEMA}}
             found.append(_schema(await talk(response_format=form, max_tokens=64)))

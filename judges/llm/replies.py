@@ -51,15 +51,16 @@ def envelope(body: str) -> dict[str, Any]:
     return found
 
 
-def choices_of(body: str, expected: int = 1) -> list[Choice]:
-    """The answers in a reply, by index. Raises UnusableError unless there are just as many as were asked for."""
+def choices_of(body: str, expected: int = 1, least: int | None = None) -> list[Choice]:
+    """The answers in a reply, by index. Raises UnusableError unless there are just as many as were asked for, or with
+    `least` between so many and that."""
     found = envelope(body).get("choices")
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise UnusableError("the reply has no list of choices")
     numbers = [one.get("index", place) for place, one in enumerate(found)]
     if len(set(map(str, numbers))) < len(numbers):
         raise UnusableError("the reply has several choices of the same index")
-    if len(found) != expected:
+    if not (expected if least is None else least) <= len(found) <= expected:
         raise UnusableError(f"the reply has {len(found)} choices, expected {expected}")
     return [_choice(one) for one in sorted(found, key=lambda one: str(one.get("index", 0)).zfill(6))]
 
@@ -86,7 +87,7 @@ def _text(content: Any) -> Any:
 
 
 def _tokens(found: Any) -> list[Token]:
-    content = found.get("content") if isinstance(found, dict) else None
+    content = (found.get("content") or _of_completion(found)) if isinstance(found, dict) else None
     if not isinstance(content, list):
         return []
     try:
@@ -100,6 +101,19 @@ def _tokens(found: Any) -> list[Token]:
         ]
     except (KeyError, TypeError, ValueError):
         return []
+
+
+def _of_completion(found: dict[str, Any]) -> Any:
+    """The log-probs of a text completion, which are lists beside each other, in the shape of a chat's."""
+    texts, values, tops = (found.get(name) for name in ("tokens", "token_logprobs", "top_logprobs"))
+    if not isinstance(texts, list) or not isinstance(values, list) or len(texts) != len(values):
+        return None
+    if not isinstance(tops, list) or len(tops) != len(texts):
+        tops = [None] * len(texts)
+    return [
+        {"token": text, "logprob": value, "top_logprobs": [{"token": x, "logprob": y} for x, y in (top or {}).items()]}
+        for text, value, top in zip(texts, values, (top if isinstance(top, dict) else {} for top in tops), strict=True)
+    ]
 
 
 def answer_of(body: str) -> Choice:

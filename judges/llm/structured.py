@@ -8,6 +8,15 @@ def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
+def array_schema(items: dict[str, Any], count: int) -> dict[str, Any]:
+    """JSON schema of a list of just so many items.
+
+    It does not say that they differ: `uniqueItems` is refused by OpenAI's strict schemas and by the grammars of vLLM
+    (xgrammar, llguidance), a request with it would fail whole. Whoever reads the answer checks it.
+    """
+    return {"type": "array", "items": items, "minItems": count, "maxItems": count}
+
+
 def response_format(schema: dict[str, Any]) -> dict[str, Any]:
     """The field of a chat request that asks for an answer of this schema."""
     return {"type": "json_schema", "json_schema": {"name": "verdict", "strict": True, "schema": schema}}

@@ -4,10 +4,15 @@ import math
 import re
 from collections.abc import Sequence
 
-from pairwright.judges.llm.replies import Choice, Token
+from pairwright.judges.llm.reasoning import answer_start
+from pairwright.judges.llm.replies import Choice, Token, UnusableError
 
 SEEN = 0.5
-"""Least share of the probability that must be seen on the labels; below it, the written verdict alone stands."""
+"""Least share of the probability that must be seen on the labels; below it, the written verdict alone stands.
+
+Seeing more is no evidence that the model meant to answer in the form: under a response format, servers like vLLM tell
+log-probs after the grammar's mask, and all of the probability is on the labels whatever the model made of the question.
+"""
 ENDS = '"}],*\r\n\t '
 """Characters that end a label in JSON."""
 
@@ -22,7 +27,12 @@ def probabilities(choice: Choice, key: str, values: Sequence[str]) -> dict[str, 
 
     None where the server told nothing, where the written value is no label, or where less than SEEN is seen.
     """
-    places = list(re.finditer(rf'"{re.escape(key)}"\s*:\s*"?', choice.text))
+    written = "".join(token.text for token in choice.tokens)
+    text = choice.text if len(choice.text) == len(written) else written  # servers may cut reasoning out of the text
+    try:
+        places = list(re.compile(rf'"{re.escape(key)}"\s*:\s*"?').finditer(text, answer_start(text)))
+    except UnusableError:
+        return None
     if not places:
         return None
     start, place = 0, places[-1].end()

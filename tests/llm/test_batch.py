@@ -16,9 +16,10 @@ from helpers import build, recipe_of, wide, write_jsonl
 from replay_server import App, Settings, serving
 
 from pairwright.assets.judge import judge_shard
+from pairwright.assets.pool import policies_of, samples_table
 from pairwright.assets.prefer import judges_of
 from pairwright.assets.replies import budget_of, costs, replies_table
-from pairwright.assets.sample import policies_of, sample_shard, samples_table
+from pairwright.assets.sample import sample_shard
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.cli import main

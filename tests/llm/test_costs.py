@@ -6,7 +6,8 @@ import pytest
 from helpers import build, recipe_of, wide, write_jsonl
 from replay_server import App, Settings, serving
 
-from pairwright.assets.sample import policies_of, respond, sample_shard
+from pairwright.assets.pool import policies_of
+from pairwright.assets.sample import respond, sample_shard
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 

@@ -23,6 +23,7 @@ from pairwright.judges.llm.parse import rating
 from pairwright.judges.llm.replies import Choice, Token, UnusableError
 from pairwright.judges.llm.strengths import strengths
 from pairwright.judges.llm.weigh import probabilities
+from pairwright.judges.llm_listwise import LlmListwise
 from pairwright.judges.llm_pairwise import LlmPairwise
 from pairwright.judges.llm_rating import LlmRating
 from pairwright.schemas.errors import RecipeError
@@ -311,3 +312,43 @@ def test_wrong_options_are_explained(options: dict[str, Any], message: str, tmp_
 def test_an_even_rating_scale_is_checked() -> None:
     with pytest.raises(ValueError, match="worst"):
         LlmRating.model_validate({"kind": "llm-rating", "model": "m", "scale": [5, 1]})
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_a_list_in_an_answer_has_its_length_in_the_schema(count: int) -> None:
+    ids = [response_id("p" * 24, str(i)) for i in range(count)]
+    prompt = Prompt("p" * 24, [{"role": "user", "content": "q"}], [], None, {one: f"answer {one}" for one in ids})
+    ranking = LlmListwise.model_validate({"model": "m"}).chat(prompt, Ask(ids, "list-0", 0))[1]["properties"]["ranking"]
+    rating = LlmRating.model_validate({"model": "m", "per_call": "all"})
+    ratings = rating.chat(prompt, Ask(ids, "helpfulness", 0))[1]["properties"]["ratings"]
+    for schema in (ranking, ratings):
+        assert (schema["minItems"], schema["maxItems"]) == (count, count)
+        assert "uniqueItems" not in schema, "OpenAI's strict schemas and vLLM's grammars refuse it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "known"),
+    [
+        (LlmPairwise, {}, "af97a61abea1c9ea"),
+        (LlmPairwise, {"logprobs": True}, "6cab49da54d7a56d"),
+        (LlmPairwise, {"votes": 2, "temperature": 1.0}, "7e8fbf7dd886508c"),
+        (LlmRating, {}, "48417dfbee588018"),
+        (LlmRating, {"logprobs": True}, "ef9cb875ee36aee5"),
+        (LlmListwise, {}, "3472b94a4ce5623c"),
+        (LlmListwise, {"votes": 2, "temperature": 1.0}, "357e08a633b40486"),
+    ],
+)
+def test_seeds_schemas_and_reading_are_no_part_of_the_fingerprint(
+    kind: Any, options: dict[str, Any], known: str
+) -> None:
+    assert kind.model_validate({"model": "m", **options}).fingerprint == known, "what was paid for stays valid"
+
+
+def test_behind_a_grammars_mask_the_labels_have_all_of_the_probability() -> None:
+    """A model that would rather refuse: free, its verdict is not weighed; masked, nothing shows that it would."""
+    free = {"A": 0.02, "B": 0.01, "I": 0.97}
+    masked = {label: share / 0.03 for label, share in free.items() if label != "I"}
+    assert probabilities(steps(free), "rating", ["A", "B"]) is None
+    assert probabilities(steps(masked), "rating", ["A", "B"]) == pytest.approx({"A": 2 / 3, "B": 1 / 3})
+    told = " ".join(str(LlmPairwise.model_fields["logprobs"].description).split())
+    assert "after the schema's mask" in told, "so the option says what it cannot show"

@@ -10,7 +10,7 @@ import pytest
 from helpers import judge_all, recipe_of, table, wide, write_jsonl
 from replay_server import App, Settings, judge_by_hash, serving
 
-from pairwright.assets.audit import AGAIN, OWN_WINS, audit, audit_view, failures_by_kind, models_of
+from pairwright.assets.audit import AGAIN, OWN_WINS, audit, audit_view, checks_of, failures_by_kind, models_of
 from pairwright.assets.judge import judge_shard
 from pairwright.assets.replies import budget_of, costs
 from pairwright.assets.source import take_in
@@ -117,7 +117,10 @@ def test_a_judge_that_turns_round_is_found_out(tmp_path: Path) -> None:
     share, n = figures(made, tmp_path / "data")[AGAIN]
     assert share == 1.0 and n > 10
     view = audit_view(judge, workspace, workspace.files(verdicts_table(judge)))
-    assert view["watch_retest"] == f"no|100.0% of {n}"
+    assert view["watch_retest"] == f"no|100.0% of {n} (at temperature 0 this measures the server only)"
+    assert "server only" in checks_of(judge)["watch_retest"] and "server" not in checks_of(judge)["watch_flips"]
+    drawing = judge.model_copy(update={"temperature": 1.0})
+    assert "server" not in checks_of(drawing)["watch_retest"]
 
 
 def test_stopped_in_the_middle_it_goes_on_where_it_was(tmp_path: Path) -> None:

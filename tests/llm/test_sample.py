@@ -1,5 +1,7 @@
 """Sampling: what is missing is drawn, once; what a server leaves out or mangles is neither lost nor made up."""
 
+import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,10 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 from helpers import recipe_of, table, write_jsonl
-from replay_server import App, Settings, serving
+from replay_server import HELLO, App, Settings, serving
 
 from pairwright.assets import sample
-from pairwright.assets.sample import policies_of, samples_table, writers
+from pairwright.assets.policies.base import read
+from pairwright.assets.pool import policies_of, samples_table, writers
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.pipelines.plan import plan
@@ -75,7 +78,7 @@ def test_truncated_samples_are_marked_and_refused_ones_too(tmp_path: Path) -> No
 
 
 def test_a_failed_sample_is_a_row_and_is_drawn_by_the_next_build(tmp_path: Path) -> None:
-    app = App(Settings(fault_rate=1.0, faults=("empty", "garbage")))
+    app = App(Settings(fault_rate=1.0, faults=("empty", "garbage"), seed=2))
     with serving(app) as url:
         made = recipe(tmp_path, {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 2})
         assert drawn(made, tmp_path / "data").height == 10
@@ -85,6 +88,96 @@ def test_a_failed_sample_is_a_row_and_is_drawn_by_the_next_build(tmp_path: Path)
         assert rows.height == 20
         app.settings = Settings()
         assert drawn(made, tmp_path / "data").get_column("sample_count").sum() == 30
+
+
+class Gaps(App):
+    """Calls for several texts bring some that are empty, or fewer; calls for one bring `single`."""
+
+    def __init__(self, texts: list[str], single: str = "drawn alone") -> None:
+        super().__init__(Settings())
+        self.texts, self.single = texts, single
+
+    def body_of(self, body: dict[str, Any], fault: str) -> dict[str, Any]:
+        if HELLO in str(body["messages"]):
+            return super().body_of(body, fault)
+        return self.chat_of(body, self.texts[: body["n"]] if "n" in body else [self.single], fault)
+
+
+@pytest.mark.parametrize(
+    ("texts", "gaps", "single"),
+    [
+        (["a", "b", "", "d"], [2], "drawn alone"),
+        (["a", "b", "<think>on", "  "], [2, 3], ""),
+        (["a", "b", "c"], [3], ""),
+        (["a"], [1, 2, 3], "drawn alone"),
+    ],
+    ids=["one is empty", "two have no answer, alone neither", "one is lacking, and empty alone", "n is ignored"],
+)
+def test_what_a_call_lacks_is_drawn_alone_and_its_siblings_stay(
+    texts: list[str], gaps: list[int], single: str, tmp_path: Path
+) -> None:
+    app = Gaps(texts, single)
+    with serving(app) as url:
+        made = recipe(tmp_path, {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 4})
+        drawn(made, tmp_path / "data")
+        rows = table(Workspace.of(made, tmp_path / "data"), samples_table(policies_of(made)[0]))
+        tries = 1 if single else 3
+        assert Counter(body.get("n") for body in app.bodies) == {4: 10, None: 10 * len(gaps) * tries}
+        failed = rows.filter(pl.col("failure").is_not_null())
+        assert sorted(set(failed.get_column("number"))) == ([] if single else gaps)
+        texts = [single if place in gaps else texts[place] for place in range(4)]
+        assert sorted(rows.get_column("text").drop_nulls()) == sorted([text for text in texts if text] * 10)
+        count, app.texts, app.single = len(app.bodies), ["later"] * 4, "later"
+        drawn(made, tmp_path / "data")
+        again = app.bodies[count:]
+        assert sum(body.get("n", 1) for body in again) == failed.height, "the next build asks for what failed alone"
+        assert len(again) == (10 if failed.height else 0)
+
+
+def test_a_call_that_brings_nothing_is_a_failure_of_each_sample(tmp_path: Path) -> None:
+    app = Gaps(["", "", "", ""], "")
+    with serving(app) as url:
+        made = recipe(tmp_path, {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 4})
+        drawn(made, tmp_path / "data")
+        rows = table(Workspace.of(made, tmp_path / "data"), samples_table(policies_of(made)[0]))
+    assert rows.get_column("failure").to_list() == ["a sample is empty"] * 40
+    assert len(app.bodies) == 30
+
+
+def test_log_probs_of_completions_are_summed_as_those_of_chats(tmp_path: Path) -> None:
+    class Completions(App):
+        def logprobs(self, body: dict[str, Any], text: str) -> dict[str, Any] | None:
+            found = super().logprobs(body, text)
+            if found is None or "messages" in body:
+                return found
+            tokens = [one["token"] for one in found["content"]]
+            return {"tokens": tokens, "token_logprobs": [-0.25] * len(tokens), "top_logprobs": None, "text_offset": []}
+
+    with serving(Completions(Settings())) as url:
+        base = {"name": "base", "model": "b", "kind": "openai-completions", "base_url": url, "samples": 2}
+        made = recipe(tmp_path, base | {"logprobs": True})
+        drawn(made, tmp_path / "data")
+        rows = table(Workspace.of(made, tmp_path / "data"), samples_table(policies_of(made)[0]))
+    for text, logprob, count in rows.select("text", "logprob", "completion_tokens").iter_rows():
+        words = len(re.findall(r"\w+|\W", text))
+        assert (logprob, count) == (pytest.approx(-0.25 * words), words)
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        {"tokens": ["a"], "token_logprobs": [-1, -2]},
+        {"tokens": ["a", "b"], "token_logprobs": [None, -1]},
+        {"tokens": "ab", "token_logprobs": 3},
+        {"tokens": ["a"], "token_logprobs": ["x"], "top_logprobs": [7]},
+        {"tokens": [], "token_logprobs": []},
+        [],
+        None,
+    ],
+)
+def test_log_probs_that_make_no_sense_are_none(logprobs: Any) -> None:
+    reply = json.dumps({"choices": [{"index": 0, "text": "ab", "finish_reason": "stop", "logprobs": logprobs}]})
+    assert [one.logprob for one in read(reply, 1) if one is not None] == [None]
 
 
 def test_completions_system_prompts_and_logprobs(tmp_path: Path) -> None:
@@ -128,6 +221,55 @@ def test_growth_and_further_policies_move_no_draw_that_was_made(tmp_path: Path) 
         assert after in (before, new), "a prompt stays where it was, or goes to the policy that came"
         moved += after == new
     assert 70 < moved < 130
+
+
+def pooled(folder: Path, url: str, *models: str, size: int = 2) -> Recipe:
+    policies = [{"name": one, "model": one, "kind": "openai", "base_url": url, "samples": 1} for one in models]
+    return recipe(folder, *policies, pool={"size": size}, prompts=12)
+
+
+@pytest.mark.parametrize("after", [("a", "b"), ("a", "b", "d"), ("a", "b", "c", "d")], ids=["dropped", "edited", "new"])
+def test_another_member_of_the_pool_calls_for_the_samples_that_it_moves(after: tuple[str, ...], tmp_path: Path) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        drawn(pooled(tmp_path, url, "a", "b", "c"), tmp_path / "data")
+        made = pooled(tmp_path, url, *after)
+        workspace = Workspace.of(made, tmp_path / "data")
+        planned, count = plan(made, workspace).total.calls, len(app.sent)
+        responses = drawn(made, tmp_path / "data")
+        assert len(app.sent) - count == planned > 0, "a build draws what the plan says"
+        assert plan(made, workspace).total.calls == 0
+    assert responses.equals(from_scratch(tmp_path, *after))
+
+
+def from_scratch(folder: Path, *models: str) -> pl.DataFrame:
+    with serving(App(Settings())) as url:
+        return drawn(pooled(folder, url, *models), folder / "anew")
+
+
+def test_a_prompt_that_left_leaves_no_response_behind(tmp_path: Path) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        policy = {"name": "small", "model": "m", "kind": "openai", "base_url": url, "samples": 2}
+        for count in (10, 6, 10):
+            write_jsonl(tmp_path / "rows.jsonl", [{"prompt": f"question {i}"} for i in range(count)])
+            made = recipe_of(tmp_path, "rows.jsonl", policies=[policy], judges=[{"kind": "length"}])
+            responses = drawn(made, tmp_path / "data")
+            prompts = table(Workspace.of(made, tmp_path / "data"), "prompts")
+            assert set(responses.get_column("prompt_id")) == set(prompts.get_column("prompt_id"))
+            assert responses.get_column("sample_count").sum() == 2 * count
+        assert len(app.sent) == 10, "what was drawn before is there when its prompt comes back"
+
+
+def test_a_plan_looks_at_the_samples_that_are_wanted_alone(tmp_path: Path) -> None:
+    with serving(App(Settings())) as url:
+        policy = {"name": "small", "model": "m", "kind": "openai", "base_url": url}
+        drawn(recipe(tmp_path, policy | {"samples": 5}), tmp_path / "data")
+        made = recipe(tmp_path, policy | {"samples": 2}, prompts=11)
+        workspace = Workspace.of(made, tmp_path / "data")
+        take_in(made, workspace)
+        expected = [sample.expected_responses(made, workspace, shard) for shard in workspace.each_shard()]
+    assert pl.concat(expected).group_by("prompt_id").len().get_column("len").to_list() == [3] * 11
 
 
 def test_the_plan_counts_samples_and_the_judging_of_them(tmp_path: Path) -> None:
