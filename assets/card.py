@@ -42,16 +42,19 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
         "",
         "## How many rows each step left",
         "",
-        "| step | entered | dropped | left |",
-        "|---|---:|---:|---:|",
-        *(f"| {cell(s['step'])} | {s['entered']:,} | {s['dropped']:,} | {s['left']:,} |" for s in manifest["funnel"]),
+        "| step | entered | dropped | left | without a value |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {cell(s['step'])} | {s['entered']:,} | {s['dropped']:,} | {s['left']:,} | {s['unknown'] or ''} |"
+            for s in manifest["funnel"]
+        ),
         "",
         "## Judges",
         "",
         "| judge | kind | weight | fingerprint |",
         "|---|---|---:|---|",
         *(
-            f"| {cell(name)} | {one['kind']} | {recipe.jury.weights.get(name, 1.0):g} | `{one['fingerprint']}` |"
+            f"| {cell(name)} | {one['kind']} | {recipe.weights[name]:g} | `{one['fingerprint']}` |"
             for name, one in manifest["judges"].items()
         ),
         "",

@@ -9,6 +9,7 @@ import dataframely as dy
 import polars as pl
 
 from pairwright.judges.likelihood.need import VERSION, Need
+from pairwright.judges.means import exact_mean
 from pairwright.schemas.kinds import Kind
 from pairwright.schemas.tables import Comparisons, Scores
 
@@ -142,9 +143,10 @@ class Judge(Kind, family="judge"):
         newest = self.newest(verdicts)
         failed = pl.col("failure").is_not_null() & (pl.col("failure") != NOT_APPLICABLE)
         scores = newest.group_by(self.keys).agg(
-            score=pl.when(~failed.any()).then(pl.col("score").mean()),
+            _scores=pl.when(~failed.any()).then(pl.col("score")).drop_nulls(),
             failure=pl.coalesce(pl.col("failure").filter(failed).first(), pl.col("failure").drop_nulls().first()),
         )
+        scores = scores.with_columns(score=exact_mean(pl.col("_scores"))).drop("_scores")
         scores = scores.with_columns(failure=pl.when(pl.col("score").is_null()).then(pl.col("failure")))
         return responses.join(scores, on=self.keys, how="left", maintain_order="left")
 

@@ -45,6 +45,8 @@ class Kind(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     family: ClassVar[str]
+    usual_weight: ClassVar[float] = 1.0
+    """Of a judge in the jury, where the recipe gives it none."""
     version: ClassVar[int] = 1
     """Raised whenever the code changes what it answers, so that old answers stay valid under the old number."""
 
