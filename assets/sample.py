@@ -168,9 +168,7 @@ def respond(recipe: Recipe, workspace: Workspace, shard: Shard) -> bool:
 def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     frames = [pl.read_parquet(workspace.file(GIVEN, shard), glob=False).with_columns(_order=pl.lit(0, pl.Int64))]
     for policy in policies_of(recipe):
-        path = workspace.file(samples_table(policy), shard)
-        wanted = _wanted(recipe, policy, workspace, shard)
-        drawn = pl.read_parquet(path, glob=False).join(wanted, on=KEY, how="semi", maintain_order="left")
+        drawn = samples_of(recipe, policy, workspace, shard)
         frames.append(
             drawn.filter(pl.col("text").is_not_null()).select(
                 *KEY[:1], "text", "sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens",
@@ -180,6 +178,12 @@ def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFra
             )
         )  # fmt: skip
     return merged(pl.concat(frames, how="diagonal_relaxed"))
+
+
+def samples_of(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """The samples of a policy that the recipe asks for, written or failed; others may be kept beside them."""
+    rows = pl.read_parquet(workspace.file(samples_table(policy), shard), glob=False)
+    return rows.join(_wanted(recipe, policy, workspace, shard), on=KEY, how="semi", maintain_order="left")
 
 
 def merged(rows: pl.DataFrame) -> pl.DataFrame:

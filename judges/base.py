@@ -10,7 +10,7 @@ import polars as pl
 
 from pairwright.judges.likelihood.need import VERSION, Need
 from pairwright.judges.means import exact_mean
-from pairwright.schemas.kinds import Kind
+from pairwright.schemas.kinds import FailureShare, Kind
 from pairwright.schemas.tables import Comparisons, Scores
 
 if TYPE_CHECKING:
@@ -78,6 +78,11 @@ class Judge(Kind, family="judge"):
 
     repeatable: ClassVar[bool] = True
     """Whether the same question always gets the same answer, so that asking it again would tell nothing."""
+
+    max_failure_share: FailureShare = 0.1
+    """Greatest share of its verdicts that may fail, those that it abstains from (no reference, not applicable) left
+    out. Above it a build makes no release and says why; what was paid for is kept. One failure alone is never too many,
+    unless this is 0."""
 
     def needs(self) -> Sequence[Need]:
         """What it asks of causal models; their answers are then in `work.likelihoods`."""

@@ -21,6 +21,9 @@ class _RuntimeMark:
 
 Runtime = _RuntimeMark()
 
+FailureShare = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), Runtime]
+"""Of answers that may fail before a build stops; it changes none of them."""
+
 IDENTITY = {"identity": True}
 """Context of a dump that is to be hashed: parts that are known by content give it instead of their name or path."""
 

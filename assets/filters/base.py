@@ -73,7 +73,7 @@ class Filter(Kind, family="filter"):
         return self.reason(value, cutoff).is_null()
 
     def reason(self, value: pl.Expr, cutoff: Cutoff | None) -> pl.Expr:
-        """Why a value goes, with the number and the bound; null where it stays. One that is not known meets no bound."""
+        """Why a value goes, with number and bound; null where it stays. One that is not known meets no bound."""
         bounds, shown, label = self.bounds(), value.round_sig_figs(4), f"{self.name} "
         reasons = [pl.when(value.is_null() & (self.unknown == "drop")).then(pl.lit(f"{label}has no value"))]
         if bounds.minimum is not None:

@@ -12,7 +12,7 @@ from pairwright.judges.llm.call import Call
 from pairwright.judges.llm.endpoint import Endpoint, Tokens
 from pairwright.judges.llm.replies import Choice, UnusableError, choices_of, usage_of
 from pairwright.schemas.ids import digest
-from pairwright.schemas.kinds import Kind
+from pairwright.schemas.kinds import FailureShare, Kind
 
 SPACING = 1_000
 """Between the seeds of a prompt's samples, so that a repeated try of one does not share the seed of the next."""
@@ -41,6 +41,10 @@ class Policy(Kind, Endpoint, family="policy"):
     """Texts that end a sample."""
     logprobs: bool = False
     """Keep the summed log-prob of each sample, where the server tells it."""
+
+    max_failure_share: FailureShare = 0.1
+    """Greatest share of its samples that may fail. Above it a build makes no release and says why; what was paid for is
+    kept. One failure alone is never too many, unless this is 0."""
 
     def content(self) -> dict[str, Any]:
         """All but the number of samples."""
