@@ -19,8 +19,14 @@ CODE = 1
 """Raised when the same verdicts and samples would be counted otherwise."""
 REASONS = 3
 """Reasons that are told of one judge or policy."""
-COUNTS = {"asked": pl.Int64, "failed": pl.Int64, "abstained": pl.Int64}
-REASON = pl.Struct({"reason": pl.String, "count": pl.Int64})
+COLUMNS: dict[str, Any] = {
+    "part": pl.String,
+    "name": pl.String,
+    "asked": pl.Int64,
+    "failed": pl.Int64,
+    "abstained": pl.Int64,
+    "reasons": pl.List(pl.Struct({"reason": pl.String, "count": pl.Int64})),
+}
 
 
 class Outcome(NamedTuple):
@@ -106,9 +112,8 @@ def _table(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
         pieces = [samples_of(recipe, policy, workspace, shard).select("failure", "retry") for shard in shards]
         rows.append(_counted("policy", policy.name, pl.concat(pieces)))
     for judge in judges_of(recipe):
-        rows.append(_counted("judge", judge.name, pl.concat(_verdicts(judge, workspace, shard) for shard in shards)))
-    schema = {"part": pl.String, "name": pl.String, **COUNTS, "reasons": pl.List(REASON)}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+        rows.append(_counted("judge", judge.name, pl.concat([_verdicts(judge, workspace, shard) for shard in shards])))
+    return pl.DataFrame(rows, schema=COLUMNS, orient="row")
 
 
 def _verdicts(judge: Judge, workspace: Workspace, shard: Shard) -> pl.DataFrame:
