@@ -42,19 +42,20 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
         "",
         "## How many rows each step left",
         "",
-        "| step | entered | dropped | left |",
-        "|---|---:|---:|---:|",
-        *(f"| {cell(s['step'])} | {s['entered']:,} | {s['dropped']:,} | {s['left']:,} |" for s in manifest["funnel"]),
+        "| step | entered | dropped | left | without a value |",
+        "|---|---:|---:|---:|---:|",
+        *(
+            f"| {cell(s['step'])} | {s['entered']:,} | {s['dropped']:,} | {s['left']:,} | {s['unknown'] or ''} |"
+            for s in manifest["funnel"]
+        ),
         "",
         "## Judges",
         "",
-        "| judge | kind | weight | fingerprint |",
-        "|---|---|---:|---|",
-        *(
-            f"| {cell(name)} | {one['kind']} | {recipe.jury.weights.get(name, 1.0):g} | `{one['fingerprint']}` |"
-            for name, one in manifest["judges"].items()
-        ),
+        "| judge | kind | weight | verdicts | failed | abstained | failures | fingerprint |",
+        "|---|---|---:|---:|---:|---:|---:|---|",
+        *_judges(recipe, manifest),
         "",
+        *_policies(manifest),
         *_changes(manifest),
         *_drift(manifest),
         "`prompt`, `chosen` and `rejected` are lists of messages. `score_chosen` and `score_rejected` are the jury's",
@@ -63,6 +64,27 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _judges(recipe: Recipe, manifest: dict[str, Any]) -> list[str]:
+    answers = {one["name"]: one for one in manifest["answers"] if one["part"] == "judge"}
+    return [
+        f"| {cell(name)} | {one['kind']} | {recipe.weights[name]:g} | {_outcome(answers[name])} "
+        f"| `{one['fingerprint']}` |"
+        for name, one in manifest["judges"].items()
+    ]
+
+
+def _policies(manifest: dict[str, Any]) -> list[str]:
+    rows = [f"| {cell(one['name'])} | {_outcome(one)} |" for one in manifest["answers"] if one["part"] == "policy"]
+    if not rows:
+        return []
+    head = ["| policy | samples | failed | abstained | failures |", "|---|---:|---:|---:|---:|"]
+    return ["## Policies", "", *head, *rows, ""]
+
+
+def _outcome(one: dict[str, Any]) -> str:
+    return f"{one['asked']:,} | {one['failed']:,} | {one['abstained']:,} | {one['share']:.1%}"
 
 
 def _changes(manifest: dict[str, Any]) -> list[str]:

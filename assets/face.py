@@ -1,7 +1,7 @@
 """What the Dagster faces of all assets share: keys, partitions, and the shards that a run is about."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -56,6 +56,30 @@ def result(metadata: Mapping[str, Any], checks: Mapping[str, tuple[bool, str]] |
             for name, (passed, found) in (checks or {}).items()
         ],
     )
+
+
+class FailedCheck(NamedTuple):
+    """A check that a run failed."""
+
+    table: str
+    check: str
+    found: str
+    """In a line."""
+    stops: bool
+    """Whether it keeps what comes after from being made."""
+
+
+def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
+    """The checks that a run failed, in the order in which it came to them."""
+    found = []
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+        event = entry.dagster_event.asset_check_evaluation_data if entry.dagster_event else None
+        if event is not None and not event.passed:
+            told = event.metadata.get("found")
+            text = str(told.value) if told else event.description or ""
+            stops = event.severity is dg.AssetCheckSeverity.ERROR
+            found.append(FailedCheck("/".join(event.asset_key.path[1:]), event.check_name, text, stops))
+    return found
 
 
 def check_specs(recipe: Recipe, table: tuple[str, ...], checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:

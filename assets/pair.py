@@ -15,7 +15,7 @@ from pairwright.schemas.ids import scattered
 from pairwright.schemas.recipe import PairOptions, Recipe
 from pairwright.schemas.tables import Pairs, check
 
-CODE = 1
+CODE = 2
 """Raised when the same preferences would give other pairs."""
 SIDES = ["prompt_id", "chosen_id", "rejected_id"]
 
@@ -27,6 +27,8 @@ class FunnelStep(NamedTuple):
     entered: int
     dropped: int
     left: int
+    unknown: int = 0
+    """Of those that entered, how many a filter had no value for."""
 
 
 def pair(recipe: Recipe, workspace: Workspace) -> int:
@@ -93,7 +95,7 @@ def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) 
     `scores_chosen` and `scores_rejected`.
 
     Over `judges`, those with a vote: strength is the plain mean of the z-score difference ("Secrets of RLHF II");
-    label_confidence the share that put chosen above rejected, a tie counting one half.
+    label_confidence the share that scored chosen above rejected, a tie counting one half.
     """
     side = preferences.select("response_id", "utility", "scores", "z")  # the id names its prompt, too
     pairs = drawn
@@ -107,12 +109,15 @@ def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) 
             }
         )
         pairs = pairs.join(renamed, on=f"{name}_id", how="left", maintain_order="left")
-    differences = [pl.col("z_chosen").struct.field(name) - pl.col("z_rejected").struct.field(name) for name in judges]
-    votes = [(one.sign() + 1) / 2 for one in differences]
+    z, scores = (
+        [pl.col(f"{what}_chosen").struct.field(name) - pl.col(f"{what}_rejected").struct.field(name) for name in judges]
+        for what in ("z", "scores")
+    )
+    votes = [(one.sign() + 1) / 2 for one in scores]  # which may differ by less than z can show
     return pairs.with_columns(
         pair_id=pl.col("chosen_id").str.slice(0, 12) + pl.col("rejected_id").str.slice(0, 12),
         margin=pl.col("score_chosen") - pl.col("score_rejected"),
-        strength=pl.mean_horizontal(differences),
+        strength=pl.mean_horizontal(z),
         label_confidence=pl.mean_horizontal(votes),
         weight=pl.lit(1.0),
     ).drop("z_chosen", "z_rejected")
@@ -135,7 +140,7 @@ def funnel(recipe: Recipe, workspace: Workspace) -> list[FunnelStep]:
     ranked = pl.scan_parquet(workspace.files("preferences"), glob=False).filter(pl.col("utility").is_not_null())
     several = ranked.group_by("prompt_id").len().filter(pl.col("len") > 1).select(pl.len()).collect().item()
     names = [one.name for one in filters_of(recipe)]
-    columns = ["prompt_id", "kept", *(f"kept_{name}" for name in names)]
+    columns = ["prompt_id", "kept", *(f"{part}_{name}" for name in names for part in ("kept", "filter"))]
     pairs = pl.scan_parquet(workspace.files("pairs"), glob=False).select(columns).collect()
     paired = pairs.get_column("prompt_id").n_unique()
     steps = [
@@ -145,7 +150,8 @@ def funnel(recipe: Recipe, workspace: Workspace) -> list[FunnelStep]:
     left = pairs
     for name in names:
         after = left.filter(pl.col(f"kept_{name}"))
-        steps.append(FunnelStep(f"pairs after {name}", left.height, left.height - after.height, after.height))
+        unknown = left.get_column(f"filter_{name}").null_count()
+        steps.append(FunnelStep(f"pairs after {name}", left.height, left.height - after.height, after.height, unknown))
         left = after
     kept = pairs.filter("kept").height
     return [*steps, FunnelStep("pairs kept", left.height, left.height - kept, kept)]
@@ -157,7 +163,7 @@ def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard) -> dict[str, 
         "inputs": [version_of(workspace.file(table, shard)) for table in ("responses", "preferences")],
         "likelihoods": [version_of(path) for path in likelihood.files_of(_needs(recipe), workspace, shard)],
         "pairs": recipe.pairs.model_dump(mode="json"),
-        "weights": recipe.jury.weights,
+        "weights": recipe.weights,
         "filters": [[one.name, one.fingerprint] for one in recipe.filters],
     }
 
@@ -165,7 +171,7 @@ def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard) -> dict[str, 
 def _candidates(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """A shard's drawn pairs with the value of every filter."""
     preferences = pl.read_parquet(workspace.file("preferences", shard), glob=False)
-    voting = [one.name for one in recipe.judges if recipe.jury.weights.get(one.name, 1.0) > 0]
+    voting = [name for name, weight in recipe.weights.items() if weight > 0]
     pairs = annotate(draw(preferences, recipe.pairs), preferences, voting)
     filters = filters_of(recipe)
     if any(one.needs_texts for one in filters):
@@ -187,7 +193,7 @@ def _needs(recipe: Recipe) -> list[Need]:
 
 def _value(one: Filter, pairs: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.Series:
     need = one.need()
-    return one.value(with_likelihoods(pairs, need, workspace, shard) if need else pairs).cast(pl.Float64)
+    return one.values(with_likelihoods(pairs, need, workspace, shard) if need else pairs)
 
 
 def with_likelihoods(pairs: pl.DataFrame, need: Need, workspace: Workspace, shard: Shard) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from pairwright.judges.jury import Scale, mean_z, scale_of
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Preferences, check
 
-CODE = 2
+CODE = 3
 """Raised when the same verdicts would give other preferences."""
 
 
@@ -29,7 +29,7 @@ def prefer(recipe: Recipe, workspace: Workspace) -> int:
             "code": CODE,
             "inputs": [version_of(path) for path in inputs],
             "scales": list(scale.items()),
-            "jury": recipe.jury.model_dump(mode="json"),
+            "jury": {**recipe.jury.model_dump(mode="json"), "weights": recipe.weights},
             "choices": [choice_of(judge) for judge in judges_of(recipe)],
         }
         path = workspace.file("preferences", shard)
@@ -80,7 +80,7 @@ def _shard(recipe: Recipe, workspace: Workspace, shard: Shard, scale: dict[str, 
         one = response_scores(judge, workspace, shard).collect()
         one = one.rename({"score": judge.name, "failure": f"{judge.name}!"})
         scores = scores.join(one, on=KEY, how="left", maintain_order="left")
-    frame = mean_z(scores, scale, recipe.jury.weights)
+    frame = mean_z(scores, scale, recipe.weights)
     return check(frame, Preferences, extra=["scores", "z"])
 
 

@@ -15,6 +15,7 @@ from pairwright import __version__
 from pairwright.assets import face, likelihood, views
 from pairwright.assets.card import card
 from pairwright.assets.changes import causes, difference
+from pairwright.assets.failures import Outcome, commonest, outcomes, stop_over, told
 from pairwright.assets.pair import FunnelStep, funnel
 from pairwright.assets.pool import policies_of
 from pairwright.assets.progress import tell
@@ -40,28 +41,40 @@ CONTENT = ("pairs", "rankings")
 def release(recipe: Recipe, workspace: Workspace) -> Release:
     """The version with the present rows: a new one if they differ from the last one's, else that.
 
-    Raises PairwrightError when no pair is left, with the funnel that says where they went.
+    Raises PairwrightError when more answers of a judge or policy failed than it may, and when no pair is left, with the
+    funnel that says where they went.
     """
     with locked(workspace.releases / "release.lock"):
         made_from = _made_from(recipe, workspace)
+        answers = outcomes(recipe, workspace)
+        stop_over(recipe, answers)
         parent = latest(workspace)
         seen = workspace.releases / "seen.json"
         if parent and seen.exists() and json.loads(seen.read_text()) == {made_from: parent.version}:
             return parent
         steps = funnel(recipe, workspace)
         if steps[-1].left == 0:
-            lost = "; ".join(f"{one.step}: {one.left} of {one.entered}" for one in steps)
-            raise PairwrightError(f"{recipe.dataset}: no pair is left to release ({lost})")
+            raise PairwrightError(f"{recipe.dataset}: no pair is left to release ({_lost(workspace, steps, answers)})")
         version = f"v{int(parent.version[1:]) + 1 if parent else 1}"
         aside = workspace.releases / f".{version}.{os.getpid()}.tmp"
         shutil.rmtree(aside, ignore_errors=True)  # of a killed process that had the same number
         try:
-            made = _write(recipe, workspace, aside, version, steps, parent)
+            made = _write(recipe, workspace, aside, version, steps, answers, parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         with replacing(seen) as path:
             path.write_text(json.dumps({made_from: made.version}))
         return made
+
+
+def _lost(workspace: Workspace, steps: list[FunnelStep], answers: list[Outcome]) -> str:
+    """Where the prompts and pairs went, and the reasons: of rejected rows, of failures, of responses without a rank."""
+    parts = [f"{one.step}: {one.left} of {one.entered}" for one in steps]
+    rejects = pl.read_parquet(workspace.root / "rejects.parquet", columns=["reason"], glob=False).to_series()
+    if rejects.len():
+        rows = json.loads((workspace.root / "intake.json").read_text())["rows"]
+        parts.append(f"{rejects.len():,} of {rows:,} rows of the source rejected{told(commonest(rejects))}")
+    return "; ".join(parts + [one.told() for one in answers if one.failed or one.abstained])
 
 
 def _made_from(recipe: Recipe, workspace: Workspace) -> str:
@@ -89,6 +102,7 @@ def _write(
     aside: Path,
     version: str,
     steps: list[FunnelStep],
+    answers: list[Outcome],
     parent: Release | None,
 ) -> Release:
     splits = splits_of(recipe, workspace)
@@ -113,6 +127,10 @@ def _write(
             judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint}
             for judge in judges_of(recipe)
         },
+        "answers": [
+            {name: value for name, value in one._asdict().items() if name != "reasons"} | {"share": round(one.share, 6)}
+            for one in answers  # without their reasons, which may quote the data
+        ],
         "costs": costs([*policies_of(recipe), *routers_of(recipe), *judges_of(recipe)], workspace),
         "recipe": recipe.model_dump(mode="json", exclude_unset=True),
         "files": described,

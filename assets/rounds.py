@@ -20,6 +20,8 @@ BATCH = 16_384
 """Responses handed to a judge at a time: what a kill can cost of work that is free."""
 LARGEST = 1e100
 """Greatest score: the squares of larger ones overflow when the jury puts judges on one scale."""
+BEYOND = "the score is "
+"""How the failure of a score begins that is no number, or one past LARGEST."""
 SECOND = "-again"
 """Ending of the folder of replies to second opinions: kept apart, they answer no first question."""
 
@@ -131,7 +133,7 @@ def _finished(frame: pl.DataFrame, judge: Judge) -> pl.DataFrame:
     broken = value.is_not_null() & ~(value.abs() <= LARGEST)  # true of NaN, too
     frame = frame.with_columns(
         pl.when(~broken).then(value).alias(name),
-        failure=pl.when(broken).then(pl.format(f"the score is {{}}, beyond ±{LARGEST:g}", value)).otherwise(failure),
+        failure=pl.when(broken).then(pl.format(f"{BEYOND}{{}}, beyond ±{LARGEST:g}", value)).otherwise(failure),
         retry=pl.when(broken).then(pl.lit(False)).otherwise(retry),
         fingerprint=pl.lit(judge.fingerprint),
     )

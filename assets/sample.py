@@ -134,9 +134,8 @@ def respond(recipe: Recipe, workspace: Workspace, shard: Shard) -> bool:
 def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     frames = [pl.read_parquet(workspace.file(GIVEN, shard), glob=False).with_columns(_order=pl.lit(0, pl.Int64))]
     for policy in policies_of(recipe):
-        path = workspace.file(samples_table(policy), shard)
         frames.append(
-            _answers(path, wanted_samples(recipe, policy, workspace, shard)).select(
+            _answers(samples_of(recipe, policy, workspace, shard)).select(
                 *KEY[:1], "text", "sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens",
                 policies=pl.concat_list(pl.lit(policy.name)),
                 sample_count=pl.lit(1, pl.UInt32),
@@ -146,16 +145,22 @@ def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFra
     return merged(pl.concat(frames, how="diagonal_relaxed"))
 
 
-def _answers(path: Path, wanted: pl.DataFrame) -> pl.DataFrame:
-    """The samples that are wanted and there, each with its answer as `text`: without the reasoning that it opens with,
-    which stays in the samples table. Log-prob and token count would be those of both, and so are left out then.
+def _answers(drawn: pl.DataFrame) -> pl.DataFrame:
+    """The samples that were written, each with its answer as `text`: without the reasoning that it opens with, which
+    stays in the samples table. Log-prob and token count would be those of both, and so are left out then.
     """
-    drawn = pl.read_parquet(path, glob=False).join(wanted, on=KEY, how="semi", maintain_order="left")
     drawn = drawn.filter(pl.col("text").is_not_null())
     answers = pl.Series("answer", [without_reasoning(text) for text in drawn.get_column("text")], pl.String)
     whole = pl.col("answer") == pl.col("text")
     counts = [pl.when(whole).then(name).alias(name) for name in ("logprob", "completion_tokens")]
     return drawn.with_columns(answers).drop_nulls("answer").with_columns(counts).with_columns(text="answer")
+
+
+def samples_of(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """The samples of a policy that the recipe asks for, written or failed; others may be kept beside them."""
+    rows = pl.read_parquet(workspace.file(samples_table(policy), shard), glob=False)
+    wanted = wanted_samples(recipe, policy, workspace, shard)
+    return rows.join(wanted, on=KEY, how="semi", maintain_order="left")
 
 
 def merged(rows: pl.DataFrame) -> pl.DataFrame:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pairwright.assets.face import FailedCheck
 from pairwright.assets.store import Workspace
 from pairwright.schemas.errors import StoreError
 
@@ -17,6 +18,8 @@ class Release(NamedTuple):
     manifest: dict[str, Any]
     fresh: bool = False
     """Whether it was made just now."""
+    failed_checks: tuple[FailedCheck, ...] = ()
+    """Of the run that came to it."""
 
 
 def latest(workspace: Workspace) -> Release | None:

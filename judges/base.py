@@ -9,7 +9,8 @@ import dataframely as dy
 import polars as pl
 
 from pairwright.judges.likelihood.need import VERSION, Need
-from pairwright.schemas.kinds import Kind
+from pairwright.judges.means import exact_mean
+from pairwright.schemas.kinds import FailureShare, Kind
 from pairwright.schemas.tables import Comparisons, Scores
 
 if TYPE_CHECKING:
@@ -78,6 +79,11 @@ class Judge(Kind, family="judge"):
     repeatable: ClassVar[bool] = True
     """Whether the same question always gets the same answer, so that asking it again would tell nothing."""
 
+    max_failure_share: FailureShare = 0.1
+    """Greatest share of its verdicts that may fail, those that it abstains from (no reference, not applicable) left
+    out. Above it a build makes no release and says why; what was paid for is kept. One failure alone is never too many,
+    unless this is 0."""
+
     def needs(self) -> Sequence[Need]:
         """What it asks of causal models; their answers are then in `work.likelihoods`."""
         return ()
@@ -142,9 +148,10 @@ class Judge(Kind, family="judge"):
         newest = self.newest(verdicts)
         failed = pl.col("failure").is_not_null() & (pl.col("failure") != NOT_APPLICABLE)
         scores = newest.group_by(self.keys).agg(
-            score=pl.when(~failed.any()).then(pl.col("score").mean()),
+            _scores=pl.when(~failed.any()).then(pl.col("score")).drop_nulls(),
             failure=pl.coalesce(pl.col("failure").filter(failed).first(), pl.col("failure").drop_nulls().first()),
         )
+        scores = scores.with_columns(score=exact_mean(pl.col("_scores"))).drop("_scores")
         scores = scores.with_columns(failure=pl.when(pl.col("score").is_null()).then(pl.col("failure")))
         return responses.join(scores, on=self.keys, how="left", maintain_order="left")
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from pairwright.judges.base import Batch, Judge
 from pairwright.judges.likelihood.need import Need, rows_of, utterance_id
+from pairwright.judges.means import exact_mean
 from pairwright.judges.utterances import REMARKS
 from pairwright.schemas.models import CausalModel
 
@@ -46,11 +47,14 @@ class FollowUp(Judge):
             .unnest("follow_ups")
             .join(_remarks(self.remarks), on="utterance")
             .group_by("prompt_id", "response_id", "criterion", maintain_order=True)
-            .agg(score=2 * (pl.col("sign") * pl.col("logprob") / pl.col("tokens")).mean())
+            .agg(score=pl.col("sign") * pl.col("logprob") / pl.col("tokens"))
+            .with_columns(score=exact_mean(pl.col("score")) * 2.0)
         )
         yield means
-        yield means.group_by("prompt_id", "response_id", maintain_order=True).agg(
-            criterion=pl.lit(OVERALL), score=pl.col("score").mean()
+        yield (
+            means.group_by("prompt_id", "response_id", maintain_order=True)
+            .agg("score", criterion=pl.lit(OVERALL))
+            .with_columns(score=exact_mean(pl.col("score")))
         )
         no_room = pl.lit("there is no room for a follow-up behind the response")
         yield rows.join(heard, on=["prompt_id", "response_id"], how="anti").select(

@@ -1,8 +1,8 @@
 """The jury: from each judge's scores to one utility per response."""
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -34,33 +34,32 @@ def mean_z(scores: pl.DataFrame, scales: Mapping[str, Scale], weights: Mapping[s
     while scoring others of the prompt is not ranked, and `unranked` says why: comparing utilities made of different
     judges would mislabel pairs.
 
+    Responses whose utilities come out equal although one judge, and no other, scored them differently are told apart
+    by that judge: scores that differ by less than a z-score can show are no tie.
+
     Returns the columns of the preferences table: utility and its standard error over the judges (null for fewer than
     two), rank within the prompt (1 = best, ties share the better rank), agreement (1 less the mean distance between a
     judge's rank and the jury's, as a share of the greatest possible), and the structs `scores` and `z`.
+
+    Numbers of a row come from that row and the scales by numpy's arithmetic, one operation at a time: polars takes the
+    reciprocal of a divisor that is the same in all rows of a frame, so that the last bit would go by the other rows.
     """
     judges = list(scales)
     voting = [name for name in judges if weights.get(name, 1.0) > 0]
-    frame = scores.with_columns(
-        [_z(name, scales[name]).alias(f"z:{name}") for name in judges]
-        + [pl.col(name).is_not_null().any().over("prompt_id").alias(f"sits:{name}") for name in voting]
-    )
-    why = [
-        pl.when(pl.col(f"sits:{name}") & pl.col(name).is_null()).then(
-            pl.format("{}: {}", pl.lit(name), pl.col(f"{name}!").fill_null("no verdict"))
-        )
-        for name in voting
-    ]
-    nobody = ~pl.any_horizontal([pl.col(f"sits:{name}") for name in voting])
-    first = voting[0]
-    no_judge = pl.format("{}: {}", pl.lit(first), pl.col(f"{first}!").fill_null("no verdict"))
-    first_reason = pl.coalesce(*why, pl.when(nobody).then(no_judge))
-    frame = frame.with_columns(unranked=first_reason)
-    frame = frame.with_columns(utility=pl.when(pl.col("unranked").is_null()).then(_weighted_mean(voting, weights)))
+    z = {name: _z(scores.get_column(name).to_numpy(), scales[name]) for name in judges}
+    frame = scores.with_columns(pl.Series(f"z:{name}", z[name], nan_to_null=True) for name in judges)
+    sits = [pl.col(name).is_not_null().any().over("prompt_id").alias(f"sits:{name}") for name in voting]
+    frame = frame.with_columns(sits)
+    frame = frame.with_columns(unranked=_unranked(voting))
+    votes = _Votes.of(frame, voting, weights, z)
+    frame = frame.with_columns(pl.Series("utility", votes.mean(), nan_to_null=True))
+    frame = frame.with_columns(utility=pl.when(pl.col("unranked").is_null()).then("utility"))
+    frame = _told_apart(frame, voting)
     frame = frame.with_columns(
-        utility_se=_standard_error(voting, weights),
+        pl.Series("utility_se", votes.standard_error(frame.get_column("utility").to_numpy()), nan_to_null=True),
         rank=pl.col("utility").rank("min", descending=True).over("prompt_id").cast(pl.UInt32),
     )
-    return frame.with_columns(agreement=_agreement(voting, weights)).select(
+    return frame.with_columns(pl.Series("agreement", _agreement(frame, voting, votes), nan_to_null=True)).select(
         "prompt_id",
         "response_id",
         "utility",
@@ -73,46 +72,98 @@ def mean_z(scores: pl.DataFrame, scales: Mapping[str, Scale], weights: Mapping[s
     )
 
 
-def _z(name: str, scale: Scale) -> pl.Expr:
-    centred = pl.col(name) - scale.mean
-    return centred / scale.sd if scale.sd > 0 else centred * 0.0
+def _z(scores: np.ndarray, scale: Scale) -> np.ndarray:
+    """NaN where there is no score; 0 where the judge's scores do not differ by anything that a number can show."""
+    one_over = 1.0 / scale.sd if scale.sd > 0 else 0.0
+    return np.asarray((scores - scale.mean) * (one_over if math.isfinite(one_over) else 0.0))
 
 
-def _vote(name: str, weights: Mapping[str, float]) -> pl.Expr:
-    """A judge's weight where it sits, else 0."""
-    return pl.when(pl.col(f"sits:{name}")).then(weights.get(name, 1.0)).otherwise(0.0)
+def _unranked(voting: Sequence[str]) -> pl.Expr:
+    """Why a response has no utility: the first judge that sits and left it out; else, that no judge sits."""
+    said = {name: pl.format("{}: {}", pl.lit(name), pl.col(f"{name}!").fill_null("no verdict")) for name in voting}
+    sits = {name: pl.col(f"sits:{name}") for name in voting}
+    left_out = [pl.when(sits[name] & pl.col(name).is_null()).then(said[name]) for name in voting]
+    return pl.coalesce(*left_out, pl.when(~pl.any_horizontal(sits.values())).then(said[voting[0]]))
 
 
-def _weighted_mean(voting: list[str], weights: Mapping[str, float]) -> pl.Expr:
-    return _total(_vote(name, weights) * pl.col(f"z:{name}").fill_null(0.0) for name in voting) / _total(
-        _vote(name, weights) for name in voting
-    )
+class _Votes(NamedTuple):
+    """What the judges with a vote say, a number a row."""
+
+    weights: list[np.ndarray]
+    """Of each judge; 0 where it does not sit."""
+    z: list[np.ndarray]
+    """Of each judge; 0 where it gave no score."""
+    total: np.ndarray
+    """Sum of the weights."""
+    sitting: np.ndarray
+    """How many judges sit."""
+
+    @classmethod
+    def of(
+        cls, frame: pl.DataFrame, voting: Sequence[str], weights: Mapping[str, float], z: Mapping[str, np.ndarray]
+    ) -> Self:
+        sits = [frame.get_column(f"sits:{name}").to_numpy() for name in voting]
+        weighed = [np.where(one, weights.get(name, 1.0), 0.0) for name, one in zip(voting, sits, strict=True)]
+        filled = [np.nan_to_num(z[name]) for name in voting]
+        return cls(weighed, filled, _total(weighed), _total(one.astype(np.float64) for one in sits))
+
+    def mean(self) -> np.ndarray:
+        """Weighted mean of the z-scores; of one judge, its z-score as it is."""
+        alone = _total(np.where(weight > 0, z, 0.0) for weight, z in zip(self.weights, self.z, strict=True))
+        summed = _total(weight * z for weight, z in zip(self.weights, self.z, strict=True))
+        with np.errstate(divide="ignore", invalid="ignore"):  # where nobody sits
+            return np.where(self.sitting == 1, alone, summed * (1.0 / self.total))
+
+    def standard_error(self, utility: np.ndarray) -> np.ndarray:
+        """Of the weighted mean over the n judges that sit, by their spread; NaN for fewer than two."""
+        spread = _total((weight * (z - utility)) ** 2 for weight, z in zip(self.weights, self.z, strict=True))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.sqrt(spread * self.sitting / (self.sitting - 1)) * (1.0 / self.total)
+        return np.where(self.sitting > 1, error, np.nan)
 
 
-def _standard_error(voting: list[str], weights: Mapping[str, float]) -> pl.Expr:
-    """Of the weighted mean over the n judges that sit, by their spread."""
-    spread = _total(
-        (_vote(name, weights) * (pl.col(f"z:{name}").fill_null(0.0) - pl.col("utility"))) ** 2 for name in voting
-    )
-    sitting = _total(pl.col(f"sits:{name}").cast(pl.Float64) for name in voting)
-    total = _total(_vote(name, weights) for name in voting)
-    return pl.when(sitting > 1).then((spread * sitting / (sitting - 1)).sqrt() / total)
+def _told_apart(frame: pl.DataFrame, voting: Sequence[str]) -> pl.DataFrame:
+    """Equal utilities of a prompt's responses that one judge alone scored differently, in the order of its scores.
+
+    They go up by the least step that a number can take, and never past a response that was above them.
+    """
+    together = ["prompt_id", "utility"]
+    rows = frame.select(*together, *voting).with_row_index("row").drop_nulls("utility")
+    tied = rows.filter(pl.struct(together).is_duplicated())
+    differs = [(pl.col(name).min() != pl.col(name).max()).over(together).fill_null(False) for name in voting]
+    own = pl.coalesce(pl.when(one).then(name) for name, one in zip(voting, differs, strict=True))
+    tied = tied.select("row", "prompt_id", own=pl.when(pl.sum_horizontal(differs) == 1).then(own)).drop_nulls("own")
+    if tied.is_empty():
+        return frame
+    near = rows.join(tied, on="prompt_id", how="semi").join(tied.drop("prompt_id"), on="row", how="left")
+    near = near.sort("prompt_id", "utility", "own", "row")
+    raised: list[float] = []
+    before: tuple[str, float, float | None] | None = None
+    for key in near.select("prompt_id", "utility", "own").iter_rows():
+        same_prompt = before is not None and before[0] == key[0]
+        step = raised[-1] if key == before else math.nextafter(raised[-1], math.inf) if same_prompt else -math.inf
+        raised.append(max(key[1], step))
+        before = key
+    utility = frame.get_column("utility").scatter(near.get_column("row"), pl.Series(raised))
+    return frame.with_columns(utility)
 
 
-def _agreement(voting: list[str], weights: Mapping[str, float]) -> pl.Expr:
+def _agreement(frame: pl.DataFrame, voting: Sequence[str], votes: _Votes) -> np.ndarray:
     ranked = pl.col("utility").is_not_null()
-    others = ranked.sum().over("prompt_id") - 1
+    own = [pl.when(ranked).then(name).rank("average").over("prompt_id") for name in voting]
     jury = pl.col("utility").rank("average").over("prompt_id")
+    places = [(one - jury).abs().fill_null(0.0).alias(name) for name, one in zip(voting, own, strict=True)]
+    off = frame.select(places)
+    others = frame.select(ranked.sum().over("prompt_id").cast(pl.Float64) - 1).to_series().to_numpy()
     distance = _total(
-        _vote(name, weights)
-        * (pl.when(ranked).then(pl.col(f"z:{name}")).rank("average").over("prompt_id") - jury).abs().fill_null(0.0)
-        for name in voting
+        weight * off.get_column(name).to_numpy() for name, weight in zip(voting, votes.weights, strict=True)
     )
-    share = distance / (_total(_vote(name, weights) for name in voting) * others)
-    return pl.when(ranked).then(pl.when(others > 0).then(1.0 - share).otherwise(1.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        agreement = np.where(others > 0, 1.0 - distance / (votes.total * others), 1.0)
+    return np.where(frame.get_column("utility").is_null().to_numpy(), np.nan, agreement)
 
 
-def _total(terms: Iterable[pl.Expr]) -> pl.Expr:
+def _total(terms: Iterable[np.ndarray]) -> np.ndarray:
     """Sum from left to right, so that equal inputs give equal bits."""
     first, *rest = terms
     for term in rest:

@@ -1,7 +1,7 @@
 """Length as a control: an annotator that prefers longer answers costs nothing, and every figure is read beside it."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import polars as pl
 
@@ -9,9 +9,11 @@ from pairwright.judges.base import Batch, Judge
 
 
 class Length(Judge):
-    """Scores a response by its length."""
+    """Scores a response by its length. Has no vote in the jury, unless `jury.weights` gives it one or no other judge of
+    the recipe has one: with a weight of 1 beside BLEU it cost 1.8 points of agreement with human labels."""
 
     kind: Literal["length"] = "length"
+    usual_weight: ClassVar[float] = 0.0
     unit: Literal["characters", "words"] = "characters"
     """Unicode characters, or runs of non-space."""
 

@@ -70,13 +70,15 @@ def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
 def build(recipe_path: Path, data: Path) -> None:
     """Make everything that is missing, up to a release; the last line is the release's folder."""
     from pairwright import show
+    from pairwright.assets.failures import outcomes
+    from pairwright.assets.store import Workspace
     from pairwright.pipelines.run import build as run_build
     from pairwright.schemas.reading import load_recipe
 
     recipe = load_recipe(recipe_path)
     with show.progress():
         made = run_build(recipe, data)
-    show.release(made)
+    show.release(made, outcomes(recipe, Workspace.of(recipe, data)))
 
 
 @main.command()

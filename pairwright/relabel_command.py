@@ -14,6 +14,7 @@ from pairwright.options import DATA, RECIPE
 def relabel(recipe_path: Path, data: Path) -> None:
     """Bring a data set up to date and judge a share of its verdicts again, as the recipe's `schedule` says."""
     from pairwright import show
+    from pairwright.assets.failures import outcomes
     from pairwright.assets.relabel import last_night
     from pairwright.assets.store import Workspace
     from pairwright.pipelines.run import build
@@ -28,4 +29,4 @@ def relabel(recipe_path: Path, data: Path) -> None:
     for one in (last_night(Workspace.of(recipe, data)) or {"drift": []})["drift"]:
         agreement = "" if one["agreement"] is None else f", {one['agreement']:.1%} of {one['compared']:,} orders agree"
         click.echo(f"{one['judge']}: {one['judged_again']:,} judged again{agreement}, {one['flipped']:,} flipped")
-    show.release(made)
+    show.release(made, outcomes(recipe, Workspace.of(recipe, data)))

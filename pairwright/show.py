@@ -14,6 +14,7 @@ from rich.table import Table
 
 from pairwright.assets.evaluate import Agreement
 from pairwright.assets.evaluate import as_json as agreements_as_json
+from pairwright.assets.failures import Outcome
 from pairwright.assets.progress import Step, listening
 from pairwright.assets.text import shown
 from pairwright.assets.versions import Release
@@ -140,14 +141,19 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} h"
 
 
-def release(made: Release) -> None:
+def release(made: Release, answers: Sequence[Outcome]) -> None:
     """The summary of a build; the folder comes last."""
     table = Table("step", title=f"{made.manifest['dataset']} {made.version}", title_justify="left")
-    for name in ("entered", "dropped", "left"):
+    for name in ("entered", "dropped", "left", "without a value"):
         table.add_column(name, justify="right")
     for step in made.manifest["funnel"]:
-        table.add_row(step["step"], *(f"{step[name]:,}" for name in ("entered", "dropped", "left")))
+        unknown = f"{step['unknown']:,}" if step.get("unknown") else ""
+        table.add_row(step["step"], *(f"{step[name]:,}" for name in ("entered", "dropped", "left")), unknown)
     _print(table)
+    _outcomes(answers)
+    for one in made.failed_checks:
+        kind = "failed check" if one.stops else "warning"
+        click.echo(f"{kind}: {one.table}, {one.check.removeprefix('watch_').replace('_', ' ')}: {shown(one.found)}")
     counts = made.manifest["counts"]
     for name in ("pairs", "rankings"):
         click.echo(f"{name}: {counts[f'{name}_train']:,} train, {counts[f'{name}_test']:,} test")
@@ -155,6 +161,16 @@ def release(made: Release) -> None:
         click.echo(f"rejected rows: {counts['rejects']:,} (rejects.parquet says which and why)")
     click.echo("a new version" if made.fresh else "nothing changed: this version holds the same rows")
     click.echo(str(made.path))
+
+
+def _outcomes(answers: Sequence[Outcome]) -> None:
+    table = Table("answers")
+    for name in ("asked", "failed", "abstained", "failures"):
+        table.add_column(name, justify="right")
+    for one in answers:
+        counts = (f"{count:,}" for count in (one.asked, one.failed, one.abstained))
+        table.add_row(f"{one.part} {one.name}", *counts, f"{one.share:.1%}")
+    _print(table)
 
 
 def releases(dataset: str, made: list[Release], as_json: bool) -> None:

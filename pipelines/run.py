@@ -1,11 +1,13 @@
 """Running a recipe's job in this process, through the same Dagster assets that the UI shows."""
 
 import os
+import uuid
 from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
 
+from pairwright.assets.face import failed_checks
 from pairwright.assets.relabel import NIGHT
 from pairwright.assets.store import Workspace, sweep
 from pairwright.assets.versions import Release, latest
@@ -32,8 +34,17 @@ def build(recipe: Recipe, data: Path, night: datetime | None = None) -> Release:
     tags = every_shard(recipe) | ({NIGHT: night.isoformat()} if night else {})
     job = definitions([recipe]).resolve_job_def(job_name(recipe))
     with dg.DagsterInstance.get() as instance:
-        run = job.execute_in_process(instance=instance, tags=tags, run_config=QUIET)
+        run_id = str(uuid.uuid4())
+        try:
+            run = job.execute_in_process(instance=instance, tags=tags, run_config=QUIET, run_id=run_id)
+        except dg.DagsterError:
+            stopped = [one for one in failed_checks(instance, run_id) if one.stops]
+            if not stopped:
+                raise
+            lines = "; ".join(f"{one.table}, {one.check}: {one.found}" for one in stopped)
+            raise PairwrightError(f"{recipe.dataset}: no release, since a check failed ({lines})") from None
+        failed = failed_checks(instance, run_id)
     made = latest(workspace)
     if not run.success or made is None:
         raise PairwrightError(f"{recipe.dataset}: the build failed; `pairwright ui` shows which step and why")
-    return made._replace(fresh=before is None or made.version != before.version)
+    return made._replace(fresh=before is None or made.version != before.version, failed_checks=tuple(failed))

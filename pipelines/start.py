@@ -25,10 +25,10 @@ shards: 1                          # more for more data: memory is bounded by a 
 
 judges:
   - {name: bleu, kind: bleu}       # against the references; costs nothing
-  - {name: length, kind: length}   # a control to read beside the others
+  - {name: length, kind: length}   # a control to read beside the others: no vote, unless it is given a weight
 
 jury:
-  weights: {length: 0}             # 0: a column only
+  weights: {bleu: 1}               # 1 unless given; 0: a column only
 
 pairs: {strategy: best-vs-worst}   # or best-vs-random, best-vs-random-non-max, adjacent, all
 

@@ -23,6 +23,9 @@ class _RuntimeMark:
 
 Runtime = _RuntimeMark()
 
+FailureShare = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), Runtime]
+"""Of answers that may fail before a build stops; it changes none of them."""
+
 IDENTITY = {"identity": True}
 """Context of a dump that is to be hashed: parts that are known by content give it instead of their name or path."""
 
@@ -53,6 +56,8 @@ class Kind(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     family: ClassVar[str]
+    usual_weight: ClassVar[float] = 1.0
+    """Of a judge in the jury, where the recipe gives it none."""
     version: ClassVar[int] = 1
     """Raised whenever the code changes what it answers, so that old answers stay valid under the old number."""
 

@@ -84,7 +84,8 @@ class JuryOptions(Part):
     method: Literal["mean-z"] = "mean-z"
     """Weighted mean of each judge's z-scores over the data set."""
     weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
-    """Weight of a judge, by name; 1 unless given, 0 keeps its scores as columns only."""
+    """Weight of a judge, by name; 1 unless given, 0 keeps its scores as columns only. `length` has 0 unless given, so
+    long as another judge has a weight above 0."""
 
 
 class PairOptions(Part):
@@ -252,6 +253,16 @@ class Recipe(Part):
         """All sources, the prompts' first."""
         return [self.prompts, *self.responses]
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Every judge's weight in the jury, by name and in the recipe's order.
+
+        Those that have none by their kind get 1 where they would leave nobody to vote and the recipe says nothing.
+        """
+        told = self.jury.weights
+        usual = {judge.name: told.get(judge.name, judge.usual_weight) for judge in self.judges}
+        return usual if any(usual.values()) else {name: told.get(name, 1.0) for name in usual}
+
     @field_validator("judges", "filters", "policies")
     @classmethod
     def _distinct_names(cls, parts: list[Kind]) -> list[Kind]:
@@ -276,7 +287,7 @@ class Recipe(Part):
         for name in self.jury.weights:
             if name not in names:
                 raise ValueError(f"jury.weights names {name!r}; the judges are {', '.join(names)}")
-        if not any(self.jury.weights.get(name, 1.0) > 0 for name in names):
+        if not any(self.weights.values()):
             raise ValueError("jury.weights leaves no judge with a weight above 0")
         return self
 

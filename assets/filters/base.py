@@ -36,7 +36,11 @@ class Filter(Kind, family="filter"):
     """Which end `keep_fraction` keeps."""
 
     keep_fraction: Share | None = None
-    """Keep this share of the pairs that the filters before it kept, best first, over the whole data set."""
+    """Keep this share of the pairs that the filters before it kept, best first, over the whole data set; those without
+    a value do not count."""
+    unknown: Literal["keep", "drop"] = "keep"
+    """What becomes of pairs that it has no value for, as where a model cannot read a text that is too long. Either way
+    the funnel says how many they are."""
 
     def need(self) -> Need | None:
         """What it asks of a causal model: `value` then finds the model's row of each side in the struct columns
@@ -45,7 +49,11 @@ class Filter(Kind, family="filter"):
 
     @abstractmethod
     def value(self, pairs: pl.DataFrame) -> pl.Series:
-        """One number a pair, in the order of `pairs`; null where there is none, and the pair is dropped."""
+        """One number a pair, in the order of `pairs`; null or NaN where it is not known."""
+
+    def values(self, pairs: pl.DataFrame) -> pl.Series:
+        """`value` as stored: null where it is not known, which is neither below a bound nor above one."""
+        return self.value(pairs).cast(pl.Float64).fill_nan(None)
 
     def bounds(self) -> Bounds:
         """Which values stay, whatever the other pairs are."""
@@ -65,9 +73,9 @@ class Filter(Kind, family="filter"):
         return self.reason(value, cutoff).is_null()
 
     def reason(self, value: pl.Expr, cutoff: Cutoff | None) -> pl.Expr:
-        """Why a value goes, with the number and the bound; null where it stays."""
+        """Why a value goes, with number and bound; null where it stays. One that is not known meets no bound."""
         bounds, shown, label = self.bounds(), value.round_sig_figs(4), f"{self.name} "
-        reasons = [pl.when(value.is_null()).then(pl.lit(f"{label}has no value"))]
+        reasons = [pl.when(value.is_null() & (self.unknown == "drop")).then(pl.lit(f"{label}has no value"))]
         if bounds.minimum is not None:
             below = pl.format(f"{label}{{}} is below the minimum {bounds.minimum:g}", shown)
             reasons.append(pl.when(value < bounds.minimum).then(below))

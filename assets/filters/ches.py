@@ -33,7 +33,7 @@ class Ches(Filter):
         return Need(self.model, wants=frozenset({"tokens" if self.measure == "edit-distance" else "hidden"}))
 
     def value(self, pairs: pl.DataFrame) -> pl.Series:
-        """Likeness of the sides; null where the model could not read one of them."""
+        """Likeness of the sides; not known where the model could not read one of them."""
         if self.measure == "edit-distance":
             return _edit(pairs)
         products = _products(pairs)

@@ -35,7 +35,7 @@ class Difficulty(Filter):
         return Need(self.model)
 
     def value(self, pairs: pl.DataFrame) -> pl.Series:
-        """c; null where the model could not read a side."""
+        """c; not known where the model could not read a side."""
         chosen, rejected = (reference_logprob(f"likelihood_{side}") for side in ("chosen", "rejected"))
         return pairs.select((rejected - chosen).alias("value")).to_series()
 

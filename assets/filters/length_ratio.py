@@ -9,7 +9,11 @@ from pairwright.assets.filters.base import Bounds, Filter
 
 
 class LengthRatio(Filter):
-    """Keeps pairs whose chosen text is not out of proportion: characters of chosen over characters of rejected."""
+    """Keeps pairs whose chosen text is not out of proportion: characters of chosen over characters of rejected.
+
+    It takes good pairs along with the long ones: on human-labelled pairs, what it left agreed with the labels by 2 to 5
+    points less. Read the length bias of a release first, and measure with `evaluate` what this does to yours.
+    """
 
     kind: Literal["length-ratio"] = "length-ratio"
     minimum: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None

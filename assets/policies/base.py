@@ -13,7 +13,7 @@ from pairwright.judges.llm.endpoint import Endpoint, Tokens
 from pairwright.judges.llm.reasoning import answer_start
 from pairwright.judges.llm.replies import Choice, UnusableError, choices_of, usage_of
 from pairwright.schemas.ids import digest, seed_of
-from pairwright.schemas.kinds import Kind
+from pairwright.schemas.kinds import FailureShare, Kind
 
 
 class Sample(NamedTuple):
@@ -40,6 +40,10 @@ class Policy(Kind, Endpoint, family="policy"):
     logprobs: bool = False
     """Keep the summed log-prob of each sample, where the server tells it. A response has none where its sample opens
     with reasoning, which is then no part of it."""
+
+    max_failure_share: FailureShare = 0.1
+    """Greatest share of its samples that may fail. Above it a build makes no release and says why; what was paid for is
+    kept. One failure alone is never too many, unless this is 0."""
 
     def content(self) -> dict[str, Any]:
         """All but the number of samples."""

@@ -67,16 +67,14 @@ def curve(frame: pl.DataFrame) -> dict[str, Any]:
     )
 
 
-def longer(frame: pl.DataFrame) -> dict[str, Any]:
-    """How often the longer response gets the better score; half is no bias."""
+def longer(frame: pl.DataFrame, what: str) -> dict[str, Any]:
+    """How often the longer response is preferred; half is no bias."""
     order = frame.get_column("who").to_list()
     points = (
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=alt.X(
-                "rate:Q", title="longer one is better", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=PERCENT)
-            ),
+            x=alt.X("rate:Q", title=what, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=PERCENT)),
             y=alt.Y("who:N", sort=order, title=None),
             tooltip=["who:N", alt.Tooltip("rate:Q", format=".1%"), "pairs:Q"],
         )
@@ -95,7 +93,7 @@ def matrix(frame: pl.DataFrame) -> dict[str, Any]:
     cells = base.mark_rect(opacity=0.8).encode(
         color=alt.Color("r:Q", scale=scale, legend=None), tooltip=["a:N", "b:N", "r:Q"]
     )
-    numbers = base.mark_text(color="white").encode(text=alt.Text("r:Q", format=".2f"))
+    numbers = base.mark_text(color="white").encode(text=alt.Text("r:Q", format=".2f"))  # as many decimals as they have
     return _spec(cells + numbers, height=max(90, 36 * len(order)))
 
 

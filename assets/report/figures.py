@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from pairwright.assets.failures import outcomes
 from pairwright.assets.store import Workspace, scan
 from pairwright.assets.verdicts import judges_of, verdicts_table
 from pairwright.schemas.recipe import Recipe
@@ -14,6 +15,8 @@ hashes, so a uniform draw."""
 BINS = 30
 POLICIES = 8
 """Policies with a colour of their own."""
+CORRELATION = 2
+"""Decimals of a correlation."""
 CONFIDENCE = 1.959964
 """Standard normal quantile of a two-sided 95 % interval."""
 
@@ -129,26 +132,44 @@ def interval(rates: pl.DataFrame) -> pl.DataFrame:
 
 
 def length_bias(both: pl.DataFrame, judges: list[str]) -> pl.DataFrame:
-    """How often the longer of two responses of a prompt scores better: who, rate, pairs; ties count one half."""
+    """How often the longer of two responses of a prompt scores better: who, rate, pairs; ties count one half.
+
+    Over all responses, whether they are in a released pair or not.
+    """
     longer = (pl.col("length").cast(pl.Int64) - pl.col("length_right").cast(pl.Int64)).sign()
     rows = []
     for who, column in [("jury", "utility"), *((name, f"score:{name}") for name in judges)]:
         agrees = ((pl.col(column) - pl.col(f"{column}_right")).sign() * longer + 1) / 2
         rate, pairs = both.filter(longer != 0).select(agrees.mean().alias("rate"), agrees.count().alias("pairs")).row(0)
         if pairs:
-            rows.append({"who": who, "rate": round(rate, 4), "pairs": pairs})
+            rows.append({"who": who, "rate": rate, "pairs": pairs})
     return pl.DataFrame(rows, schema={"who": pl.String, "rate": pl.Float64, "pairs": pl.Int64})
 
 
+def longer_chosen(workspace: Workspace) -> pl.DataFrame:
+    """How often the chosen side of a released pair is the longer one: who, rate, pairs; equal ones count one half."""
+    pairs = scan(workspace.files("pairs")).filter("kept").select("chosen_id", "rejected_id")
+    lengths = scan(workspace.files("responses")).select("response_id", length=pl.col("text").str.len_chars())
+    for side in ("chosen", "rejected"):
+        one = lengths.select(pl.col("response_id").alias(f"{side}_id"), pl.col("length").cast(pl.Int64).alias(side))
+        pairs = pairs.join(one, on=f"{side}_id", how="left")
+    rate = ((pl.col("chosen") - pl.col("rejected")).sign() + 1).sum() / 2 / pl.len()
+    found = pairs.select(who=pl.lit("released pairs"), rate=rate, pairs=pl.len().cast(pl.Int64))
+    return found.collect(engine="streaming")
+
+
 def correlations(responses: pl.DataFrame, judges: list[str]) -> pl.DataFrame:
-    """Pearson correlation of each two judges' scores over the responses that both scored: a, b, r."""
+    """Pearson correlation of each two judges' scores over the responses that both scored: a, b, r, in two decimals.
+
+    Two are what the page shows: rounded here to more and there again, 0.4446 would be 0.45.
+    """
     rows = [
         {"a": a, "b": b, "r": responses.select(pl.corr(f"score:{a}", f"score:{b}")).item()}
         for a in judges
         for b in judges
     ]
     return pl.DataFrame(rows, schema={"a": pl.String, "b": pl.String, "r": pl.Float64}).with_columns(
-        pl.when(pl.col("r").is_finite()).then(pl.col("r").round(3))
+        pl.when(pl.col("r").is_finite()).then(pl.col("r").round(CORRELATION))
     )
 
 
@@ -165,19 +186,19 @@ def margin_agreement(workspace: Workspace) -> pl.DataFrame:
 
 
 def verdicts(recipe: Recipe, workspace: Workspace) -> list[dict[str, Any]]:
-    """Per judge: rows, failures, judged again, cost in USD, and where both orders were asked, the position bias."""
+    """Per judge: its outcome over the present responses; over all verdicts that are kept, how many were judged again,
+    their cost in USD, and where both orders were asked, the position bias."""
     found = []
+    outcome = {one.name: one for one in outcomes(recipe, workspace) if one.part == "judge"}
     for judge in judges_of(recipe):
         rows = scan(workspace.files(verdicts_table(judge)))
         both_orders = "per_order" in rows.collect_schema()
         row = rows.select(
-            rows=pl.len(),
-            failures=pl.col("failure").count(),
             again=(pl.col("round") > 0).sum(),
             cost=pl.col("cost_usd").sum().round(4),
             **(_position() if both_orders else {}),
         )
-        found.append({"judge": judge.name, **row.collect(engine="streaming").row(0, named=True)})
+        found.append({"outcome": outcome[judge.name], **row.collect(engine="streaming").row(0, named=True)})
     return found
 
 

@@ -42,8 +42,8 @@ def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
     """The HTML. The same tables give the same bytes."""
     sample = figures.Sample.of(manifest["counts"]["responses"])
     judged = figures.verdicts(recipe, workspace)
-    plots = _plots(recipe, workspace, manifest, sample)
-    specs = json.dumps([plot["spec"] for plot in plots], ensure_ascii=False).replace("<", "\\u003c")
+    drawn = plots(recipe, workspace, manifest, sample)
+    specs = json.dumps([plot["spec"] for plot in drawn], ensure_ascii=False).replace("<", "\\u003c")
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(_part("page.html"))
@@ -51,10 +51,11 @@ def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
     return template.render(
         manifest=manifest,
         sample=sample,
-        plots=plots,
+        plots=drawn,
         causes=_by_cause(manifest),
         drift=manifest.get("drift"),
         judged=judged,
+        policies=[one for one in manifest.get("answers", []) if one["part"] == "policy"],
         cost=sum(one["cost"] for one in judged),
         pairs=sampled_pairs(recipe, workspace),
         style=_part("page.css"),
@@ -75,7 +76,7 @@ def _by_cause(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _plots(
+def plots(
     recipe: Recipe, workspace: Workspace, manifest: dict[str, Any], sample: figures.Sample
 ) -> list[dict[str, Any]]:
     """Title, what it says, and specification of each plot that the tables give."""
@@ -86,23 +87,26 @@ def _plots(
     won = figures.win_rates(both, policies)
     margins = figures.margin_agreement(workspace)
     longer = figures.length_bias(both, judges)
-    plots = [_plot("Funnel", "What each step let through.", charts.bars(manifest["funnel"]))]
+    drawn = [_plot("Funnel", "What each step let through.", charts.bars(manifest["funnel"]))]
     for judge in judges:
         spread = figures.distribution(responses, judge, policies)
         if spread.height:
-            plots.append(_plot(f"Scores of {judge}", "By policy.", charts.spread(spread, judge)))
+            drawn.append(_plot(f"Scores of {judge}", "By policy.", charts.spread(spread, judge)))
     if won.height:
-        plots.append(
+        drawn.append(
             _plot("Win rates", "By the jury's utility on the same prompt; a tie is half a win.", charts.wins(won))
         )
-    plots.append(_plot("Margin and agreement", "Candidate pairs in twenty equal groups.", charts.curve(margins)))
+    drawn.append(_plot("Margin and agreement", "Candidate pairs in twenty equal groups.", charts.curve(margins)))
+    released = figures.longer_chosen(workspace)
+    text = f"In {released.item(0, 'rate'):.1%} of {released.item(0, 'pairs'):,} released pairs; half would be no bias."
+    drawn.append(_plot("The chosen side is the longer one", text, charts.longer(released, "chosen is longer")))
     if longer.height:
-        text = "How often the longer of two responses of a prompt scores better; half would be no bias."
-        plots.append(_plot("Length bias", text, charts.longer(longer)))
+        text = "Over every two responses of a prompt, released or not: how often the longer one scores better."
+        drawn.append(_plot("Length bias of the judges", text, charts.longer(longer, "longer one scores better")))
     if len(judges) > 1:
         text = "Pearson's r between the judges' scores."
-        plots.append(_plot("Judges", text, charts.matrix(figures.correlations(responses, judges))))
-    return plots
+        drawn.append(_plot("Judges", text, charts.matrix(figures.correlations(responses, judges))))
+    return drawn
 
 
 def _plot(title: str, text: str, spec: dict[str, Any]) -> dict[str, Any]:

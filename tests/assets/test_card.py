@@ -9,7 +9,14 @@ from pairwright.schemas.recipe import Recipe
 def front(digest: str) -> dict:
     made = Recipe.model_validate({"dataset": "d", "prompts": {"source": "a.jsonl"}, "judges": [{"kind": "length"}]})
     names = ("prompts", "responses", "pairs_train", "pairs_test", "rankings_train", "rankings_test")
-    manifest = {"version": "v1", "digest": digest, "counts": dict.fromkeys(names, 1), "funnel": [], "judges": {}}
+    manifest = {
+        "version": "v1",
+        "digest": digest,
+        "counts": dict.fromkeys(names, 1),
+        "funnel": [],
+        "judges": {},
+        "answers": [],
+    }
     return yaml.safe_load(card(made, manifest | {"changes": None, "parent": None}).split("---")[1])
 
 

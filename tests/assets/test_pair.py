@@ -1,17 +1,18 @@
 """Pairs: every strategy against a slow rendering of it, filters that annotate, and a funnel that adds up."""
 
+import math
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
-from helpers import build, recipe_of, table, wide, write_jsonl
+from helpers import build, data_files, recipe_of, table, wide, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairwright.assets.filters.base import Cutoff
+from pairwright.assets.filters.base import Bounds, Cutoff, Filter
 from pairwright.assets.filters.length_ratio import LengthRatio
 from pairwright.assets.filters.margin import Margin
 from pairwright.assets.filters.near_identical import NearIdentical
@@ -19,7 +20,7 @@ from pairwright.assets.pair import annotate, draw, judged
 from pairwright.assets.store import Workspace
 from pairwright.schemas.errors import PairwrightError, RecipeError
 from pairwright.schemas.ids import digest
-from pairwright.schemas.recipe import PairOptions
+from pairwright.schemas.recipe import PairOptions, Recipe
 
 STRATEGIES = ["best-vs-worst", "best-vs-random", "best-vs-random-non-max", "adjacent", "all"]
 UTILITY = st.one_of(st.none(), st.sampled_from([-1.0, 0.0, 0.5, 2.0]), st.floats(-3, 3))
@@ -189,12 +190,48 @@ def test_keep_fraction_is_exact_and_rounds_up(rows: int, fraction: float, kept: 
     assert set(made.filter("kept")["pair_id"]) == {identifier for _, identifier in best}
 
 
-def test_a_missing_value_drops_the_pair_and_says_so() -> None:
-    made = judged(candidates([None, 2.0]), [Margin(minimum=1)], {})
-    assert made.get_column("reason").to_list() == ["margin has no value", None]
-    made = judged(candidates([None, None]), [one := Margin(keep_fraction=0.5)], {"margin": None})
+def test_a_pair_without_a_value_stays_or_goes_as_the_recipe_says() -> None:
+    made = judged(candidates([None, 2.0, 0.5]), [Margin(minimum=1)], {})
+    assert made.get_column("reason").to_list() == [None, None, "margin 0.5 is below the minimum 1"]
+    made = judged(candidates([None, 2.0, 0.5]), [Margin(minimum=1, unknown="drop")], {})
+    assert made.get_column("reason").to_list() == ["margin has no value", None, "margin 0.5 is below the minimum 1"]
+    one = Margin(keep_fraction=0.5)
     assert one.cutoff(candidates([None]).select("pair_id", value="filter_margin")) is None
-    assert not made.get_column("kept").any()
+    cutoff = one.cutoff(candidates([None, 1.0, 2.0]).select("pair_id", value="filter_margin"))
+    made = judged(candidates([None, 1.0, 2.0]), [one], {"margin": cutoff})
+    assert made.get_column("kept").to_list() == [True, False, True], "half of those with a value, and the other"
+
+
+class Odd(Filter):
+    """A filter of one's own, whose arithmetic goes wrong on some pairs."""
+
+    kind: Literal["test-odd"] = "test-odd"
+
+    def value(self, pairs: pl.DataFrame) -> pl.Series:
+        return pl.Series([math.nan if i % 3 == 0 else 1.0 for i in range(pairs.height)])
+
+    def bounds(self) -> Bounds:
+        return Bounds(minimum=0.5)
+
+
+Recipe.model_rebuild(force=True)  # so that recipes may name the filter above
+
+
+@pytest.mark.parametrize("unknown", ["keep", "drop"])
+def test_a_value_that_is_no_number_is_none_and_the_funnel_and_card_count_it(tmp_path: Path, unknown: str) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", wide(30))
+    recipe = recipe_of(tmp_path, "rows.jsonl", filters=[{"kind": "test-odd", "unknown": unknown}], shards=1)
+    made = build(recipe, tmp_path / "data")
+    pairs = table(Workspace.of(recipe, tmp_path / "data"), "pairs")
+    odd = pairs.filter(pl.col("filter_test-odd").is_null())
+    assert odd.height == 10
+    assert pairs.get_column("filter_test-odd").drop_nulls().is_finite().all()
+    assert set(odd.get_column("reason")) == ({None} if unknown == "keep" else {"test-odd has no value"})
+    step = next(one for one in made.manifest["funnel"] if one["step"] == "pairs after test-odd")
+    assert (step["unknown"], step["left"]) == (10, 30 if unknown == "keep" else 20)
+    assert f"| pairs after test-odd | 30 | {step['dropped']} | {step['left']} | 10 |" in (
+        (made.path / "README.md").read_text(encoding="utf-8")
+    )
 
 
 def test_reasons_name_the_value_and_the_bound() -> None:
@@ -286,6 +323,37 @@ def test_filters_annotate_and_the_funnel_adds_up(tmp_path: Path) -> None:
     released = sum(pl.read_parquet(path).height for path in made.path.glob("pairs/*"))
     assert released == steps[-1]["left"]
     assert pairs.filter(~pl.col("kept")).get_column("reason").null_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("judges", "weights", "expected"),
+    [
+        (["test-counting", "length"], {}, {"test-counting": 1.0, "length": 0.0}),
+        (["test-counting", "length"], {"length": 0.5}, {"test-counting": 1.0, "length": 0.5}),
+        (["test-counting", "length"], {"test-counting": 2.0}, {"test-counting": 2.0, "length": 0.0}),
+        (["length"], {}, {"length": 1.0}),
+        (["test-counting", "length"], {"test-counting": 0}, {"test-counting": 0.0, "length": 1.0}),
+    ],
+)
+def test_length_has_a_vote_where_the_recipe_gives_it_one_or_nobody_else_has(
+    tmp_path: Path, judges: list[str], weights: dict[str, float], expected: dict[str, float]
+) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", wide(12))
+    parts = {"judges": [{"kind": kind} for kind in judges], "jury": {"weights": weights}, "shards": 1}
+    recipe = recipe_of(tmp_path, "rows.jsonl", **parts)
+    assert recipe.weights == expected
+    made = build(recipe, tmp_path / "data")
+    for name, weight in expected.items():
+        assert f"| {name} | {name} | {weight:g} |" in (made.path / "README.md").read_text(encoding="utf-8")
+    preferences = table(Workspace.of(recipe, tmp_path / "data"), "preferences").unnest("scores")
+    voters = [name for name, weight in expected.items() if weight]
+    if len(voters) == 1:
+        orders = preferences.select(
+            pl.corr(pl.col("utility").rank().over("prompt_id"), pl.col(voters[0]).rank().over("prompt_id"))
+        )
+        assert orders.item() == pytest.approx(1.0)
+    told = recipe_of(tmp_path, "rows.jsonl", **{**parts, "jury": {"weights": expected}})
+    assert data_files(build(told, tmp_path / "told").path) == data_files(made.path)
 
 
 def test_margin_by_a_judge_reads_its_scores_and_a_wrong_name_is_told(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import polars as pl
 import pytest
 from browser import chromium, watched
@@ -11,9 +13,10 @@ from helpers import build, recipe_of, write_jsonl
 from release_folder import evil_rows
 
 from pairwright.assets.report import figures
-from pairwright.assets.report.page import page, report
+from pairwright.assets.report.page import page, plots, report
 from pairwright.assets.report.sample import TEXT, block
 from pairwright.assets.store import Workspace
+from pairwright.judges.base import Batch, Judge
 from pairwright.schemas.recipe import Recipe
 
 
@@ -86,6 +89,44 @@ def test_the_interval_is_wilsons() -> None:
     # Wilson's score interval of 7 in 10: 0.3968 to 0.8922 (Agresti & Coull 1998, formula 2)
     found = figures.interval(pl.DataFrame({"rate": [0.7], "prompts": [10]})).row(0, named=True)
     assert (round(found["low"], 4), round(found["high"], 4)) == (0.3968, 0.8922)
+
+
+@pytest.mark.parametrize("r", [0.4446, 0.4454, -0.2347, 0.9949])
+def test_a_correlation_is_rounded_once(r: float) -> None:
+    """0.4446 is 0.44; by way of 0.445 it would be shown as 0.45."""
+    x, apart = np.array([1.0, -1.0, 1.0, -1.0]), np.array([1.0, 1.0, -1.0, -1.0])
+    scores = pl.DataFrame({"score:a": x, "score:b": r * x + np.sqrt(1 - r * r) * apart})
+    found = figures.correlations(scores, ["a", "b"])
+    assert found.filter(pl.col("a") != pl.col("b")).get_column("r").to_list() == [float(f"{r:.2f}")] * 2
+
+
+class Letters(Judge):
+    """Scores a text by its first letter."""
+
+    kind: Literal["test-letters"] = "test-letters"
+
+    def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
+        score = pl.col("text").str.head(1).replace_strict({"a": 4.0, "b": 1.0, "c": 3.0, "d": 2.0})
+        yield work.responses.select("prompt_id", "response_id", criterion=pl.lit("letter"), score=score)
+
+
+Recipe.model_rebuild(force=True)  # so that recipes may name the judge above
+
+
+def test_length_bias_is_that_of_the_released_pairs(tmp_path: Path) -> None:
+    """Of any two responses of a prompt the longer one wins in four of six; of what is released, in every pair."""
+    rows = [{"prompt": f"q{i}", "responses": ["a" * 9, "b" * 5, "c" * 4, "d" * 8]} for i in range(10)]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    recipe = recipe_of(tmp_path, "rows.jsonl", judges=[{"kind": "test-letters"}])
+    made = build(recipe, tmp_path / "data")
+    workspace = Workspace.of(recipe, tmp_path / "data")
+    assert figures.longer_chosen(workspace).row(0) == ("released pairs", 1.0, 10)
+    sample = figures.Sample.of(40)
+    of_all = figures.length_bias(figures.compared(figures.sampled_responses(recipe, workspace, sample)), [])
+    assert of_all.row(0) == ("jury", pytest.approx(4 / 6), 60)
+    texts = {plot["title"]: plot["text"] for plot in plots(recipe, workspace, made.manifest, sample)}
+    assert texts["The chosen side is the longer one"].startswith("In 100.0% of 10 released pairs")
+    assert "released or not" in texts["Length bias of the judges"]
 
 
 def test_a_sample_is_the_prompts_with_the_smallest_ids() -> None:

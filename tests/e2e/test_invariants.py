@@ -41,6 +41,23 @@ def test_shard_count_does_not_change_the_data_files(tmp_path: Path, shards: int)
     assert len(data_files(two.path)) == 4
 
 
+def test_shards_of_a_prompt_each_give_the_bytes_of_one_shard(tmp_path: Path) -> None:
+    """Weights that are no powers of two, and a judge that abstains where a prompt has no references."""
+    rows = wide(8, responses=3)
+    for row in rows[::4]:
+        del row["references"]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    counting = {"kind": "test-counting", "values": 997}
+    parts: dict[str, Any] = {
+        "judges": [{"kind": "bleu"}, counting, {**counting, "name": "other", "salt": "x"}],
+        "jury": {"weights": {"bleu": 2.0, "test-counting": 0.3}},
+        "pairs": {"strategy": "all"},
+    }
+    made = [build(recipe_of(tmp_path, "rows.jsonl", shards=n, **parts), tmp_path / str(n)) for n in (1, 16)]
+    assert data_files(made[0].path) == data_files(made[1].path)
+    assert made[0].manifest["digest"] == made[1].manifest["digest"]
+
+
 def test_shard_count_does_not_change_the_counts_of_prompts_without_responses(tmp_path: Path) -> None:
     rows = [*wide(6), *({"prompt": f"nobody answers {i}"} for i in range(20))]
     write_jsonl(tmp_path / "rows.jsonl", rows)

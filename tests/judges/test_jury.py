@@ -70,6 +70,52 @@ def test_utility_is_the_weighted_mean_of_z_scores() -> None:
     assert found["r1"]["agreement"] == found["r2"]["agreement"] == 0.75
 
 
+NEAR = [0.1, 0.1 + 1e-17, 1e-20, 2e-20, 2e-20, 0.0, 5e-324, 0.9]
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.3, 3.0])
+def test_scores_that_a_z_score_cannot_tell_apart_keep_the_order_of_the_one_judge(weight: float) -> None:
+    rows: list[Any] = [("p", f"r{i}", {"a": score}) for i, score in enumerate(NEAR)]
+    rows += [("q", "q0", {"a": 0.7}), ("q", "q1", {"a": 0.2})]
+    found = jury(rows, {"a": weight})
+    assert len({found[f"r{i}"]["z"]["a"] for i in (2, 3, 5, 6)}) == 1, "their z-scores are one number"
+    for i, one in enumerate(NEAR):
+        for j, other in enumerate(NEAR):
+            assert (one > other) == (found[f"r{i}"]["utility"] > found[f"r{j}"]["utility"]), (one, other)
+        assert found[f"r{i}"]["rank"] == 1 + sum(other > one for other in NEAR)
+        assert found[f"r{i}"]["agreement"] == 1.0
+
+
+def test_where_the_others_tie_the_one_that_differs_decides_and_two_that_differ_do_not() -> None:
+    rows: list[Any] = [
+        ("p", "p1", {"a": 1e-20, "b": 3.0}),
+        ("p", "p2", {"a": 2e-20, "b": 3.0}),
+        ("q", "q1", {"a": 1e-20, "b": 2e-20}),
+        ("q", "q2", {"a": 2e-20, "b": 1e-20}),
+        ("o", "o1", {"a": 5.0, "b": 1.0}),
+        ("o", "o2", {"a": 3.0, "b": 7.0}),
+    ]
+    found = jury(rows)
+    assert found["p1"]["utility"] < found["p2"]["utility"]
+    assert found["q1"]["utility"] == found["q2"]["utility"]
+
+
+@given(st.data())
+def test_a_row_has_the_same_bits_whatever_rows_are_beside_it(data: st.DataObject) -> None:
+    """Also where a judge abstains in some prompts, so that some frames have one weight in all rows."""
+    rows: list[Any] = []
+    for p in range(data.draw(st.integers(1, 6))):
+        sits = data.draw(st.lists(st.booleans(), min_size=3, max_size=3))
+        for r in range(data.draw(st.integers(1, 3))):
+            values = [data.draw(st.floats(-100, 100)) if one else "no reference" for one in sits]
+            rows.append((f"p{p}", f"p{p}r{r}", dict(zip("abc", values, strict=True))))
+    frame, scales = scored(rows, ["a", "b", "c"]), {"a": Scale(0.1, 2.987), "b": Scale(-3.0, 7.1), "c": Scale(0.0, 0.7)}
+    weights = {"a": 2.0, "b": 0.3, "c": 1.1}
+    whole = mean_z(frame, scales, weights)
+    pieces = [mean_z(one, scales, weights) for one in frame.partition_by("prompt_id", maintain_order=True)]
+    assert pl.concat(pieces).equals(whole)
+
+
 def test_equal_scores_tie_and_share_the_better_rank() -> None:
     rows: list[Any] = [("p", f"r{i}", {"a": score}) for i, score in enumerate([0.1, 0.3, 0.3, 0.2])]
     ranks = {name: row["rank"] for name, row in jury(rows).items()}

@@ -21,7 +21,7 @@ from pairwright.schemas.recipe import Recipe
 def recipe(folder: Path, url: str, prompts: int = 6, **parts: Any) -> Recipe:
     """Judged by all three kinds, over the same server."""
     write_jsonl(folder / "rows.jsonl", wide(prompts))
-    common = {"model": "m", "base_url": url, "concurrency": 16, "deadline": 0.5}
+    common = {"model": "m", "base_url": url, "concurrency": 16, "deadline": 0.5, "max_failure_share": 1}
     judges = [
         {"kind": "llm-pairwise", **common},
         {"kind": "llm-rating", "aspects": ["helpfulness", "honesty"], **common},

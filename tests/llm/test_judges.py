@@ -36,8 +36,10 @@ def judged(
     """Verdict rows, scores per response and audit of one judge whose server answers by `answer`."""
     write_jsonl(folder / "rows.jsonl", wide(prompts))
     with serving(App(Settings(), answer)) as url:
+        asked = {"model": "m", "base_url": url, "max_failure_share": 1, **judge}
+        weights = {"length": 1}  # so that there are pairs, whatever the judge says
         recipe = recipe_of(
-            folder, "rows.jsonl", judges=[{"model": "m", "base_url": url, **judge}, {"kind": "length"}], shards=1
+            folder, "rows.jsonl", judges=[asked, {"kind": "length"}], jury={"weights": weights}, shards=1
         )
         build(recipe, folder / "data")
     workspace = Workspace.of(recipe, folder / "data")

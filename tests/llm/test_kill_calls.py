@@ -27,6 +27,7 @@ FAULTS = ("429", "500", "503", "reset", "torn-json", "wrong-schema", "empty", "g
 def write_recipe(folder: Path, url: str, prompts: int) -> Path:
     write_jsonl(folder / "rows.jsonl", wide(prompts, responses=5))
     judge = {"kind": "llm-pairwise", "model": "m", "base_url": url, "concurrency": CONCURRENCY, "deadline": 5}
+    judge["max_failure_share"] = 1
     recipe = {"dataset": "killed", "prompts": {"source": "rows.jsonl"}, "shards": 2, "judges": [judge]}
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))

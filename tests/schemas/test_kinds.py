@@ -50,9 +50,9 @@ def test_the_fingerprint_has_the_system_prompt_in_it() -> None:
         (Length, {"unit": "words"}),
         (Counting, {"salt": "x", "values": 3, "fails": "y"}),
         (Prompted, {"model": "n", "system": "s", "kind": "other"}),
-        (Margin, {"minimum": 1.0, "by": "bleu", "keep_fraction": 0.5}),
-        (NearIdentical, {"minimum": 0.2, "keep_fraction": 0.5}),
-        (LengthRatio, {"minimum": 0.1, "maximum": 3.0, "keep_fraction": 0.5}),
+        (Margin, {"minimum": 1.0, "by": "bleu", "keep_fraction": 0.5, "unknown": "drop"}),
+        (NearIdentical, {"minimum": 0.2, "keep_fraction": 0.5, "unknown": "drop"}),
+        (LengthRatio, {"minimum": 0.1, "maximum": 3.0, "keep_fraction": 0.5, "unknown": "drop"}),
     ],
 )
 def test_each_other_option_matters(kind: type[Kind], changes: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """CHES of a real, if tiny, model: near-duplicates above distinct pairs, and what a share of real pairs keeps."""
 
 import random
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -11,6 +12,9 @@ from scipy.stats import bootstrap
 
 from pairwright.assets.filters.ches import Ches
 from pairwright.assets.filters.difficulty import Difficulty, hardest, loss_threshold
+from pairwright.assets.pair import SIDES
+from pairwright.judges.likelihood.engine import read
+from pairwright.judges.likelihood.local import Local
 from pairwright.judges.likelihood.need import Need
 from pairwright.pipelines.tiny import text
 from pairwright.schemas.ids import prompt_id, response_id
@@ -71,6 +75,23 @@ def test_a_share_of_the_persona_pairs():
     cutoff = one.cutoff(frame)
     kept = frame.filter(frame.select(one.kept(pl.col("value"), cutoff)).to_series())
     assert kept.height == 10 and kept["value"].max() <= np.sort(found)[10]
+
+
+def test_pairs_that_the_model_could_not_read_are_unknown_not_alike():
+    short = tiny(max_tokens=40)
+    texts = ["good one", "quite other words", "long " * 60]
+    rows = pl.concat(read(work({"Hi": texts}), Need(short, wants=frozenset({"hidden"})), Local.load(short)))
+    ids = dict(rows.select(pl.col("failure").is_not_null(), "response_id").iter_rows())
+    assert set(ids) == {True, False}, "one of them does not fit"
+    readable = rows.filter(pl.col("failure").is_null())["response_id"].to_list()
+    sides = [(readable[0], readable[1]), (readable[0], ids[True])]
+    pairs = pl.DataFrame([(rows["prompt_id"][0], *one) for one in sides], schema=SIDES, orient="row")
+    outcomes: tuple[Literal["keep", "drop"], ...] = ("keep", "drop")
+    for unknown in outcomes:
+        one = Ches(model=short, maximum=1e9, unknown=unknown)
+        values = one.values(with_sides(pairs, rows))
+        assert [value is None for value in values] == [False, True]
+        assert pl.select(one.kept(pl.lit(values), None)).to_series().to_list() == [True, unknown == "keep"]
 
 
 def test_difficulty_and_its_loss_threshold():
