@@ -11,7 +11,7 @@ import dagster as dg
 from pairwright.assets import face
 from pairwright.assets.release import CONTENT
 from pairwright.assets.store import Workspace
-from pairwright.assets.versions import Release, newest
+from pairwright.assets.versions import Release, newest, verify_release
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.recipe import HUB_REPOSITORY, Recipe
 
@@ -103,13 +103,10 @@ def _push(api: "HfApi", made: Release, repo: str, local: dict[str, Path], public
 
 def _local(made: Release) -> dict[str, Path]:
     """The files that go up, by their name there, once they are known to be what the manifest says."""
-    for name, one in made.manifest["files"].items():
-        path = made.path / name
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
-        if found != one["blake2b"]:
-            raise StoreError(f"{path} is not what {made.version} was released with; it was changed or is damaged")
+    verify_release(made)
     names = [*sorted(made.manifest["files"]), "README.md", "manifest.json"]
+    if not (made.path / "README.md").is_file():
+        raise StoreError(f"{made.path / 'README.md'}, the card of {made.version}, is missing; put a copy of it back")
     return {name: made.path / name for name in names}
 
 

@@ -11,8 +11,8 @@ from pairwright.assets.ledger import Ledger
 from pairwright.assets.policies.base import Policy
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of, desk
-from pairwright.assets.source import GIVEN, counted
-from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
+from pairwright.assets.source import counted
+from pairwright.assets.store import GIVEN, Shard, Workspace, derive, read_table, scan, version_of
 from pairwright.judges.base import Estimate
 from pairwright.judges.llm.abilities import lacking
 from pairwright.judges.llm.ask import ask
@@ -71,7 +71,7 @@ def sample_shard(
         missing = ledger.missing(_wanted(recipe, policy, workspace, shard))
         if missing.height:
             with desk(policy, workspace, shard, missing, budget) as one:
-                _draw(policy, missing, pl.read_parquet(prompts, glob=False), one, ledger)
+                _draw(policy, missing, read_table(prompts), one, ledger)
         ledger.merge(work)
     return missing.height
 
@@ -87,13 +87,13 @@ def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
     total = Estimate()
     for shard in workspace.each_shard():
         missing = missing_samples(recipe, policy, workspace, shard)
-        prompts = pl.read_parquet(workspace.file("prompts", shard), columns=["prompt_id", "messages"], glob=False)
+        prompts = read_table(workspace.file("prompts", shard), columns=["prompt_id", "messages"])
         total = total + policy.estimate((messages, numbers) for _, messages, numbers in _grouped(missing, prompts))
     return total
 
 
 def _wanted(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
-    ids = pl.read_parquet(workspace.file("prompts", shard), columns=["prompt_id"], glob=False).get_column("prompt_id")
+    ids = read_table(workspace.file("prompts", shard), columns=["prompt_id"]).get_column("prompt_id")
     mine = [one for one in ids if policy.fingerprint in writers(recipe, one)]
     numbers = pl.int_ranges(0, policy.samples, dtype=pl.UInt32)
     frame = pl.DataFrame({"prompt_id": mine}, schema={"prompt_id": pl.String}).with_columns(number=numbers)
@@ -166,11 +166,11 @@ def respond(recipe: Recipe, workspace: Workspace, shard: Shard) -> bool:
 
 
 def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
-    frames = [pl.read_parquet(workspace.file(GIVEN, shard), glob=False).with_columns(_order=pl.lit(0, pl.Int64))]
+    frames = [read_table(workspace.file(GIVEN, shard)).with_columns(_order=pl.lit(0, pl.Int64))]
     for policy in policies_of(recipe):
         path = workspace.file(samples_table(policy), shard)
         wanted = _wanted(recipe, policy, workspace, shard)
-        drawn = pl.read_parquet(path, glob=False).join(wanted, on=KEY, how="semi", maintain_order="left")
+        drawn = read_table(path).join(wanted, on=KEY, how="semi", maintain_order="left")
         frames.append(
             drawn.filter(pl.col("text").is_not_null()).select(
                 *KEY[:1], "text", "sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens",
@@ -199,11 +199,11 @@ def merged(rows: pl.DataFrame) -> pl.DataFrame:
 def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """The responses that a shard will have: those that are there, and for each missing sample a text of its likely
     length. For plans."""
-    frames = [pl.read_parquet(workspace.file(GIVEN, shard), glob=False).select("prompt_id", "text")]
+    frames = [read_table(workspace.file(GIVEN, shard)).select("prompt_id", "text")]
     for policy in policies_of(recipe):
         path = workspace.file(samples_table(policy), shard)
         if path.exists():
-            frames.append(pl.read_parquet(path, glob=False).select("prompt_id", "text").drop_nulls())
+            frames.append(read_table(path).select("prompt_id", "text").drop_nulls())
         length = int(min(policy.max_tokens, TYPICAL_RESPONSE) * CHARACTERS_PER_TOKEN)
         filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit(" the" * (length // 4))
         frames.append(missing_samples(recipe, policy, workspace, shard).select("prompt_id", text=filler))

@@ -7,10 +7,11 @@ from pathlib import Path
 import dagster as dg
 
 from pairwright.assets.relabel import NIGHT
+from pairwright.assets.repair import mended
 from pairwright.assets.store import Workspace, sweep
 from pairwright.assets.versions import Release, latest
 from pairwright.pipelines.build import definitions
-from pairwright.pipelines.instance import use_home
+from pairwright.pipelines.instance import history, use_home
 from pairwright.pipelines.names import every_shard, job_name
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
@@ -31,8 +32,12 @@ def build(recipe: Recipe, data: Path, night: datetime | None = None) -> Release:
     before = latest(workspace)
     tags = every_shard(recipe) | ({NIGHT: night.isoformat()} if night else {})
     job = definitions([recipe]).resolve_job_def(job_name(recipe))
-    with dg.DagsterInstance.get() as instance:
-        run = job.execute_in_process(instance=instance, tags=tags, run_config=QUIET)
+
+    def run_job() -> dg.ExecuteInProcessResult:
+        with history() as instance:
+            return job.execute_in_process(instance=instance, tags=tags, run_config=QUIET)
+
+    run = mended(workspace.root, run_job)
     made = latest(workspace)
     if not run.success or made is None:
         raise PairwrightError(f"{recipe.dataset}: the build failed; `pairwright ui` shows which step and why")

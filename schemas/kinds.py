@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Union, get_origin
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr, model_validator
 from pydantic_core import CoreSchema
 
+from pairwright.schemas.errors import nearest
 from pairwright.schemas.ids import fingerprint
 
 
@@ -50,6 +51,9 @@ class Kind(BaseModel):
 
     name: Annotated[str, Field(default="", pattern=SLUG), Runtime]
     """What columns, plots and messages call it; by default its kind."""
+
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """What else people look for it by: an error about an unknown kind asks whether this one is meant."""
 
     _guide: "Kind | None" = PrivateAttr(default=None)
 
@@ -101,6 +105,12 @@ def kinds(family: str) -> dict[str, type[Kind]]:
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
         importlib.import_module(module.name)
     return dict(sorted(_REGISTRY[family].items()))
+
+
+def nearest_kind(family: str, word: str) -> str:
+    """A question after the kind of a family that an unknown word is nearest to, by its name or an alias."""
+    known = kinds(family)
+    return nearest(word.lower().replace("_", "-"), list(known), {name: one.aliases for name, one in known.items()})
 
 
 class OneOf:

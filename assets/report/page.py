@@ -118,7 +118,7 @@ def _library() -> str:
 
 
 def _part(name: str) -> str:
-    return (files("pairwright.assets.report") / name).read_text()
+    return (files("pairwright.assets.report") / name).read_text(encoding="utf-8")
 
 
 def _hash(script: str) -> str:
