@@ -111,7 +111,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
     """The rows of a table's file. Raises DamagedError for one that is not what was written."""
     integrity.verify(path)
     try:
-        return pl.read_parquet(path, columns=columns, glob=False)
+        return pl.read_parquet(path, columns=columns, glob=False)  # noqa: TID251 - verified above
     except pl.exceptions.PolarsError as error:
         raise integrity.damaged(path, error) from error
 
@@ -120,7 +120,7 @@ def scan(paths: Sequence[Path]) -> pl.LazyFrame:
     """Lazy rows of several files of one table, in the order given. Raises DamagedError as `read_table` does."""
     for path in paths:
         integrity.verify(path)
-    return pl.scan_parquet(list(paths), glob=False)
+    return pl.scan_parquet(list(paths), glob=False)  # noqa: TID251 - verified above
 
 
 @contextlib.contextmanager
@@ -203,7 +203,7 @@ def locked(path: Path) -> Iterator[None]:
     Raises StoreError when another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with path.open("a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

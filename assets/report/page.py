@@ -34,7 +34,7 @@ def report(recipe: Recipe, workspace: Workspace, made: Release) -> Path:
     path = made.path / NAME
     if not path.exists():
         with replacing(path) as temporary:
-            temporary.write_text(page(recipe, workspace, made.manifest))
+            temporary.write_text(page(recipe, workspace, made.manifest), encoding="utf-8")
     return path
 
 
