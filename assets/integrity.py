@@ -74,6 +74,8 @@ def damaged(path: Path, why: object) -> DamagedError:
 def _advice(path: Path) -> str:
     kind = path.parts[-3] if len(path.parts) > 2 else ""
     put_back = "put a copy of it back, or move it away and build again"
+    if path.parent.name == "relabel":
+        return f"{put_back}: what the last night found is then not known, and one that broke off stays so"
     if kind == "relabel":
         return f"{put_back}: the ages of its verdicts then start anew"
     if kind not in PAID:

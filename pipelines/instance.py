@@ -32,7 +32,8 @@ def use_home(data: Path) -> Path:
     home = Path(given) if given else (data / ".dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
-    if not settings.exists() or (given is None and not _holds_settings(settings)):
+    ours = home.resolve() == (data / ".dagster").resolve()
+    if not settings.exists() or (ours and not _holds_settings(settings)):
         with replacing(settings) as temporary:
             temporary.write_text(yaml.safe_dump(SETTINGS, sort_keys=False), encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
