@@ -24,7 +24,7 @@ def test_any_flipped_bit_of_a_table_is_noticed_before_a_row_is_handed_out(tmp_pa
     whole = path.read_bytes()
     start = whole.rfind(integrity.SUM.encode())
     name = range(start - 2, start + len(integrity.SUM) + 2)  # hit there, it is a table of before there were checksums
-    for place in range(len(whole)):
+    for place in sorted({*range(0, len(whole), 5), *name}):
         content = bytearray(whole)
         content[place] ^= 1 << place % 8
         path.write_bytes(content)

@@ -61,6 +61,7 @@ FREE = (
     "intake.json",
     "views/*.json",
     "releases/seen.json",
+    "releases/v1/report.html",
     "releases/v1/pairs/train-*.parquet",
     "releases/v1/rankings/train-*.parquet",
     "exports/v1/trl/export.json",
@@ -259,11 +260,13 @@ def test_nothing_of_a_damaged_version_is_handed_out_and_the_next_one_does_not_wa
 def test_a_version_that_lost_files_gets_them_back_from_the_same_rows(house: House, tmp_path: Path) -> None:
     data = shutil.copytree(house.folder / "data", tmp_path / "data")
     version = data / "tested" / "releases" / "v1"
-    before = data_files(version)
+    before, report = data_files(version), (version / "report.html").stat().st_size
     shutil.rmtree(version / "pairs")
+    truncated(version / "report.html")
     one_of(data, "releases/v1/rankings/*.parquet").write_bytes(b"broken")
     assert not house.build(data, edited=False).fresh
     assert data_files(version) == before
+    assert (version / "report.html").stat().st_size == report
 
 
 def test_what_else_lies_beside_the_versions_stops_nobody(house: House, tmp_path: Path) -> None:
