@@ -90,7 +90,8 @@ def _outcome(one: dict[str, Any]) -> str:
 def _changes(manifest: dict[str, Any]) -> list[str]:
     changes = manifest["changes"]
     if not changes:
-        return []
+        unknown = f"Against {manifest['parent']}: not known, since its files are damaged or gone."
+        return ["## What changed", "", unknown, ""] if manifest["parent"] else []
     counts = ", ".join(f"{count:,} {what}" for what, count in changes.items())
     rows = [
         f"| {what} | {cause} | {count:,} |"

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
+from pairwright.assets.versions import scan_release
+
 SIDES = ["prompt_id", "chosen_id", "rejected_id"]
 CAUSES = ("new prompts", "prompts gone", "responses came or went", "verdicts changed", "filters or pairing")
 
@@ -23,8 +25,7 @@ def difference(old: Path, new: Path) -> dict[str, int]:
 
 
 def _sides(folder: Path) -> pl.DataFrame:
-    files = sorted((folder / "pairs").glob("*.parquet"))
-    return pl.scan_parquet(files, glob=False).select("pair_id", "prompt_id", "chosen_id", "rejected_id").collect()
+    return scan_release(folder, "pairs").select("pair_id", "prompt_id", "chosen_id", "rejected_id").collect()
 
 
 def causes(old: Path, new: Path) -> dict[str, dict[str, int]]:
@@ -33,7 +34,7 @@ def causes(old: Path, new: Path) -> dict[str, dict[str, int]]:
     "filters or pairing" is left where a prompt has the same responses in the same order, yet other pairs: other
     options, or scores that moved without changing places.
     """
-    a, b = (_rows(folder, "pairs").select(SIDES).collect(engine="streaming") for folder in (old, new))
+    a, b = (scan_release(folder, "pairs").select(SIDES).collect(engine="streaming") for folder in (old, new))
     mirrored = a.select("prompt_id", chosen_id="rejected_id", rejected_id="chosen_id")
     flipped = b.join(mirrored, on=SIDES, how="semi")
     unflipped = flipped.select("prompt_id", chosen_id="rejected_id", rejected_id="chosen_id")
@@ -47,15 +48,11 @@ def causes(old: Path, new: Path) -> dict[str, dict[str, int]]:
     return {what: _counted(rows.join(why, on="prompt_id", how="left")) for what, rows in changed.items()}
 
 
-def _rows(folder: Path, table: str) -> pl.LazyFrame:
-    return pl.scan_parquet(sorted((folder / table).glob("*.parquet")), glob=False)
-
-
 def _why(old: Path, new: Path, prompts: pl.DataFrame) -> pl.DataFrame:
     """prompt_id and cause, from each prompt's ranked lists."""
     lists = []
     for folder, end in ((old, "_old"), (new, "_new")):
-        rows = _rows(folder, "rankings").select("prompt_id", "response_ids", "ranks")
+        rows = scan_release(folder, "rankings").select("prompt_id", "response_ids", "ranks")
         rows = rows.join(prompts.lazy(), on="prompt_id", how="semi")
         lists.append(rows.rename({name: name + end for name in ("response_ids", "ranks")}).collect(engine="streaming"))
     both = prompts.join(lists[0], on="prompt_id", how="left").join(lists[1], on="prompt_id", how="left")

@@ -13,6 +13,7 @@ from pairwright.assets.judge import judge_shard
 from pairwright.assets.likelihood import passes, read_pass
 from pairwright.assets.prefer import prefer
 from pairwright.assets.readers import Records, open_source
+from pairwright.assets.repair import mended
 from pairwright.assets.replies import budget_of
 from pairwright.assets.route import route_shard, routers_of
 from pairwright.assets.source import take_in
@@ -63,6 +64,17 @@ def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> l
     only_judging = {"responses": [], "policies": [], "filters": [], "release": ReleaseOptions()}
     copy = recipe.model_copy(update={"prompts": _as_source(gold, rows), **only_judging})
     workspace = Workspace(data, f"{recipe.dataset}.gold-{digest(str(gold.resolve()), size=4)}", recipe.shards)
+    mended(workspace.root, lambda: _judge(recipe, copy, workspace))
+    margins = _margins(rows, scan(workspace.files("preferences")))
+    names = ["jury", *(judge.name for judge in judges_of(recipe)), "longer-wins", "random"]
+    groups: list[tuple[str | None, pl.DataFrame]] = [(None, margins)]
+    if by is not None:
+        groups += [(str(key[0]), part) for key, part in sorted(margins.partition_by(by, as_dict=True).items())]
+    return [agreement(name, part, group) for group, part in groups for name in names]
+
+
+def _judge(recipe: Recipe, copy: Recipe, workspace: Workspace) -> None:
+    """All that is to be known of the gold responses, up to the jury; `copy` is the recipe with gold as its source."""
     take_in(copy, workspace)
     budget = budget_of(recipe, workspace)
     for router in routers_of(copy):
@@ -74,12 +86,6 @@ def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> l
         for shard in workspace.each_shard():
             judge_shard(judge, workspace, shard, budget)
     prefer(copy, workspace)
-    margins = _margins(rows, scan(workspace.files("preferences")))
-    names = ["jury", *(judge.name for judge in judges_of(recipe)), "longer-wins", "random"]
-    groups: list[tuple[str | None, pl.DataFrame]] = [(None, margins)]
-    if by is not None:
-        groups += [(str(key[0]), part) for key, part in sorted(margins.partition_by(by, as_dict=True).items())]
-    return [agreement(name, part, group) for group, part in groups for name in names]
 
 
 def agreement(name: str, margins: pl.DataFrame, group: str | None = None) -> Agreement:

@@ -5,6 +5,9 @@ from typing import Any
 
 import polars as pl
 
+from pairwright.assets.integrity import damaged
+from pairwright.assets.store import Workspace, scan
+from pairwright.assets.versions import Release, scan_release, verify_release, versions
 from pairwright.schemas.errors import StoreError
 
 SHORTEST = 6
@@ -35,22 +38,29 @@ def explain(identifier: str, data: Path) -> dict[str, Any]:
 
 def _matches(identifier: str, folder: Path) -> list[tuple[Path, str, str]]:
     matches = []
-    releases = sorted(folder.glob("releases/v*/pairs/*.parquet"))
+    releases = [file for made in _versions(folder) for file in sorted((made.path / "pairs").glob("*.parquet"))]
     for table, column, kind, more in (
         ("pairs", "pair_id", "pair", releases),
         ("prompts", "prompt_id", "prompt", []),
     ):
         files = [*sorted((folder / table).glob("*.parquet")), *more]
         if files:
-            rows = _scan(files).filter(pl.col(column).str.starts_with(identifier))
-            ids = rows.select(pl.col(column).unique()).collect().to_series().sort().to_list()
+            ids = sorted(set().union(*(_ids(file, column, identifier) for file in files)))
             matches += [(folder, kind, name) for name in ids]
     return matches
 
 
-def _scan(files: list[Path]) -> pl.LazyFrame:
-    ids = [pl.scan_parquet(file, glob=False).select(pl.col("^(pair_id|prompt_id)$")) for file in files]
-    return pl.concat(ids, how="diagonal_relaxed")
+def _versions(folder: Path) -> list[Release]:
+    return versions(Workspace(folder.parent, folder.name, 1))
+
+
+def _ids(file: Path, column: str, start: str) -> list[str]:
+    """The ids in a file that begin so. Raises DamagedError where it cannot be read."""
+    try:
+        rows = pl.scan_parquet(file, glob=False).filter(pl.col(column).str.starts_with(start))  # noqa: TID251 - ids only
+        return rows.select(pl.col(column).unique()).collect().to_series().to_list()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise damaged(file, error) from error
 
 
 def _rows(folder: Path, table: str, **equals: str) -> list[dict[str, Any]]:
@@ -59,21 +69,23 @@ def _rows(folder: Path, table: str, **equals: str) -> list[dict[str, Any]]:
     if not files:
         return []
     same = [pl.col(name) == value for name, value in equals.items()]
-    return pl.scan_parquet(files, glob=False).filter(pl.all_horizontal(same)).collect().to_dicts()
+    return scan(files).filter(pl.all_horizontal(same)).collect().to_dicts()
 
 
 def _pair(folder: Path, pair_id: str) -> dict[str, Any]:
     dataset = folder.name
-    versions = sorted({_version(folder, pair_id, path) for path in folder.glob("releases/v*")} - {""}, key=_number)
+    holding = [made for made in _versions(folder) if _released(made, pair_id)]
+    names = [made.version for made in holding]
     current = _rows(folder, "pairs", pair_id=pair_id)
     if not current:
-        old = _rows(folder / "releases" / versions[-1], "pairs", pair_id=pair_id)[0]
+        verify_release(holding[-1], ("pairs",))
+        old = scan_release(holding[-1].path, "pairs").filter(pl.col("pair_id") == pair_id).collect().to_dicts()[0]
         return {
             "pair_id": pair_id,
             "dataset": dataset,
             "kept": False,
             "reason": "no longer drawn",
-            "releases": versions,
+            "releases": names,
             **_sides(old),
         }
     row = current[0]
@@ -87,19 +99,15 @@ def _pair(folder: Path, pair_id: str) -> dict[str, Any]:
         "pair_id": pair_id,
         "dataset": dataset,
         **{name: row[name] for name in facts},
-        "releases": versions,
+        "releases": names,
         "filters": filters,
         "prompt": _messages(folder, row["prompt_id"]),
         **sides,
     }
 
 
-def _version(folder: Path, pair_id: str, release: Path) -> str:
-    return release.name if _rows(release, "pairs", pair_id=pair_id) else ""
-
-
-def _number(version: str) -> int:
-    return int(version[1:])
+def _released(made: Release, pair_id: str) -> bool:
+    return any(pair_id in _ids(file, "pair_id", pair_id) for file in (made.path / "pairs").glob("*.parquet"))
 
 
 def _sides(row: dict[str, Any]) -> dict[str, Any]:

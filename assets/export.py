@@ -1,6 +1,5 @@
 """Exports: a release in the layout that a trainer reads, streamed, written aside and renamed whole."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,11 +14,12 @@ import pyarrow.parquet as pq
 
 from pairwright.assets import face, views
 from pairwright.assets.formats.base import Format
+from pairwright.assets.integrity import file_hash, read_record, record_text
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Workspace, sync
-from pairwright.assets.versions import Release, newest
-from pairwright.schemas.errors import PairwrightError, StoreError, nearest
-from pairwright.schemas.kinds import kinds
+from pairwright.assets.versions import Release, newest, scan_release, verify_release
+from pairwright.schemas.errors import DamagedError, PairwrightError, StoreError
+from pairwright.schemas.kinds import kinds, nearest_kind
 from pairwright.schemas.recipe import Recipe
 
 STAMP = "export.json"
@@ -41,7 +41,9 @@ def format_named(kind: str, **options: Any) -> Format:
     """The format of that kind. Raises PairwrightError listing those that exist, or naming an option it lacks."""
     known = kinds("format")
     if kind not in known:
-        raise PairwrightError(f"format {kind!r} is not known{nearest(kind, list(known))}; allowed: {', '.join(known)}")
+        raise PairwrightError(
+            f"format {kind!r} is not known{nearest_kind('format', kind)}; allowed: {', '.join(known)}"
+        )
     lacking = sorted(set(options) - set(known[kind].model_fields))
     if lacking:
         raise PairwrightError(f"format {kind} has no {lacking[0]} variant; leave the option out")
@@ -50,12 +52,13 @@ def format_named(kind: str, **options: Any) -> Format:
     return found
 
 
-def export(made: Release, form: Format, out: Path) -> Export:
+def export(made: Release, form: Format, out: Path, ours: bool = False) -> Export:
     """Write a release to a folder in a format: a file per split, what the target wants beside them, and a README.
 
     Nothing is seen at `out` until all of it is there. An earlier export there is replaced; made of the same release
-    by the same format, it is left as it is. Raises StoreError when `out` holds anything else, when the release lacks
-    a column that the format reads, and when the disk is full.
+    by the same format, it is left as it is, if its files are whole. Raises StoreError when `out` holds anything else
+    (unless the folder is `ours`), when the release's files are not those of its manifest, when it lacks a column that
+    the format reads, and when the disk is full.
     """
     stamp = {
         "dataset": made.manifest["dataset"],
@@ -64,29 +67,42 @@ def export(made: Release, form: Format, out: Path) -> Export:
         "format": form.content(),
         "fingerprint": form.fingerprint,
     }
-    known = _known(out)
-    if known is not None and {key: known.get(key) for key in stamp} == stamp:
+    known = _known(out, ours)
+    if known is not None and _whole(out, known, ours) and {key: known.get(key) for key in stamp} == stamp:
         return Export(out, known, fresh=False)
+    verify_release(made, (form.table,))
     with _aside(out) as folder:
         files, left_out = _write(made, form, folder)
         stamp |= {"files": files, "left_out": left_out}
         for name, text in form.beside(made.manifest["dataset"], sorted(files)).items():
-            (folder / name).write_text(text)
-        (folder / "README.md").write_text(_readme(stamp, form))
-        (folder / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
+            (folder / name).write_text(text, encoding="utf-8")
+        (folder / "README.md").write_text(_readme(stamp, form), encoding="utf-8")
+        (folder / STAMP).write_text(record_text(stamp, indent=2), encoding="utf-8")
     return Export(out, stamp, fresh=True)
 
 
-def _known(out: Path) -> dict[str, Any] | None:
+def _known(out: Path, ours: bool) -> dict[str, Any] | None:
     """The stamp of the export at `out`, if there is one."""
-    if (out / STAMP).is_file():
-        try:
-            return dict(json.loads((out / STAMP).read_text()))
-        except ValueError as error:
-            raise StoreError(f"{out / STAMP} is damaged ({error}); remove {out}, and export again") from error
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    try:
+        if (out / STAMP).is_file():
+            return read_record(out / STAMP)
+    except DamagedError as error:
+        if ours:
+            return {}
+        raise StoreError(f"{str(error).partition('; ')[0]}; remove {out}, and export again") from error
+    if not ours and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise StoreError(f"{out} already holds something that is no export; name a folder that is new or empty")
     return None
+
+
+def _whole(out: Path, known: dict[str, Any], ours: bool) -> bool:
+    """Whether the files of an export are as its stamp says; of `ours`, which each build looks at, by their size."""
+    try:
+        if ours:
+            return all((out / name).stat().st_size == one["bytes"] for name, one in known["files"].items())
+        return all(file_hash(out / name) == one["blake2b"] for name, one in known["files"].items())
+    except (OSError, KeyError, TypeError, AttributeError):
+        return False
 
 
 @contextmanager
@@ -122,7 +138,7 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
         paths = sorted((made.path / form.table).glob(f"{split}-*.parquet"))
         if not paths:
             continue
-        table = pl.scan_parquet(paths, glob=False).drop(partial)
+        table = pl.scan_parquet(paths, glob=False).drop(partial)  # noqa: TID251 - held against the manifest
         missing = [name for name in form.needs if name not in table.collect_schema()]
         if missing:
             raise StoreError(
@@ -151,7 +167,7 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
 
 def _partial(made: Release, form: Format) -> list[str]:
     """The columns that must be complete to go along, and are not."""
-    table = pl.scan_parquet(sorted((made.path / form.table).glob("*.parquet")), glob=False)
+    table = scan_release(made.path, form.table)
     there = [name for name in form.complete if name in table.collect_schema()]
     gaps = table.select(pl.col(there).has_nulls()).collect(engine="streaming") if there else pl.DataFrame()
     return there if any(any(column) for column in gaps) else []
@@ -164,14 +180,14 @@ def _sink(rows: pl.LazyFrame, path: Path) -> None:
         rows.sink_parquet(path, row_group_size=GROUP, engine="streaming")
 
 
-def _described(path: Path) -> dict[str, int]:
-    """Rows and bytes of a file that was just written."""
+def _described(path: Path) -> dict[str, Any]:
+    """Rows, bytes and hash of a file that was just written."""
     if path.suffix == ".parquet":
         rows = pq.read_metadata(path).num_rows
     else:
         with path.open("rb") as file:
             rows = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    return {"rows": rows, "bytes": path.stat().st_size}
+    return {"rows": rows, "bytes": path.stat().st_size, "blake2b": file_hash(path)}
 
 
 def _readme(stamp: dict[str, Any], form: Format) -> str:
@@ -208,7 +224,8 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         """The latest release in each of the recipe's formats, under `exports/<version>/<format>`."""
         workspace = Workspace.of(recipe)
         made = newest(workspace)
-        done = [export(made, form, workspace.root / "exports" / made.version / form.name) for form in formats]
+        folder = workspace.root / "exports" / made.version
+        done = [export(made, form, folder / form.name, ours=True) for form in formats]
         shown = pl.DataFrame(
             {
                 "format": [one.path.name for one in done],
@@ -216,7 +233,8 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
                 "left out": [sum(one.stamp["left_out"].values()) for one in done],
             }
         )
-        folder = dg.MetadataValue.path(str(workspace.root / "exports" / made.version))
-        return face.result({"path": folder, "formats": dg.MarkdownMetadataValue(views.table(shown))})
+        return face.result(
+            {"path": dg.MetadataValue.path(str(folder)), "formats": dg.MarkdownMetadataValue(views.table(shown))}
+        )
 
     return [exports]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
+from pairwright.assets import repair
 from pairwright.assets.store import Shard, Workspace
 from pairwright.schemas.recipe import Recipe
 
@@ -31,6 +32,7 @@ def common(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
         "group_name": group(recipe),
         "kinds": {"polars", "parquet"},
         "tags": {"pairwright/dataset": recipe.dataset},
+        "hooks": {repair.after_damage},
     }
     if sharded:
         arguments |= {"partitions_def": partitions(recipe), "backfill_policy": dg.BackfillPolicy.single_run()}

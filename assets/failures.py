@@ -8,7 +8,7 @@ import polars as pl
 from pairwright.assets.rounds import BEYOND
 from pairwright.assets.route import domains_table, routers_of
 from pairwright.assets.sample import policies_of, samples_of, samples_table
-from pairwright.assets.store import Shard, Workspace, derive, version_of
+from pairwright.assets.store import Shard, Workspace, derive, read_table, scan, version_of
 from pairwright.assets.text import shown
 from pairwright.assets.verdicts import choice_of, judges_of, verdicts_table, wanted
 from pairwright.judges.base import Judge
@@ -76,7 +76,7 @@ def outcomes(recipe: Recipe, workspace: Workspace) -> list[Outcome]:
     """Of every policy and judge, in the recipe's order; kept until an answer changes."""
     path = workspace.root / "outcomes.parquet"
     derive(path, _made_from(recipe, workspace), _table, recipe, workspace)
-    return [Outcome(*row) for row in pl.read_parquet(path, glob=False).select(Outcome._fields).iter_rows()]
+    return [Outcome(*row) for row in read_table(path).select(Outcome._fields).iter_rows()]
 
 
 def stop_over(recipe: Recipe, found: Sequence[Outcome]) -> None:
@@ -118,7 +118,7 @@ def _table(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
 
 def _verdicts(judge: Judge, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """`failure` and `retry` of the verdicts that count in a shard."""
-    rows = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
+    rows = scan([workspace.file(verdicts_table(judge), shard)])
     asked = rows.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
     return judge.newest(asked).select("failure", "retry").collect()
 

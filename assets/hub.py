@@ -11,7 +11,7 @@ import dagster as dg
 from pairwright.assets import face
 from pairwright.assets.release import CONTENT
 from pairwright.assets.store import Workspace
-from pairwright.assets.versions import Release, newest
+from pairwright.assets.versions import Release, newest, verify_release
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.recipe import HUB_REPOSITORY, Recipe
 
@@ -39,14 +39,21 @@ class Push(NamedTuple):
     unchanged: list[str]
     commit: str | None
     """The commit that the version's tag names; None for a dry run that would make one."""
+    sizes: dict[str, int] = {}  # noqa: RUF012 - never changed
+    """Bytes of each local file."""
+    unseen: str | None = None
+    """Why a dry run has not compared the files with the repository."""
 
 
 def push(made: Release, repo: str, *, public: bool = False, dry_run: bool = False) -> Push:
     """Bring a repository to a release: its Parquet files, card and manifest, under a tag named like the version.
 
     Only files that differ go up, and a push that broke off goes on where it was. A new repository is private unless
-    `public`. Raises StoreError when the tag exists with other content, when the release's files are not those of its
-    manifest, and with the reason when the Hub refuses.
+    `public`. A dry run tells what would go up, compared with the repository where there is a token and the Hub answers,
+    and does without both else.
+
+    Raises StoreError when the tag exists with other content, when the release's files are not those of its manifest,
+    and with the reason when the Hub refuses.
     """
     import httpx2
     from huggingface_hub import HfApi
@@ -55,20 +62,25 @@ def push(made: Release, repo: str, *, public: bool = False, dry_run: bool = Fals
     if not re.match(HUB_REPOSITORY, repo):
         raise PairwrightError(f"{repo!r} is no repository; write organisation/name")
     token = next((os.environ[name] for name in TOKENS if os.environ.get(name)), None)
-    if token is None:
+    if token is None and not dry_run:
         raise PairwrightError("no token to push with; set HF_TOKEN in the environment to one that may write")
     local = _local(made)
+    sizes = {name: path.stat().st_size for name, path in local.items()}
+    alone = Push(repo, made.version, list(local), [], [], None, sizes, "no token is set in HF_TOKEN")
+    if token is None:
+        return alone
     try:
-        return _push(HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token), made, repo, local, public, dry_run)
+        api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"), token=token)
+        return _push(api, made, repo, local, public, dry_run)._replace(sizes=sizes)
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
-        why = REFUSALS.get(status, "the Hub failed; what was uploaded is kept, push again")
-        raise StoreError(f"{made.version} was not pushed to {repo}: {why} (HTTP {status})") from error
+        why = f"{REFUSALS.get(status, 'the Hub failed; what was uploaded is kept, push again')} (HTTP {status})"
+        cause: Exception = error
     except (httpx2.HTTPError, OSError, RuntimeError, ValueError) as error:
-        why = type(error).__name__
-        raise StoreError(
-            f"{made.version} was not pushed to {repo}: the connection broke ({why}); push again"
-        ) from error
+        why, cause = f"the connection broke ({type(error).__name__}); push again", error
+    if dry_run:
+        return alone._replace(unseen=why)
+    raise StoreError(f"{made.version} was not pushed to {repo}: {why}") from cause
 
 
 def _push(api: "HfApi", made: Release, repo: str, local: dict[str, Path], public: bool, dry_run: bool) -> Push:
@@ -103,13 +115,10 @@ def _push(api: "HfApi", made: Release, repo: str, local: dict[str, Path], public
 
 def _local(made: Release) -> dict[str, Path]:
     """The files that go up, by their name there, once they are known to be what the manifest says."""
-    for name, one in made.manifest["files"].items():
-        path = made.path / name
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
-        if found != one["blake2b"]:
-            raise StoreError(f"{path} is not what {made.version} was released with; it was changed or is damaged")
+    verify_release(made)
     names = [*sorted(made.manifest["files"]), "README.md", "manifest.json"]
+    if not (made.path / "README.md").is_file():
+        raise StoreError(f"{made.path / 'README.md'}, the card of {made.version}, is missing; put a copy of it back")
     return {name: made.path / name for name in names}
 
 

@@ -7,7 +7,6 @@ over by key, because its folder is named by what the work is (a fingerprint), no
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +15,8 @@ import dataframely as dy
 import polars as pl
 import pyarrow as pa
 
-from pairwright.assets.store import Shard, Workspace, content_version, locked, stamp_of, write
+from pairwright.assets.journal import append_batch, journal_frames
+from pairwright.assets.store import Shard, Workspace, content_version, locked, read_table, stamp_of, write
 from pairwright.schemas.errors import StoreError
 from pairwright.schemas.tables import check, empty, types
 
@@ -35,6 +35,7 @@ class Ledger:
         self._file: Any = None
         self._lock: Any = None
         self._arrow: pa.Schema | None = None
+        self._broken: set[Path] = set()
 
     def __enter__(self) -> "Ledger":
         self._lock = locked(self.path.with_suffix(".lock"))
@@ -49,7 +50,7 @@ class Ledger:
 
     def rows(self) -> pl.DataFrame:
         """All rows known: the shard's file and what journals hold beyond it. Later rows win over earlier failures."""
-        return _newest([*_parquet(self.path), *journal_frames(self._segments())], self.schema)
+        return _newest([*_parquet(self.path), *journal_frames(self._segments(), self._broken)], self.schema)
 
     def missing(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """The rows of `wanted` (by its key) that have no answer yet, after taking over what lies elsewhere."""
@@ -72,7 +73,8 @@ class Ledger:
         if self._journal is None:
             self._file = self._next_segment().open("xb", buffering=0)
             self._journal = pa.ipc.new_stream(self._file, table.schema)
-        self._journal.write_table(table)
+        for batch in table.to_batches():
+            append_batch(self._journal, batch)
 
     def append_row(self, row: dict[str, Any]) -> None:
         """Write one finished row at once, as cheaply as can be: its rules are checked when journal and table merge."""
@@ -82,7 +84,7 @@ class Ledger:
         if self._journal is None:
             self._file = self._next_segment().open("xb", buffering=0)
             self._journal = pa.ipc.new_stream(self._file, batch.schema)
-        self._journal.write_batch(batch)
+        append_batch(self._journal, batch)
 
     def journalled(self) -> pl.DataFrame:
         """The rows that journals hold beyond the file: those of this build, or of one that was killed."""
@@ -98,7 +100,10 @@ class Ledger:
         complete = not rows.get_column("retry").any()
         write(rows, self.path, {"version": content_version(rows), "work": work if complete else None})
         for segment in segments:
-            segment.unlink()
+            if segment in self._broken:  # what could not be read is nowhere else
+                segment.replace(segment.with_suffix(".damaged"))
+            else:
+                segment.unlink()
 
     def is_done(self, work: str) -> bool:
         """Whether just that was wanted before, nothing needs a retry, and no journal waits."""
@@ -109,6 +114,8 @@ class Ledger:
         frames = []
         for path in sorted(self._workspace.data.glob(f"*/{self._table}/*-of-*")):
             index, _, count = path.name.split(".")[0].partition("-of-")
+            if not (index.isdecimal() and count.isdecimal()):
+                continue  # somebody's copy
             if path.with_suffix("") == self.path.with_suffix("") or _segment_of(path, self.path):
                 continue
             if path.suffix not in {".parquet", ".arrows"} or not Shard(int(index), int(count)).overlaps(self._shard):
@@ -142,33 +149,7 @@ def _segment_of(segment: Path, table: Path) -> bool:
 
 
 def _parquet(path: Path) -> list[pl.DataFrame]:
-    if not path.exists():
-        return []
-    try:
-        return [pl.read_parquet(path, glob=False)]
-    except pl.exceptions.PolarsError as error:
-        raise StoreError(f"{path} is damaged ({error}); delete it and build again") from error
-
-
-def journal_frames(segments: list[Path]) -> Iterator[pl.DataFrame]:
-    """Every whole batch of journal files, oldest first; a torn tail is left out."""
-    for segment in segments:
-        if not segment.exists():
-            continue  # another process has just made it part of its table, which is read after
-        with pa.OSFile(str(segment), "rb") as file:
-            try:
-                reader = pa.ipc.open_stream(file)
-            except pa.ArrowInvalid:
-                continue  # killed before the header was whole: nothing was journalled
-            batches = []
-            try:
-                while True:
-                    batches.append(reader.read_next_batch())
-            except (StopIteration, pa.ArrowInvalid, OSError):
-                pass  # the end, or a batch that was being written
-            frame = pl.from_arrow(pa.Table.from_batches(batches, reader.schema))
-        if isinstance(frame, pl.DataFrame):
-            yield frame
+    return [read_table(path)] if path.exists() else []
 
 
 def _newest(frames: list[pl.DataFrame], schema: type[dy.Schema]) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.route import domains_table, prompts_of
 from pairwright.assets.speed import Watch, seconds_per_token
-from pairwright.assets.store import Shard, Workspace, scan, version_of
+from pairwright.assets.store import Shard, Workspace, read_table, scan, version_of
 from pairwright.judges.base import SAMPLE, Batch, Estimate, Judge
 from pairwright.judges.likelihood.backend import Backend, limit_of, load
 from pairwright.judges.likelihood.engine import count_tokens, read
@@ -98,7 +98,7 @@ def read_shard(need: Need, workspace: Workspace, shard: Shard, backend: Callable
 
 def wanted(need: Need, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """WANTED for each response of a shard."""
-    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY)
+    responses = scan([workspace.file("responses", shard)]).select(KEY)
     if not need.context.reads_domain:
         return responses.with_columns(evidence=pl.lit("")).collect()
     domain = prompts_of(workspace, shard, need.context.router).select(
@@ -117,7 +117,7 @@ def estimate(need: Need, workspace: Workspace, expected: Callable[[Shard], pl.Da
         if expected:
             todo, path = expected(shard), workspace.file(need.table, shard)
             if path.exists():
-                todo = todo.join(pl.read_parquet(path, columns=KEY, glob=False), on=KEY, how="anti")
+                todo = todo.join(read_table(path, columns=KEY), on=KEY, how="anti")
             few = todo.head(SAMPLE)
             batch = Batch(_prompts(few, need, workspace, shard), few)
         else:
@@ -194,7 +194,7 @@ def _pieces(todo: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _batch(some: pl.DataFrame, need: Need, workspace: Workspace, shard: Shard) -> Batch:
     """The prompts and texts of a few keys, of which no more is read from the files than the stretch where they lie."""
-    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).filter(_near(some))
+    responses = scan([workspace.file("responses", shard)]).filter(_near(some))
     texts = responses.select(*KEY, "text").join(some.lazy(), on=KEY, how="semi", maintain_order="left")
     return Batch(_prompts(some, need, workspace, shard), texts.collect())
 
@@ -219,7 +219,7 @@ def tables_for(needs: list[Need], workspace: Workspace, shard: Shard, keys: pl.D
     tables = {}
     for need in needs:
         asked = wanted(need, workspace, shard).join(keys, on=KEY, how="semi")
-        rows = pl.scan_parquet(workspace.file(need.table, shard), glob=False)
+        rows = scan([workspace.file(need.table, shard)])
         tables[need.key] = rows.join(asked.lazy(), on=WANTED, how="semi", maintain_order="left").collect()
     return tables
 

@@ -9,7 +9,7 @@ import polars as pl
 from pairwright.assets import face, likelihood, views
 from pairwright.assets.filters.base import Cutoff, Filter
 from pairwright.assets.progress import tell
-from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
+from pairwright.assets.store import Shard, Workspace, derive, read_table, scan, version_of
 from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.ids import scattered
 from pairwright.schemas.recipe import PairOptions, Recipe
@@ -136,12 +136,12 @@ def judged(pairs: pl.DataFrame, filters: list[Filter], cutoffs: dict[str, Cutoff
 
 def funnel(recipe: Recipe, workspace: Workspace) -> list[FunnelStep]:
     """From prompts to kept pairs, step by step; within each part the numbers add up exactly."""
-    prompts = pl.scan_parquet(workspace.files("prompts"), glob=False).select(pl.len()).collect().item()
-    ranked = pl.scan_parquet(workspace.files("preferences"), glob=False).filter(pl.col("utility").is_not_null())
+    prompts = scan(workspace.files("prompts")).select(pl.len()).collect().item()
+    ranked = scan(workspace.files("preferences")).filter(pl.col("utility").is_not_null())
     several = ranked.group_by("prompt_id").len().filter(pl.col("len") > 1).select(pl.len()).collect().item()
     names = [one.name for one in filters_of(recipe)]
     columns = ["prompt_id", "kept", *(f"{part}_{name}" for name in names for part in ("kept", "filter"))]
-    pairs = pl.scan_parquet(workspace.files("pairs"), glob=False).select(columns).collect()
+    pairs = scan(workspace.files("pairs")).select(columns).collect()
     paired = pairs.get_column("prompt_id").n_unique()
     steps = [
         FunnelStep("prompts with two ranked responses", prompts, prompts - several, several),
@@ -170,12 +170,12 @@ def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard) -> dict[str, 
 
 def _candidates(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """A shard's drawn pairs with the value of every filter."""
-    preferences = pl.read_parquet(workspace.file("preferences", shard), glob=False)
+    preferences = read_table(workspace.file("preferences", shard))
     voting = [name for name, weight in recipe.weights.items() if weight > 0]
     pairs = annotate(draw(preferences, recipe.pairs), preferences, voting)
     filters = filters_of(recipe)
     if any(one.needs_texts for one in filters):
-        pairs = with_texts(pairs, pl.scan_parquet(workspace.file("responses", shard), glob=False))
+        pairs = with_texts(pairs, scan([workspace.file("responses", shard)]))
     values = [_value(one, pairs, workspace, shard).alias(f"filter_{one.name}") for one in filters]
     texts = [name for name in ("chosen", "rejected") if name in pairs.columns]
     return pairs.with_columns(values).drop("scores_chosen", "scores_rejected", *texts)
@@ -198,9 +198,7 @@ def _value(one: Filter, pairs: pl.DataFrame, workspace: Workspace, shard: Shard)
 
 def with_likelihoods(pairs: pl.DataFrame, need: Need, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """The pairs with a model's row of both sides as structs `likelihood_chosen` and `likelihood_rejected`, by key."""
-    rows = pl.scan_parquet(workspace.file(need.table, shard), glob=False).drop(
-        "evidence", "follow_ups", "token_logprobs"
-    )
+    rows = scan([workspace.file(need.table, shard)]).drop("evidence", "follow_ups", "token_logprobs")
     lazy = pairs.lazy()
     for side in ("chosen", "rejected"):
         one = rows.select(
@@ -229,7 +227,7 @@ def _cutoffs(recipe: Recipe, workspace: Workspace) -> dict[str, Cutoff | None]:
         made_from = _made_from(recipe, workspace, shard)
         derive(workspace.file("candidates", shard), made_from, _candidates, recipe, workspace, shard)
     columns = ["pair_id", *(f"filter_{one.name}" for one in filters)]
-    left = pl.scan_parquet(workspace.files("candidates"), glob=False).select(columns).collect()
+    left = scan(workspace.files("candidates")).select(columns).collect()
     cutoffs: dict[str, Cutoff | None] = {}
     for one in filters:
         value = pl.col(f"filter_{one.name}")

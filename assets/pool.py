@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from pairwright.assets.policies.base import Policy
-from pairwright.assets.store import Shard, Workspace
+from pairwright.assets.store import Shard, Workspace, read_table
 from pairwright.schemas.ids import digest
 from pairwright.schemas.recipe import PoolOptions, Recipe
 
@@ -57,7 +57,7 @@ def draw_of(recipe: Recipe) -> list[Any]:
 
 def wanted_samples(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """KEY of the samples that a policy is to write in a shard."""
-    ids = pl.read_parquet(workspace.file("prompts", shard), columns=["prompt_id"], glob=False).get_column("prompt_id")
+    ids = read_table(workspace.file("prompts", shard), columns=["prompt_id"]).get_column("prompt_id")
     mine, prints = policy.fingerprint, _prints(recipe)
     ids = pl.Series("prompt_id", [one for one in ids if mine in _drawn(recipe.pool, prints, one)], pl.String)
     numbers = pl.int_ranges(0, policy.samples, dtype=pl.UInt32)

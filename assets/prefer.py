@@ -9,7 +9,7 @@ import polars as pl
 from pairwright.assets import face, views
 from pairwright.assets.progress import tell
 from pairwright.assets.route import domains_table, routers_of
-from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
+from pairwright.assets.store import Shard, Workspace, derive, read_table, scan, version_of
 from pairwright.assets.verdicts import KEY, choice_of, judges_of, response_scores, verdicts_table
 from pairwright.judges.jury import Scale, mean_z, scale_of
 from pairwright.schemas.recipe import Recipe
@@ -47,7 +47,7 @@ def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:
         made_from[judge.name] = [judge.fingerprint, choice_of(judge), *(version_of(path) for path in inputs)]
     path = workspace.root / "scales.parquet"
     derive(path, made_from, _scales, recipe, workspace)
-    rows = pl.read_parquet(path, glob=False).select("judge", "mean", "sd").iter_rows()
+    rows = read_table(path).select("judge", "mean", "sd").iter_rows()
     kept = {judge: Scale(mean, sd) for judge, mean, sd in rows}
     return {judge.name: kept[judge.name] for judge in judges_of(recipe)}  # in the order of the recipe, not of the file
 
@@ -75,7 +75,7 @@ def _verdict_files(recipe: Recipe, workspace: Workspace, shard: Shard) -> list[P
 
 
 def _shard(recipe: Recipe, workspace: Workspace, shard: Shard, scale: dict[str, Scale]) -> pl.DataFrame:
-    scores = pl.read_parquet(workspace.file("responses", shard), columns=KEY, glob=False)
+    scores = read_table(workspace.file("responses", shard), columns=KEY)
     for judge in judges_of(recipe):
         one = response_scores(judge, workspace, shard).collect()
         one = one.rename({"score": judge.name, "failure": f"{judge.name}!"})

@@ -7,7 +7,7 @@ import polars as pl
 
 from pairwright.assets import face, views
 from pairwright.assets.progress import tell
-from pairwright.assets.store import Workspace, derive, scan, version_of
+from pairwright.assets.store import Workspace, derive, read_table, scan, version_of
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Rankings, check
 
@@ -31,7 +31,7 @@ def rank(recipe: Recipe, workspace: Workspace) -> int:
 
 
 def _shard(preferences: Path, temperature: float) -> pl.DataFrame:
-    return rankings(pl.read_parquet(preferences, glob=False), temperature)
+    return rankings(read_table(preferences), temperature)
 
 
 def rankings(preferences: pl.DataFrame, temperature: float) -> pl.DataFrame:

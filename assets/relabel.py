@@ -6,7 +6,6 @@ said, and the same answers make the same bytes whenever they were given. A verdi
 that saw it.
 """
 
-import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +14,14 @@ import dagster as dg
 import polars as pl
 
 from pairwright.assets import face, views
+from pairwright.assets.integrity import damaged, read_record
 from pairwright.assets.judge import UNFINISHED, judge_shard
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of
 from pairwright.assets.retest import again, opinions
 from pairwright.assets.rounds import answers, ledger_of, second_round
-from pairwright.assets.store import Shard, Workspace, replacing
+from pairwright.assets.store import Shard, Workspace, read_table, scan, write, write_record
 from pairwright.assets.verdicts import KEY, guides_first, judges_of, value_of, verdicts_table, wanted, work_of
 from pairwright.judges.base import Judge
 from pairwright.judges.llm.desk import Budget
@@ -60,7 +60,7 @@ def audit(recipe: Recipe, workspace: Workspace, now: datetime) -> list[Drift]:
     if recipe.schedule is None:
         raise RecipeError(f"{recipe.path} has no `schedule:`; relabelling wants one with `relabel:` in it")
     state = workspace.root / "relabel" / "state.json"
-    last: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {"finished": True}
+    last = _remembered(state) or {"finished": True}
     nights = [now] if last["finished"] else sorted({datetime.fromisoformat(last["night"]), now})
     drifts: list[Drift] = []
     for night in nights:
@@ -73,13 +73,26 @@ def audit(recipe: Recipe, workspace: Workspace, now: datetime) -> list[Drift]:
 def last_night(workspace: Workspace) -> dict[str, Any] | None:
     """What the last night found, once it is finished: `night` and `drift`, a row a judge; None before the first."""
     state = workspace.root / "relabel" / "state.json"
-    known = dict(json.loads(state.read_text())) if state.exists() else {}
+    known = _remembered(state) or {}
     return {name: known[name] for name in ("night", "drift")} if known.get("finished") else None
 
 
 def _remember(workspace: Workspace, state: dict[str, Any]) -> None:
-    with replacing(workspace.root / "relabel" / "state.json") as path:
-        path.write_text(json.dumps(state))
+    write_record(workspace.root / "relabel" / "state.json", state)
+
+
+def _remembered(path: Path) -> dict[str, Any] | None:
+    """What is known of the last night; None before the first. Raises DamagedError."""
+    found = read_record(path)
+    if found is None:
+        return None
+    try:
+        datetime.fromisoformat(found["night"])
+        if not isinstance(found["finished"], bool) or (found["finished"] and not isinstance(found["drift"], list)):
+            raise ValueError("it does not say what came of the night")
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
+    return found
 
 
 def _audit(judge: Judge, recipe: Recipe, workspace: Workspace, night: datetime) -> list[Drift]:
@@ -110,7 +123,7 @@ def _audit_shard(
     path, on = _ages_file(judge, workspace, shard), [*judge.keys, "evidence"]
     assert recipe.schedule is not None
     with ledger_of(judge, workspace, shard) as ledger:
-        known = pl.read_parquet(path, glob=False) if path.exists() else None
+        known = read_table(path) if path.exists() else None
         ages = _ages(judge, ledger, asked, known, night)
         due = _due(judge, ages, recipe.schedule, night).join(asked, on=judge.keys)
         rounds = due.select(*on, pl.col("round") + 1)
@@ -124,8 +137,7 @@ def _audit_shard(
         ages = _ages(judge, ledger, asked, ages, night)
     owed = due.join(ages.filter(_again(night)), on=judge.keys, how="anti").select(*judge.keys, owed=True)
     ages = ages.drop("owed").join(owed, on=judge.keys, how="left").with_columns(pl.col("owed").fill_null(False))
-    with replacing(path) as temporary:
-        ages.sort(judge.keys).write_parquet(temporary)
+    write(ages.sort(judge.keys), path, {})
     return due.height - answered
 
 
@@ -166,9 +178,9 @@ def _due(judge: Judge, ages: pl.DataFrame, schedule: Schedule, night: datetime) 
 def _changes(judge: Judge, workspace: Workspace, shard: Shard, night: datetime) -> pl.DataFrame:
     """Each verdict of that night beside the one before it, as from `opinions`."""
     on, value = [*judge.keys, "evidence"], value_of(judge)
-    ages = pl.scan_parquet(_ages_file(judge, workspace, shard), glob=False)
+    ages = scan([_ages_file(judge, workspace, shard)])
     tonight = ages.filter(_again(night)).drop("since", "owed")
-    rows = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
+    rows = scan([workspace.file(verdicts_table(judge), shard)])
     rows = rows.join(wanted(judge, workspace, shard), on=on, how="semi").filter(pl.col(value).is_not_null())
     changes = opinions(judge, rows).join(tonight, on=[*judge.keys, "round"], how="semi")
     return changes.with_columns(round=pl.lit(0, pl.UInt16)).collect()  # one opinion each: whichever round it was

@@ -1,7 +1,6 @@
 """Releases: immutable versions of a data set, written aside and renamed whole, and only when rows have changed."""
 
-import hashlib
-import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pairwright.assets import face, likelihood, views
 from pairwright.assets.card import card
 from pairwright.assets.changes import causes, difference
 from pairwright.assets.failures import Outcome, commonest, outcomes, stop_over, told
+from pairwright.assets.integrity import file_hash, kept_record, read_record, record_text
 from pairwright.assets.pair import FunnelStep, funnel
 from pairwright.assets.pool import policies_of
 from pairwright.assets.progress import tell
@@ -25,9 +25,9 @@ from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.route import routers_of
 from pairwright.assets.splits import assign_splits
-from pairwright.assets.store import Shard, Workspace, locked, replacing, version_of
+from pairwright.assets.store import Shard, Workspace, locked, read_table, scan, sync, version_of, write_record
 from pairwright.assets.verdicts import judges_of
-from pairwright.assets.versions import Release, latest
+from pairwright.assets.versions import Release, all_there, damage, latest, next_version, rows_of
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
@@ -50,29 +50,28 @@ def release(recipe: Recipe, workspace: Workspace) -> Release:
         stop_over(recipe, answers)
         parent = latest(workspace)
         seen = workspace.releases / "seen.json"
-        if parent and seen.exists() and json.loads(seen.read_text()) == {made_from: parent.version}:
+        if parent and kept_record(seen) == {made_from: parent.version} and all_there(parent):
             return parent
         steps = funnel(recipe, workspace)
         if steps[-1].left == 0:
             raise PairwrightError(f"{recipe.dataset}: no pair is left to release ({_lost(workspace, steps, answers)})")
-        version = f"v{int(parent.version[1:]) + 1 if parent else 1}"
+        version = next_version(workspace)
         aside = workspace.releases / f".{version}.{os.getpid()}.tmp"
         shutil.rmtree(aside, ignore_errors=True)  # of a killed process that had the same number
         try:
             made = _write(recipe, workspace, aside, version, steps, answers, parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        with replacing(seen) as path:
-            path.write_text(json.dumps({made_from: made.version}))
+        write_record(seen, {made_from: made.version})
         return made
 
 
 def _lost(workspace: Workspace, steps: list[FunnelStep], answers: list[Outcome]) -> str:
     """Where the prompts and pairs went, and the reasons: of rejected rows, of failures, of responses without a rank."""
     parts = [f"{one.step}: {one.left} of {one.entered}" for one in steps]
-    rejects = pl.read_parquet(workspace.root / "rejects.parquet", columns=["reason"], glob=False).to_series()
+    rejects = read_table(workspace.root / "rejects.parquet", columns=["reason"]).to_series()
     if rejects.len():
-        rows = json.loads((workspace.root / "intake.json").read_text())["rows"]
+        rows = (read_record(workspace.root / "intake.json") or {}).get("rows", 0)
         parts.append(f"{rejects.len():,} of {rows:,} rows of the source rejected{told(commonest(rejects))}")
     return "; ".join(parts + [one.told() for one in answers if one.failed or one.abstained])
 
@@ -111,7 +110,9 @@ def _write(
     described = {name: {"rows": rows, **_described(aside / name)} for name, rows in sorted(files.items())}
     digest = fingerprint([recipe.release.license, {name: one["blake2b"] for name, one in described.items()}])
     if parent and parent.manifest["digest"] == digest:
+        _restore(parent, aside)
         return parent
+    known = parent is not None and not damage(parent)
     manifest = {
         "dataset": recipe.dataset,
         "version": version,
@@ -120,8 +121,8 @@ def _write(
         "made_by": f"pairwright {__version__}",
         "counts": _counts(workspace, described),
         "funnel": [step._asdict() for step in steps],
-        "changes": difference(parent.path, aside) if parent else None,
-        "causes": causes(parent.path, aside) if parent else None,
+        "changes": difference(parent.path, aside) if parent and known else None,
+        "causes": causes(parent.path, aside) if parent and known else None,
         "drift": last_night(workspace),
         "judges": {
             judge.name: {"kind": judge.content()["kind"], "fingerprint": judge.fingerprint}
@@ -136,11 +137,19 @@ def _write(
         "files": described,
     }
     (aside / "README.md").write_text(card(recipe, manifest), encoding="utf-8")
-    manifest_text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    (aside / "manifest.json").write_text(manifest_text, encoding="utf-8")
+    (aside / "manifest.json").write_text(record_text(manifest, indent=2), encoding="utf-8")
     path = workspace.releases / version
     aside.rename(path)
     return Release(version, path, manifest, fresh=True)
+
+
+def _restore(made: Release, aside: Path) -> None:
+    """Put files of a version that are lost or damaged back: the same rows have just given the same bytes again."""
+    for name, wrong in damage(made):
+        if (aside / name).is_file():
+            (made.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (aside / name).replace(made.path / name)
+            logging.getLogger("pairwright").warning("%s; it was put back", wrong)
 
 
 def write_pairs(recipe: Recipe, workspace: Workspace, splits: pl.DataFrame, folder: Path) -> dict[str, int]:
@@ -165,14 +174,12 @@ def _write_content(
 
 
 def _described(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
-        os.fsync(file.fileno())
-    return {"bytes": path.stat().st_size, "blake2b": digest}
+    sync(path)
+    return {"bytes": path.stat().st_size, "blake2b": file_hash(path)}
 
 
 def _counts(workspace: Workspace, files: dict[str, Any]) -> dict[str, int]:
-    intake = json.loads((workspace.root / "intake.json").read_text())
+    intake = read_record(workspace.root / "intake.json") or {}
     counts = {name: int(intake[name]) for name in ("prompts", "responses", "rows", "rejects")}
     for name in CONTENT:
         for split in ("train", "test"):
@@ -183,7 +190,7 @@ def _counts(workspace: Workspace, files: dict[str, Any]) -> dict[str, int]:
 
 def splits_of(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
     """prompt_id and split of every prompt, over narrow columns."""
-    prompts = pl.scan_parquet(workspace.files("prompts"), glob=False)
+    prompts = scan(workspace.files("prompts"))
     narrow = prompts.select("prompt_id", "split", "sketch").collect()
     return assign_splits(narrow, recipe.release.test_fraction)
 
@@ -226,7 +233,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
 def _view(made: Release) -> dict[str, str]:
     """Counts, the funnel, what changed, and the first pairs of a version."""
-    pairs = pl.scan_parquet(sorted((made.path / "pairs").glob("*.parquet")), glob=False, include_file_paths="file")
+    pairs = rows_of(made, "pairs")
     size = {side: pl.col(side).list.last().struct.field("content").str.len_chars() for side in ("chosen", "rejected")}
     longer = (size["chosen"] > size["rejected"]).cast(pl.Float64) + (size["chosen"] == size["rejected"]) / 2
     split = pl.col("file").str.extract(r"(train|test)-\d+\.parquet$")

@@ -7,7 +7,7 @@ import polars as pl
 from pairwright.assets import likelihood
 from pairwright.assets.filters.difficulty import reference_logprob
 from pairwright.assets.pair import with_likelihoods
-from pairwright.assets.store import Shard, Workspace, scan
+from pairwright.assets.store import Shard, Workspace, read_table, scan
 from pairwright.schemas.recipe import Recipe
 
 PIECE = 16_384
@@ -16,7 +16,7 @@ PIECE = 16_384
 
 def pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The kept pairs of a shard, some at a time, with everything that a trainer or a reader wants beside them."""
-    pairs = pl.scan_parquet(workspace.file("pairs", shard), glob=False).filter("kept")
+    pairs = scan([workspace.file("pairs", shard)]).filter("kept")
     pairs = pairs.drop("kept", "reason", *(f"kept_{one.name}" for one in recipe.filters)).sort("prompt_id", "pair_id")
     prompts = _prompts(workspace, shard, splits)
     sides = _responses(workspace, shard, "policies", "text", "scores")
@@ -39,7 +39,7 @@ def pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFra
 
 def rankings(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """The rankings of a shard, some at a time, with the texts."""
-    rankings = pl.read_parquet(workspace.file("rankings", shard), glob=False).sort("prompt_id")
+    rankings = read_table(workspace.file("rankings", shard)).sort("prompt_id")
     prompts = _prompts(workspace, shard, splits)
     steps = _steps(workspace)
     texts = _responses(workspace, shard, "policies", "text", *(["steps"] if steps else []))
@@ -67,16 +67,16 @@ def _steps(workspace: Workspace) -> dict[str, pl.Expr]:
 
 
 def _prompts(workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> pl.DataFrame:
-    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False)
+    prompts = scan([workspace.file("prompts", shard)])
     kept = prompts.select("prompt_id", "source", "license", "domain", prompt="messages")
     return kept.join(splits.lazy(), on="prompt_id", how="left").collect()
 
 
 def _responses(workspace: Workspace, shard: Shard, *columns: str) -> pl.DataFrame:
     """Columns of the responses and preferences tables of a shard, by response_id, which names its prompt, too."""
-    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False)
+    responses = scan([workspace.file("responses", shard)])
     if "scores" in columns:
-        scores = pl.scan_parquet(workspace.file("preferences", shard), glob=False).select("response_id", "scores")
+        scores = scan([workspace.file("preferences", shard)]).select("response_id", "scores")
         responses = responses.join(scores, on="response_id", how="left")
     return responses.select("response_id", *columns).collect()
 

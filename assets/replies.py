@@ -7,7 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from pairwright.assets.ledger import Ledger, journal_frames
+from pairwright.assets.integrity import damaged
+from pairwright.assets.journal import journal_frames
+from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Shard, Workspace
 from pairwright.judges.llm.desk import Budget, Desk, Kept, Spent
@@ -69,7 +71,7 @@ def spending(folders: Iterable[str], workspace: Workspace) -> pl.DataFrame:
     frames = [_counts(pl.LazyFrame(schema=dict(types(Replies))))]
     for folder in folders:
         for path in sorted(workspace.root.glob(f"{folder}/*.parquet")):
-            frames.append(_counts(pl.scan_parquet(path, glob=False)))
+            frames.append(_table_counts(path))
         segments = sorted(workspace.root.glob(f"{folder}/*.arrows"))
         frames += [_counts(frame.lazy()) for frame in journal_frames(segments)]
     return pl.concat(frames).sum()
@@ -84,6 +86,14 @@ def costs(askers: Iterable[Kind], workspace: Workspace) -> dict[str, dict[str, f
         if row["calls"]:
             found[asker.name] = row | {"cost_usd": round(row["cost_usd"], 6)}
     return found
+
+
+def _table_counts(path: Path) -> pl.DataFrame:
+    """COUNTED of a file, of which no more than these columns is read, nor checked: its bodies are large."""
+    try:
+        return _counts(pl.scan_parquet(path, glob=False))  # noqa: TID251 - see above
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise damaged(path, error) from error
 
 
 def _counts(rows: pl.LazyFrame) -> pl.DataFrame:

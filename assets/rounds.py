@@ -9,7 +9,7 @@ from pairwright.assets import likelihood
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.replies import desk
 from pairwright.assets.route import prompts_of
-from pairwright.assets.store import Shard, Workspace
+from pairwright.assets.store import Shard, Workspace, read_table
 from pairwright.assets.verdicts import KEY, asked_twice, value_of, verdicts_table
 from pairwright.judges.base import Batch, Judge
 from pairwright.judges.llm.desk import Budget, Desk
@@ -88,7 +88,7 @@ def batches(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shar
     if asked.is_empty():
         return
     prompts = prompts_of(workspace, shard, judge.router_of()).collect()
-    responses = pl.read_parquet(workspace.file("responses", shard), glob=False)
+    responses = read_table(workspace.file("responses", shard))
     on = ["prompt_id"] if judge.whole_prompts else KEY
     responses = responses.join(asked.select(on).unique(), on=on, how="semi", maintain_order="left")
     counts = responses.group_by("prompt_id", maintain_order=True).len()

@@ -36,7 +36,7 @@ def prompts_of(workspace: Workspace, shard: Shard, router: Router | None) -> pl.
 
     A source's domain that is none of the router's does not count. Where the router failed, `domain` is null.
     """
-    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False)
+    prompts = scan([workspace.file("prompts", shard)])
     if router is None:
         return prompts
     named = pl.col("domain").is_in(list(router.domains))
@@ -44,7 +44,7 @@ def prompts_of(workspace: Workspace, shard: Shard, router: Router | None) -> pl.
     path = workspace.file(domains_table(router), shard)
     if not path.exists():  # a plan asks before anything was sorted
         return prompts
-    found = pl.scan_parquet(path, glob=False).select("prompt_id", routed="domain")
+    found = scan([path]).select("prompt_id", routed="domain")
     joined = prompts.join(found, on="prompt_id", how="left", maintain_order="left")
     return joined.with_columns(domain=pl.coalesce("domain", "routed")).drop("routed")
 
@@ -81,13 +81,13 @@ def estimate(router: Router, workspace: Workspace) -> Estimate:
 
 def _unsorted(router: Router, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """KEY of the prompts that the source puts into none of the router's domains."""
-    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False)
+    prompts = scan([workspace.file("prompts", shard)])
     named = pl.col("domain").is_in(list(router.domains)).fill_null(False)
     return prompts.filter(~named).select(KEY).collect()
 
 
 def _prompts(missing: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.DataFrame:
-    prompts = pl.scan_parquet(workspace.file("prompts", shard), glob=False).select("prompt_id", "messages")
+    prompts = scan([workspace.file("prompts", shard)]).select("prompt_id", "messages")
     return prompts.join(missing.lazy(), on=KEY, how="semi", maintain_order="left").collect()
 
 

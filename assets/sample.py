@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,8 +13,8 @@ from pairwright.assets.policies.base import Policy
 from pairwright.assets.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of, desk
-from pairwright.assets.source import GIVEN, counted
-from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
+from pairwright.assets.source import counted
+from pairwright.assets.store import GIVEN, Shard, Workspace, derive, read_table, scan, version_of
 from pairwright.judges.base import Estimate
 from pairwright.judges.llm.abilities import lacking
 from pairwright.judges.llm.ask import ask
@@ -45,7 +44,7 @@ def sample_shard(
         missing = ledger.missing(wanted_samples(recipe, policy, workspace, shard))
         if missing.height:
             with desk(policy, workspace, shard, missing, budget) as one:
-                _draw(policy, missing, pl.read_parquet(prompts, glob=False), one, ledger)
+                _draw(policy, missing, read_table(prompts), one, ledger)
         ledger.merge(work)
     return missing.height
 
@@ -61,7 +60,7 @@ def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
     total = Estimate()
     for shard in workspace.each_shard():
         missing = missing_samples(recipe, policy, workspace, shard)
-        prompts = pl.read_parquet(workspace.file("prompts", shard), columns=["prompt_id", "messages"], glob=False)
+        prompts = read_table(workspace.file("prompts", shard), columns=["prompt_id", "messages"])
         total = total + policy.estimate((messages, numbers) for _, messages, numbers in _grouped(missing, prompts))
     return total
 
@@ -132,7 +131,7 @@ def respond(recipe: Recipe, workspace: Workspace, shard: Shard) -> bool:
 
 
 def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
-    frames = [pl.read_parquet(workspace.file(GIVEN, shard), glob=False).with_columns(_order=pl.lit(0, pl.Int64))]
+    frames = [read_table(workspace.file(GIVEN, shard)).with_columns(_order=pl.lit(0, pl.Int64))]
     for policy in policies_of(recipe):
         frames.append(
             _answers(samples_of(recipe, policy, workspace, shard)).select(
@@ -158,7 +157,7 @@ def _answers(drawn: pl.DataFrame) -> pl.DataFrame:
 
 def samples_of(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """The samples of a policy that the recipe asks for, written or failed; others may be kept beside them."""
-    rows = pl.read_parquet(workspace.file(samples_table(policy), shard), glob=False)
+    rows = read_table(workspace.file(samples_table(policy), shard))
     wanted = wanted_samples(recipe, policy, workspace, shard)
     return rows.join(wanted, on=KEY, how="semi", maintain_order="left")
 
@@ -180,12 +179,11 @@ def merged(rows: pl.DataFrame) -> pl.DataFrame:
 def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """The responses that a shard will have: those that are there, and for each missing sample a text of its likely
     length. For plans."""
-    frames = [pl.read_parquet(workspace.file(GIVEN, shard), glob=False).select("prompt_id", "text")]
+    frames = [read_table(workspace.file(GIVEN, shard)).select("prompt_id", "text")]
     for policy in policies_of(recipe):
         path = workspace.file(samples_table(policy), shard)
         if path.exists():
-            drawn = _answers(path, wanted_samples(recipe, policy, workspace, shard))
-            frames.append(drawn.select("prompt_id", "text"))
+            frames.append(_answers(samples_of(recipe, policy, workspace, shard)).select("prompt_id", "text"))
         length = int(min(policy.max_tokens, TYPICAL_RESPONSE) * CHARACTERS_PER_TOKEN)
         filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit(" the" * (length // 4))
         frames.append(missing_samples(recipe, policy, workspace, shard).select("prompt_id", text=filler))

@@ -1,6 +1,5 @@
 """Taking sources in: rows become prompts and responses, sharded by prompt id; what cannot be used becomes rejects."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,30 +12,32 @@ import polars as pl
 from pairwright.assets import face, reasoned, views
 from pairwright.assets.columns import NO_COLUMNS, RAW, settle
 from pairwright.assets.conform import column_names, conform
+from pairwright.assets.integrity import kept_record, verify
 from pairwright.assets.merge import merged, said
 from pairwright.assets.progress import tell
 from pairwright.assets.readers import Opened, open_source
 from pairwright.assets.spool import Spool, unspool
 from pairwright.assets.store import (
+    DERIVED,
+    GIVEN,
     Shard,
     Workspace,
     content_version,
+    last_stamp,
     locked,
-    replacing,
+    read_table,
     scan,
-    stamp_of,
     version_of,
     write,
+    write_record,
 )
-from pairwright.schemas.errors import SourceError
+from pairwright.schemas.errors import DamagedError, SourceError
 from pairwright.schemas.ids import fingerprint, prompt_id, response_id
 from pairwright.schemas.recipe import Recipe, Source
 from pairwright.schemas.tables import Prompts, Rejects, Responses, check, empty
 
 CODE = 2
 """Raised when taking in the same rows would give other tables."""
-GIVEN = "given"
-"""The responses of the sources, where there are others besides."""
 
 
 class Intake(NamedTuple):
@@ -70,15 +71,13 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
             ],
         }
     )
-    summary = workspace.root / "intake.json"
     tables = ("prompts", responses_table(recipe))
     files = [workspace.file(table, shard) for table in tables for shard in workspace.each_shard()]
     with locked(workspace.root / "intake.lock"):
         _drop_other_layouts(workspace)
-        if summary.exists() and all(stamp_of(path).get("source") == version for path in files):
-            known = json.loads(summary.read_text())
-            if known.pop("version") == version:
-                return Intake(**known, fresh=False)
+        known = _known(workspace, version)
+        if known and all(last_stamp(path).get("source") == version for path in files):
+            return known
         with replacing_folder(workspace.root / "intake") as spool:
             rows, rejects = _spool(recipe, opened, workspace, spool)
             prompts = responses = 0
@@ -89,14 +88,25 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
             rejects_table = pl.concat([empty(Rejects), *rejects]).sort("source", "row", "reason")
         write(check(rejects_table, Rejects), workspace.root / "rejects.parquet", {"version": version})
         counts = {"prompts": prompts, "responses": responses, "rows": rows, "rejects": rejects_table.height}
-        with replacing(summary) as path:
-            path.write_text(json.dumps({"version": version, **counts}))
+        write_record(workspace.root / "intake.json", {"version": version, **counts})
     return Intake(**counts, fresh=True)
+
+
+def _known(workspace: Workspace, version: str) -> Intake | None:
+    """What the last intake came to, if it was of these sources and what it says is whole."""
+    known = kept_record(workspace.root / "intake.json") or {}
+    counts = [known.get(name) for name in ("prompts", "responses", "rows", "rejects")]
+    try:
+        verify(workspace.root / "rejects.parquet")
+    except (DamagedError, FileNotFoundError):
+        return None
+    whole = all(isinstance(one, int) for one in counts) and known.get("version") == version
+    return Intake(*counts, fresh=False) if whole else None  # type: ignore[arg-type]
 
 
 def _drop_other_layouts(workspace: Workspace) -> None:
     """Remove what another shard count left of tables that cost nothing to make; paid work stays where it is."""
-    for table in ("prompts", GIVEN, "responses", "preferences", "candidates", "pairs", "rankings"):
+    for table in DERIVED:
         for path in (workspace.root / table).glob("*-of-*.parquet"):
             if not path.stem.endswith(f"-of-{workspace.shards:05d}"):
                 path.unlink()
@@ -233,7 +243,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         workspace = Workspace.of(recipe)
         made = take_in(recipe, workspace)
         context.log.info(f"{made.prompts} prompts and {made.responses} responses; {made.rejects} rows rejected")
-        rejects = pl.read_parquet(workspace.root / "rejects.parquet", glob=False)
+        rejects = read_table(workspace.root / "rejects.parquet")
         metadata = {**counted(workspace, "prompts", made.prompts), "rejects": made.rejects}
         if made.rejects:
             metadata["first rejects"] = dg.MarkdownMetadataValue(views.table(rejects))

@@ -1,12 +1,12 @@
 """How fast models read here: measured in every build, and tried on a few responses where a model is small."""
 
-import json
 import time
 from pathlib import Path
 
 import polars as pl
 
-from pairwright.assets.store import Workspace, replacing
+from pairwright.assets.integrity import kept_record
+from pairwright.assets.store import Workspace, write_record
 from pairwright.judges.base import Batch
 from pairwright.judges.likelihood.backend import load
 from pairwright.judges.likelihood.engine import read
@@ -37,16 +37,15 @@ class Watch:
     def keep(self) -> None:
         """Note the pace, if enough was read."""
         if self._responses >= ENOUGH and self._tokens:
-            with replacing(self._path) as temporary:
-                pace = (time.perf_counter() - self._start) / self._tokens
-                temporary.write_text(json.dumps({"seconds_per_token": pace}))
+            pace = (time.perf_counter() - self._start) / self._tokens
+            write_record(self._path, {"seconds_per_token": pace})
 
 
 def seconds_per_token(need: Need, workspace: Workspace, few: Batch) -> float | None:
     """Of this pass's last build; else of a small local model, by reading `few`; else None."""
-    path = _file(need, workspace)
-    if path.exists():
-        return float(json.loads(path.read_text())["seconds_per_token"])
+    pace = (kept_record(_file(need, workspace)) or {}).get("seconds_per_token")
+    if isinstance(pace, float):
+        return pace
     if need.model.base_url or not is_small(need.model):
         return None
     backend = load(need.model)

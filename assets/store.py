@@ -15,11 +15,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pairwright.schemas.errors import StoreError
+from pairwright.assets import integrity
+from pairwright.schemas.errors import DamagedError, StoreError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 
 STAMP = "pairwright"
+GIVEN = "given"
+"""The responses of the sources, where there are others besides."""
+DERIVED = ("prompts", GIVEN, "responses", "preferences", "candidates", "pairs", "rankings")
+"""Tables that cost nothing to make again."""
 ROW_GROUP = 65_536
 """Rows of a Parquet row group: what a streaming reader holds at a time."""
 
@@ -87,15 +92,42 @@ class Workspace(NamedTuple):
 def write(frame: pl.DataFrame, path: Path, stamp: dict[str, Any]) -> None:
     """Write a table's file under another name and rename it into place, with `stamp` in its footer.
 
-    The footer travels with the rename, so a file never carries another file's stamp.
+    The footer travels with the rename, so a file never carries another file's stamp or checksum.
     """
+    metadata = {STAMP: json.dumps(stamp, sort_keys=True), integrity.SUM: integrity.BLANK}
     with replacing(path) as temporary:
-        frame.write_parquet(temporary, metadata={STAMP: json.dumps(stamp, sort_keys=True)}, row_group_size=ROW_GROUP)
+        frame.write_parquet(temporary, metadata=metadata, row_group_size=ROW_GROUP)
+        integrity.seal(temporary)
+    integrity.trust(path)
+
+
+def write_record(path: Path, content: dict[str, Any]) -> None:
+    """Write a small JSON record whole or not at all, with its checksum."""
+    with replacing(path) as temporary:
+        temporary.write_text(integrity.record_text(content), encoding="utf-8")
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """The rows of a table's file. Raises DamagedError for one that is not what was written."""
+    integrity.verify(path)
+    try:
+        return pl.read_parquet(path, columns=columns, glob=False)  # noqa: TID251 - verified above
+    except pl.exceptions.PolarsError as error:
+        raise integrity.damaged(path, error) from error
+
+
+def scan(paths: Sequence[Path]) -> pl.LazyFrame:
+    """Lazy rows of several files of one table, in the order given. Raises DamagedError as `read_table` does."""
+    for path in paths:
+        integrity.verify(path)
+    return pl.scan_parquet(list(paths), glob=False)  # noqa: TID251 - verified above
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it when the block ends well and removed when it does not."""
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder, where a file of that name is to be written; move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -113,14 +145,22 @@ def sync(path: Path) -> None:
 
 
 def stamp_of(path: Path) -> dict[str, Any]:
-    """The stamp in a file's footer; empty where there is no file. Raises StoreError for a damaged file."""
+    """The stamp in a file's footer; empty where there is no file. Raises DamagedError for a damaged file."""
     try:
         metadata = pq.read_metadata(path).metadata or {}
+        return dict(json.loads(metadata.get(STAMP.encode(), b"{}")))
     except FileNotFoundError:
         return {}
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path} is damaged ({error}); delete it and build again, paid work is kept apart") from error
-    return dict(json.loads(metadata.get(STAMP.encode(), b"{}")))
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        raise integrity.damaged(path, error) from error
+
+
+def last_stamp(path: Path) -> dict[str, Any]:
+    """The stamp of a table that costs nothing to make again; empty, so that it is made, where it is damaged."""
+    try:
+        return stamp_of(path)
+    except DamagedError:
+        return {}
 
 
 def version_of(path: Path) -> str:
@@ -150,7 +190,7 @@ def derive(path: Path, made_from: dict[str, Any], make: Callable[..., pl.DataFra
     `made_from` names everything that the rows depend on: the versions of the inputs, the options, the code.
     """
     version = fingerprint(made_from)
-    if stamp_of(path).get("version") == version:
+    if last_stamp(path).get("version") == version:
         return False
     write(make(*inputs), path, {"version": version})
     return True
@@ -163,7 +203,7 @@ def locked(path: Path) -> Iterator[None]:
     Raises StoreError when another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with path.open("a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -191,8 +231,3 @@ def _alive(process: int) -> bool:
     except PermissionError:
         return True
     return process != os.getpid()
-
-
-def scan(paths: Sequence[Path]) -> pl.LazyFrame:
-    """Lazy rows of several files of one table, in the order given."""
-    return pl.scan_parquet(list(paths), glob=False)

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from pairwright.assets.route import domains_table, prompts_of
-from pairwright.assets.store import Shard, Workspace, version_of
+from pairwright.assets.store import Shard, Workspace, scan, version_of
 from pairwright.judges.base import EVIDENCE, GUIDE, Judge
 from pairwright.schemas.ids import digest, drawn, fingerprint
 from pairwright.schemas.recipe import Recipe
@@ -45,7 +45,7 @@ def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
 
     Where its guide has no verdicts yet, as in a plan, its scores count as unknown.
     """
-    responses = pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY).collect()
+    responses = scan([workspace.file("responses", shard)]).select(KEY).collect()
     if judge.guide is not None and workspace.file(verdicts_table(judge.guide), shard).exists():
         scores = response_scores(judge.guide, workspace, shard).select(*KEY, pl.col("score").alias(GUIDE))
         responses = responses.join(scores.collect(), on=KEY, how="left", maintain_order="left")
@@ -68,9 +68,9 @@ def asked_twice(judge: Judge) -> pl.Expr:
 
 def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
     """A judge's one score for each response of a shard: prompt_id, response_id, score, failure."""
-    verdicts = pl.scan_parquet(workspace.file(verdicts_table(judge), shard), glob=False)
+    verdicts = scan([workspace.file(verdicts_table(judge), shard)])
     asked = verdicts.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
-    return judge.per_response(asked, pl.scan_parquet(workspace.file("responses", shard), glob=False).select(KEY))
+    return judge.per_response(asked, scan([workspace.file("responses", shard)]).select(KEY))
 
 
 def choice_of(judge: Judge) -> list[Any]:

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 import polars as pl
 
 from pairwright import __version__
-from pairwright.assets.store import Workspace, replacing
+from pairwright.assets.integrity import kept_record
+from pairwright.assets.store import Workspace, write_record
 from pairwright.assets.text import cell
 from pairwright.schemas.ids import fingerprint
 
@@ -24,13 +24,11 @@ def kept_view(
     """The Markdown pieces of an asset's view, made anew only when its rows or this program changed."""
     path = workspace.root / "views" / f"{name.replace('/', '-')}.json"
     version = fingerprint([__version__, *made_from])
-    if path.exists():
-        stored = json.loads(path.read_text())
-        if stored["version"] == version:
-            return dict(stored["view"])
+    stored = kept_record(path)
+    if stored and stored.get("version") == version and isinstance(stored.get("view"), dict):
+        return dict(stored["view"])
     view = make()
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps({"version": version, "view": view}))
+    write_record(path, {"version": version, "view": view})
     return view
 
 

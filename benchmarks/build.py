@@ -42,7 +42,7 @@ def _recipe(folder: Path, prompts: int, shards: int) -> Path:
     source = source_of(folder, prompts)
     path = folder / f"recipe-{prompts}.yaml"
     judges = "{kind: bleu}, {kind: length}"
-    path.write_text(recipe(source, shards, f"bench-{prompts}", judges))
+    path.write_text(recipe(source, shards, f"bench-{prompts}", judges), encoding="utf-8")
     return path
 
 
@@ -62,7 +62,7 @@ def build_apart(path: Path, folder: Path) -> Run:
         _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     if status:
-        raise RuntimeError((folder / "log").read_text()[-2000:])
+        raise RuntimeError((folder / "log").read_text(encoding="utf-8")[-2000:])
     print(f"build of {path.name}: {seconds:.1f} s, {usage.ru_maxrss / 2**20:.2f} GiB", file=sys.stderr)
     return Run(seconds, usage.ru_maxrss / 2**20)
 

@@ -50,7 +50,7 @@ def fill(data: Path, pairs: int) -> None:
                 path = workspace.file(name, shard)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 frame.write_parquet(path, row_group_size=65_536)
-    (folder / "manifest.json").write_text(json.dumps(_manifest(pairs)))
+    (folder / "manifest.json").write_text(json.dumps(_manifest(pairs)), encoding="utf-8")
 
 
 def _tables(index: int, rows: int, pool: pl.Series, rng: np.random.Generator) -> dict[str, pl.DataFrame]:
@@ -154,7 +154,7 @@ def _manifest(pairs: int) -> dict[str, Any]:
 def one(task: str, data: Path) -> dict[str, float]:
     """Do one thing in this process: seconds, bytes written, and peak memory in GiB."""
     folder = data / "big" / "releases" / "v1"
-    made = Release("v1", folder, json.loads((folder / "manifest.json").read_text()))
+    made = Release("v1", folder, json.loads((folder / "manifest.json").read_text(encoding="utf-8")))
     with tempfile.TemporaryDirectory(dir=data) as scratch:
         out, start = Path(scratch) / "out", time.perf_counter()
         if task == "polars":
@@ -165,7 +165,9 @@ def one(task: str, data: Path) -> dict[str, float]:
                 rows.sink_parquet(out / f"{split}.parquet", engine="streaming")
         elif task == "report":
             out.mkdir()
-            (out / "report.html").write_text(page(recipe(), Workspace.of(recipe(), data), made.manifest))
+            (out / "report.html").write_text(
+                page(recipe(), Workspace.of(recipe(), data), made.manifest), encoding="utf-8"
+            )
         else:
             export(made, format_named(task), out)
         seconds = time.perf_counter() - start

@@ -44,7 +44,8 @@ def _recipe(folder: Path, prompts: int, shards: int) -> Path:
         [sys.executable, "-m", "benchmarks.likelihood_memory", str(source), str(prompts)], cwd=ROOT, check=True
     )
     path = folder / f"recipe-{prompts}.yaml"
-    path.write_text(f"""
+    path.write_text(
+        f"""
 dataset: memory-{prompts}
 prompts:
   source: {source}
@@ -54,7 +55,9 @@ judges:
   - {{kind: density-ratio, strong: {MODELS / "strong"}, weak: {MODELS / "weak"}}}
 filters:
   - {{kind: ches, model: {MODELS / "strong"}, keep_fraction: 0.9}}
-""")
+""",
+        encoding="utf-8",
+    )
     return path
 
 

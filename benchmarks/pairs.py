@@ -44,7 +44,7 @@ def measure(prompts: int = PROMPTS) -> dict[str, float]:
 def _prepare(folder: Path, prompts: int) -> tuple[Recipe, Workspace]:
     source = write_source(folder / "source.parquet", prompts)
     path = folder / "recipe.yaml"
-    path.write_text(recipe(source, shards=8))
+    path.write_text(recipe(source, shards=8), encoding="utf-8")
     made = load_recipe(path)
     workspace = Workspace.of(made, folder / "data")
     take_in(made, workspace)

@@ -72,9 +72,13 @@ def main(names: list[str]) -> None:
                 rows.append({"name": figure, "value": round(value, 3), "unit": "", "target": "", "met": None})
                 print(f"{figure:28} {value:10.3f}")
     results = HERE / "results.json"
-    known = {row["name"]: row for row in json.loads(results.read_text())} if names and results.exists() else {}
+    known = (
+        {row["name"]: row for row in json.loads(results.read_text(encoding="utf-8"))}
+        if names and results.exists()
+        else {}
+    )
     merged = {**known, **{row["name"]: row for row in rows}}
-    results.write_text(json.dumps(list(merged.values()), indent=2) + "\n")
+    results.write_text(json.dumps(list(merged.values()), indent=2) + "\n", encoding="utf-8")
     _write_page(list(merged.values()))
 
 
@@ -88,13 +92,15 @@ def _figures(name: str) -> dict[str, float]:
 def _write_page(rows: list[dict[str, Any]]) -> None:
     """The table for people, in place of the one before."""
     page = HERE / "README.md"
-    head = page.read_text().split(MARK)[0]
+    head = page.read_text(encoding="utf-8").split(MARK)[0]
     cells = ""
     for row in rows:
         verdict = {True: "met", False: "**missed**", None: ""}[row["met"]]
         cells += f"| {row['name']} | {row['value']:g} {row['unit']} | {row['target']} | {verdict} |\n"
     machine = f"Measured on {_machine()}."
-    page.write_text(f"{head}{MARK}\n| figure | measured | target | |\n|---|---|---|---|\n{cells}\n{machine}\n")
+    page.write_text(
+        f"{head}{MARK}\n| figure | measured | target | |\n|---|---|---|---|\n{cells}\n{machine}\n", encoding="utf-8"
+    )
 
 
 def _machine() -> str:

@@ -1,6 +1,9 @@
 """The command line. Each command is a thin layer: it reads the recipe, calls one function, and prints."""
 
+import errno
+import io
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +20,28 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead 
 
 
 class _Commands(click.Group):
-    """Prints a PairwrightError as one line and exits with 1; anything else is a bug and keeps its traceback."""
+    """Prints a PairwrightError, or what the system has against a file, as one line and exits with 1.
+
+    Anything else is a bug and keeps its traceback.
+    """
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, with the output's characters that a terminal's or pipe's encoding lacks spelt out."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except PairwrightError as error:
             click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+        except OSError as error:
+            if error.filename is None or error.errno == errno.EPIPE:
+                raise
+            click.echo(f"error: {os.fsdecode(error.filename)}: {error.strerror}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("stopped; finished work is kept, and the next build goes on from there", err=True)
@@ -105,9 +123,11 @@ def diff(old: str, new: str, data: Path, as_json: bool) -> None:
     """Compare two versions: DATASET/v1, a release folder, or v1 where there is one data set only."""
     from pairwright import show
     from pairwright.assets.changes import difference
-    from pairwright.assets.versions import resolve
+    from pairwright.assets.versions import resolve, verify_release
 
     a, b = resolve(data, old), resolve(data, new)
+    for made in (a, b):
+        verify_release(made)
     show.diff(a.version, b.version, difference(a.path, b.path), as_json)
 
 

@@ -36,7 +36,7 @@ def export(release: str, kind: str, out: Path, plain: bool, data: Path) -> None:
 @RELEASE
 @click.option("--repo", required=True, metavar="ORG/NAME", help="Data set repository on the Hub.")
 @click.option("--public", is_flag=True, help="Make a new repository public; one that exists stays as it is.")
-@click.option("--dry-run", is_flag=True, help="List what would go up, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="List what would go up, and change nothing; wants no token.")
 @DATA
 def push(release: str, repo: str, public: bool, dry_run: bool, data: Path) -> None:
     """Publish a release (a folder, DATASET/v3, or DATASET for its latest); the token comes from HF_TOKEN."""
@@ -44,11 +44,17 @@ def push(release: str, repo: str, public: bool, dry_run: bool, data: Path) -> No
     from pairwright.assets.versions import resolve
 
     done = publish(resolve(data, release), repo, public=public, dry_run=dry_run)
-    for what, names in (("add", done.add), ("delete", done.delete)):
-        for name in names:
-            click.echo(f"{what} {name}")
+    for name in done.add:
+        click.echo(f"add {name} ({_size(done.sizes[name])})")
+    for name in done.delete:
+        click.echo(f"delete {name}")
     click.echo(f"unchanged: {len(done.unchanged)} files")
     if dry_run:
+        total = _size(sum(done.sizes[name] for name in done.add))
+        click.echo(f"{total} would go to {repo} under the tag {done.version}")
+        click.echo(f"a new repository would be {'public' if public else 'private'}; one that exists stays as it is")
+        if done.unseen:
+            click.echo(f"not compared with the repository: {done.unseen}")
         click.echo("dry run: nothing was changed")
     else:
         click.echo(

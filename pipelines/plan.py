@@ -3,15 +3,14 @@
 import functools
 from typing import NamedTuple
 
-import polars as pl
-
 from pairwright.assets import likelihood, route, sample
 from pairwright.assets.judge import missing_work
 from pairwright.assets.likelihood import passes
 from pairwright.assets.pool import policies_of
+from pairwright.assets.repair import mended
 from pairwright.assets.replies import budget_of
 from pairwright.assets.source import Intake, take_in
-from pairwright.assets.store import Workspace
+from pairwright.assets.store import Workspace, read_table
 from pairwright.assets.verdicts import asked_twice, judges_of, verdicts_table
 from pairwright.judges.base import Batch, Estimate, Judge
 from pairwright.schemas.recipe import Recipe
@@ -43,6 +42,10 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
     Reads the sources into the prompts and responses tables, which costs nothing and the build then need not repeat.
     Raises RecipeError for a budget that would hold nothing.
     """
+    return mended(workspace.root, lambda: _plan(recipe, workspace))
+
+
+def _plan(recipe: Recipe, workspace: Workspace) -> Plan:
     budget_of(recipe, workspace)  # refuses one that would hold nothing
     intake = take_in(recipe, workspace)
     lines = [
@@ -72,10 +75,10 @@ def _expected(recipe: Recipe, judge: Judge, workspace: Workspace) -> Estimate:
         wanted = judge.wanted(responses.select("prompt_id", "response_id"))
         path = workspace.file(verdicts_table(judge), shard)
         if path.exists() and not (judge.whole_prompts and "response_id" in judge.keys):
-            wanted = wanted.join(pl.read_parquet(path, columns=judge.keys, glob=False), on=judge.keys, how="anti")
+            wanted = wanted.join(read_table(path, columns=judge.keys), on=judge.keys, how="anti")
         on = ["prompt_id"] if judge.whole_prompts else judge.keys
         responses = responses.join(wanted.select(on).unique(), on=on, how="semi", maintain_order="left")
-        prompts = pl.read_parquet(workspace.file("prompts", shard), glob=False)
+        prompts = read_table(workspace.file("prompts", shard))
         for asked in (wanted, wanted.filter(asked_twice(judge))):
             total = total + judge.estimate(Batch(prompts, responses, wanted=asked)) if asked.height else total
     return total

@@ -1,7 +1,8 @@
 """The one family of errors. Each message names the value, what is allowed, and the fix."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 class PairwrightError(Exception):
@@ -24,11 +25,23 @@ class StoreError(PairwrightError):
     """A table on disk is missing, damaged, or in use by another build."""
 
 
+class DamagedError(StoreError):
+    """A file is not what was written: `path` names it."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class BudgetError(PairwrightError):
     """The recipe's budget is spent; all paid work is kept."""
 
 
-def nearest(word: str, allowed: Sequence[str]) -> str:
-    """A question after the nearest of the allowed words, to be put behind a wrong one; nothing where none is near."""
-    found = difflib.get_close_matches(word, allowed, n=1)
-    return f" (did you mean {found[0]!r}?)" if found else ""
+def nearest(word: str, allowed: Sequence[str], aliases: Mapping[str, Sequence[str]] | None = None) -> str:
+    """A question after the nearest of the allowed words, to be put behind a wrong one; nothing where none is near.
+
+    `aliases` says what else the allowed words are looked for by.
+    """
+    other = {alias: name for name, several in (aliases or {}).items() for alias in several}
+    found = difflib.get_close_matches(word, [*allowed, *other], n=1)
+    return f" (did you mean {other.get(found[0], found[0])!r}?)" if found else ""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, Private
 from pydantic_core import CoreSchema
 
 from pairwright.schemas import plugins
-from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.errors import RecipeError, nearest
 from pairwright.schemas.ids import fingerprint
 
 
@@ -64,6 +64,8 @@ class Kind(BaseModel):
     name: Annotated[str, Field(default="", pattern=SLUG), Runtime]
     """What columns, plots and messages call it; by default its kind."""
 
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """What else people look for it by: an error about an unknown kind asks whether this one is meant."""
     origin: ClassVar[plugins.Origin | None] = None
     """Whence a plug-in comes, as part of its fingerprint; nothing for what is shipped here."""
 
@@ -144,6 +146,12 @@ def _load(name: str, origin: plugins.Origin, load: Callable[[], object]) -> None
         what = str(error) if isinstance(error, RecipeError) else f"{type(error).__name__}: {error}"
         raise RecipeError(f"the plug-in {name} cannot be used: {' '.join(what.split())}") from error
     _loaded.add(name)
+
+
+def nearest_kind(family: str, word: str) -> str:
+    """A question after the kind of a family that an unknown word is nearest to, by its name or an alias."""
+    known = kinds(family)
+    return nearest(word.lower().replace("_", "-"), list(known), {name: one.aliases for name, one in known.items()})
 
 
 class OneOf:

@@ -138,7 +138,7 @@ def commit_of(name: str, revision: str) -> str:
         problem = " ".join(str(error).split())[:200]
     kept = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "refs" / revision
     if kept.is_file():
-        return kept.read_text().strip()
+        return kept.read_text(encoding="utf-8").strip()
     raise RecipeError(
         f"model {name!r}: revision {revision!r} could not be turned into a commit ({problem}); check the name, or pin "
         "the commit as `revision:`"

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pairwright.schemas.errors import RecipeError, nearest
-from pairwright.schemas.kinds import PLURALS, kinds
+from pairwright.schemas.kinds import PLURALS, kinds, nearest_kind
 from pairwright.schemas.recipe import Recipe
 
 
@@ -74,8 +74,9 @@ def _explain(error: dict[str, Any], content: Any) -> str:
             return f"{where}: missing, and it has no default"
         case "union_tag_invalid":
             allowed = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
-            tag = str(context["tag"])
-            return f"{where}.kind: {tag!r} is not known{nearest(tag, allowed)}; allowed: {', '.join(allowed)}"
+            tag, family = str(context["tag"]), _family(steps)
+            guess = nearest_kind(family, tag) if family else nearest(tag, allowed)
+            return f"{where}.kind: {tag!r} is not known{guess}; allowed: {', '.join(allowed)}"
         case "union_tag_not_found":
             family = _family(steps) or "judge"
             return f"{where}: `kind` is missing; allowed: {', '.join(kinds(family))}"

@@ -75,6 +75,7 @@ class AxolotlArgilla(Axolotl):
     """`type: chat_template.argilla_chat`."""
 
     kind: Literal["axolotl-argilla"] = "axolotl-argilla"
+    aliases = ("argilla",)
     reads: ClassVar[dict[str, Any]] = {"type": "chat_template.argilla_chat", "roles": ROLES}
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:

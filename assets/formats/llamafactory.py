@@ -37,6 +37,7 @@ class Alpaca(LlamaFactory):
     """`formatting: alpaca` with `ranking: true`."""
 
     kind: Literal["llamafactory-alpaca"] = "llamafactory-alpaca"
+    aliases = ("alpaca",)
     describes: ClassVar[dict[str, Any]] = {
         "ranking": True,
         "columns": {"prompt": "instruction", "system": "system", "chosen": "chosen", "rejected": "rejected"},
@@ -64,6 +65,7 @@ class ShareGpt(LlamaFactory):
     """`formatting: sharegpt` with `ranking: true`."""
 
     kind: Literal["llamafactory-sharegpt"] = "llamafactory-sharegpt"
+    aliases = ("llamafactory", "sharegpt")
     describes: ClassVar[dict[str, Any]] = {
         "ranking": True,
         "formatting": "sharegpt",

@@ -11,6 +11,7 @@ class NemoRl(Format):
     """`PreferenceDataset`: rank 0 is the better one; its DPO takes exactly two."""
 
     kind: Literal["nemo-rl"] = "nemo-rl"
+    aliases = ("nemo",)
     ending = "jsonl"
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:

@@ -19,6 +19,7 @@ class UltraFeedback(Format):
     """`ultrafeedback_binarized`: preferences, and for SFT and generation the best chosen response of each prompt."""
 
     kind: Literal["ultrafeedback"] = "ultrafeedback"
+    aliases = ("sft", "zephyr", "alignment-handbook")
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """prompt (the last user turn), prompt_id, chosen, rejected, messages, score_chosen, score_rejected."""
@@ -57,6 +58,7 @@ class Tulu(Format):
     """The preference mixtures of Tulu 3."""
 
     kind: Literal["tulu"] = "tulu"
+    aliases = ("open-instruct",)
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """id, prompt (the last user turn), both conversations, source, and each side's rating and model."""

@@ -11,6 +11,7 @@ class Ranking(Plain):
     """All responses of a prompt, best first, with scores, ranks and soft targets."""
 
     kind: Literal["ranking"] = "ranking"
+    aliases = ("listwise", "lipo", "plackett-luce", "rankings")
     table = "rankings"
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:

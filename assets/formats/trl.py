@@ -23,6 +23,7 @@ class Trl(Plain):
     """DPO, ORPO, CPO and SimPO: an explicit prompt and two sides."""
 
     kind: Literal["trl"] = "trl"
+    aliases = ("dpo", "ipo", "simpo", "orpo", "cpo", "preference")
     complete = LOGPS
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
@@ -43,6 +44,7 @@ class TrlImplicit(Format):
     """RewardTrainer: two whole conversations and the margin."""
 
     kind: Literal["trl-implicit"] = "trl-implicit"
+    aliases = ("rm", "reward", "reward-model", "reward-modeling", "bradley-terry")
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """chosen, rejected, margin."""
@@ -57,6 +59,7 @@ class Kto(Plain):
     """KTO and BCO: one response a row, good or bad."""
 
     kind: Literal["kto"] = "kto"
+    aliases = ("bco", "unpaired", "binary")
     complete = LOGPS
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
@@ -75,6 +78,7 @@ class TrlStepwise(Format):
     """PRM training: the steps of every ranked response, each right or wrong."""
 
     kind: Literal["trl-stepwise"] = "trl-stepwise"
+    aliases = ("prm", "stepwise", "process-reward")
     table = "rankings"
     needs = ("steps", "step_labels")
 

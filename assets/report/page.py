@@ -22,20 +22,31 @@ from pairwright.assets.report.sample import sampled_pairs
 from pairwright.assets.store import Workspace, replacing
 from pairwright.assets.verdicts import judges_of
 from pairwright.assets.versions import Release, newest
+from pairwright.schemas.ids import digest
 from pairwright.schemas.recipe import Recipe
 
 NAME = "report.html"
+END = "<!-- checksum of what stands above: "
 MOST_JUDGES = 12
 """Judges with a plot of their own."""
 
 
 def report(recipe: Recipe, workspace: Workspace, made: Release) -> Path:
-    """The report of the latest release, written unless it is there: the tables are those it was made from."""
+    """The report of the latest release, written unless it is there and whole: the tables are those it was made from."""
     path = made.path / NAME
-    if not path.exists():
+    if not _is_whole(path):
         with replacing(path) as temporary:
-            temporary.write_text(page(recipe, workspace, made.manifest))
+            text = page(recipe, workspace, made.manifest)
+            temporary.write_text(f"{text}{END}{digest(text)} -->\n", encoding="utf-8")
     return path
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        text, _, stated = path.read_text(encoding="utf-8").rpartition(END)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return stated == f"{digest(text)} -->\n"
 
 
 def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
@@ -122,7 +133,7 @@ def _library() -> str:
 
 
 def _part(name: str) -> str:
-    return (files("pairwright.assets.report") / name).read_text()
+    return (files("pairwright.assets.report") / name).read_text(encoding="utf-8")
 
 
 def _hash(script: str) -> str:

@@ -57,8 +57,11 @@ def _everything(file: Path) -> dict[str, Any]:
     """What is kept of all endpoints; a lost or damaged file costs a few probes."""
     try:
         found = orjson.loads(file.read_bytes())
-        return {key: {name: (one[0], one[1]) for name, one in mine.items()} for key, mine in found.items()}
-    except (FileNotFoundError, orjson.JSONDecodeError, AttributeError, TypeError, LookupError):
+        return {
+            key: {name: (one[0], str(one[1])) for name, one in mine.items() if one[0] in ("yes", "no")}
+            for key, mine in found.items()
+        }
+    except (OSError, orjson.JSONDecodeError, AttributeError, TypeError, LookupError):
         return {}
 
 

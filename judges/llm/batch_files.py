@@ -15,6 +15,7 @@ import orjson
 
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.wire import CONNECT
+from pairwright.schemas.errors import StoreError
 
 RETRIES = 6
 """Of the few requests that make and watch a batch, by the client, with its own pauses."""
@@ -48,9 +49,30 @@ class Journal:
         found = []
         for path in sorted(self.folder.glob("*.json")):
             with contextlib.suppress(FileNotFoundError):  # another shard's process has just ended it
-                row = orjson.loads(path.read_bytes())
-                found.append(Entry(row["token"], row["batch"], frozenset(row["ids"]), row["begun"]))
+                found.append(self._entry(path))
         return found
+
+    def _entry(self, path: Path) -> Entry:
+        """An entry; a damaged one is put together from its request file, and its batch is asked for by its token.
+
+        Raises StoreError where that is damaged, too.
+        """
+        try:
+            row = orjson.loads(path.read_bytes())
+            entry = Entry(row["token"], row["batch"], frozenset(map(str, row["ids"])), float(row["begun"]))
+            if entry.token == path.stem and (entry.batch is None or isinstance(entry.batch, str)):
+                return entry
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            pass
+        requests = path.with_suffix(".jsonl")
+        try:
+            ids = frozenset(str(orjson.loads(line)["custom_id"]) for line in requests.read_bytes().splitlines())
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path}, which notes a batch that was sent, is damaged, and so is {requests.name} ({error}); put "
+                "copies back, or move both away and build again, which sends its requests once more"
+            ) from error
+        return Entry(path.stem, None, ids, path.stat().st_mtime)
 
     def open(self, ids: Iterable[str], lines: list[bytes]) -> tuple[Entry, Path]:
         """Write down a batch, and its request file, before it is sent."""

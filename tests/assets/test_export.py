@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import release_folder as hand
 from click.testing import CliRunner
+from helpers import recipe_of
 
 from pairwright.assets.export import export, format_named
 from pairwright.export_command import export as command
@@ -26,6 +27,27 @@ def test_an_unknown_format_lists_the_valid_ones() -> None:
         format_named("tlr")
     with pytest.raises(PairwrightError, match="tulu has no plain variant"):
         format_named("tulu", plain=True)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("dpo", "trl"),
+        ("SimPO", "trl"),
+        ("orpo", "trl"),
+        ("bco", "kto"),
+        ("rm", "trl-implicit"),
+        ("reward_model", "trl-implicit"),
+        ("sft", "ultrafeedback"),
+        ("prm", "trl-stepwise"),
+        ("listwise", "ranking"),
+    ],
+)
+def test_a_format_that_is_called_by_its_objective_names_the_one_that_is_meant(word: str, meant: str) -> None:
+    with pytest.raises(PairwrightError, match=rf"'{word}' is not known \(did you mean '{meant}'\?\); allowed: "):
+        format_named(word)
+    with pytest.raises(PairwrightError, match=rf"formats\[0\].* is not known \(did you mean '{meant}'\?\); allowed: "):
+        recipe_of(Path(), "x.jsonl", release={"formats": [{"kind": word}]})
 
 
 def test_a_second_export_leaves_the_first_as_it_is_and_another_release_replaces_it(tmp_path: Path) -> None:

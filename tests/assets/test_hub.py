@@ -124,6 +124,28 @@ def test_a_dry_run_lists_and_changes_nothing(hub: Hub, tmp_path: Path) -> None:
     assert "unchanged: 5 files" in done.output
 
 
+@pytest.mark.parametrize("token", [None, "hf_some"])
+def test_a_dry_run_wants_no_token_and_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(hub_http.time, "sleep", lambda seconds: None)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    made = released(tmp_path / "v1")
+    done = CliRunner().invoke(command, [str(made.path), "--repo", REPO, "--dry-run"], catch_exceptions=False)
+    lines = done.output.splitlines()
+    assert done.exit_code == 0 and lines[-1] == "dry run: nothing was changed"
+    size = (made.path / "pairs" / "train-00000.parquet").stat().st_size
+    assert f"add pairs/train-00000.parquet ({size / 1e3:,.1f} kB)" in lines
+    assert any(f"would go to {REPO} under the tag v1" in line for line in lines)
+    assert any("a new repository would be private" in line for line in lines)
+    reason = "the connection broke" if token else "no token is set"
+    assert any(line.startswith("not compared with the repository") and reason in line for line in lines)
+
+
 def test_the_token_comes_from_the_environment_only(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = released(tmp_path / "v1")
     monkeypatch.delenv("HF_TOKEN")

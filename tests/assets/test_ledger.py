@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pairwright.assets.ledger import Ledger, journal_frames
+from pairwright.assets.journal import journal_frames
+from pairwright.assets.ledger import Ledger
 from pairwright.assets.store import Shard, Workspace, locked
 from pairwright.schemas.errors import StoreError
 from pairwright.schemas.tables import Scores

@@ -21,6 +21,7 @@ from pairwright.assets.store import Workspace, sweep
 from pairwright.assets.text import UNLINKED, cell, shown
 from pairwright.assets.versions import Release, find, latest
 from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.reading import parse_recipe
 
 HALF = {"release": {"test_fraction": 0.4}}
@@ -42,7 +43,8 @@ def test_the_manifest_names_every_file_with_its_true_hash_rows_and_size(tmp_path
         assert stated["blake2b"] == hashlib.blake2b(content, digest_size=32).hexdigest()
         assert stated["bytes"] == len(content)
         assert stated["rows"] == pq.read_metadata(made.path / name).num_rows
-    assert json.loads((made.path / "manifest.json").read_text()) == made.manifest
+    stated = json.loads((made.path / "manifest.json").read_text(encoding="utf-8"))
+    assert stated == made.manifest | {"sum": fingerprint(made.manifest)}
 
 
 def test_the_recipe_in_the_manifest_builds_the_same_data_files(tmp_path: Path) -> None:
