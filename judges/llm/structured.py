@@ -11,8 +11,8 @@ def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
 def array_schema(items: dict[str, Any], count: int) -> dict[str, Any]:
     """JSON schema of a list of just so many items.
 
-    It does not say that they differ: `uniqueItems` is refused by OpenAI's strict schemas and by the grammars of vLLM
-    (xgrammar, llguidance), a request with it would fail whole. Whoever reads the answer checks it.
+    It does not say that they differ: OpenAI's strict schemas and xgrammar, the usual grammar of vLLM, know no
+    `uniqueItems`, and a request with it may fail whole. Whoever reads the answer checks it.
     """
     return {"type": "array", "items": items, "minItems": count, "maxItems": count}
 

@@ -325,7 +325,7 @@ def test_a_list_in_an_answer_has_its_length_in_the_schema(count: int) -> None:
     ratings = rating.chat(prompt, Ask(ids, "helpfulness", 0))[1]["properties"]["ratings"]
     for schema in (ranking, ratings):
         assert (schema["minItems"], schema["maxItems"]) == (count, count)
-        assert "uniqueItems" not in schema, "OpenAI's strict schemas and vLLM's grammars refuse it"
+        assert "uniqueItems" not in schema, "which OpenAI's strict schemas and xgrammar do not know"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from pairwright.assets.policies.base import read
 from pairwright.assets.pool import policies_of, samples_table, writers
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
+from pairwright.judges.llm.endpoint import Endpoint
+from pairwright.judges.llm.probe import probe
 from pairwright.pipelines.plan import plan
 from pairwright.schemas.ids import digest
 from pairwright.schemas.recipe import Recipe
@@ -144,15 +146,31 @@ def test_a_call_that_brings_nothing_is_a_failure_of_each_sample(tmp_path: Path) 
     assert len(app.bodies) == 30
 
 
-def test_log_probs_of_completions_are_summed_as_those_of_chats(tmp_path: Path) -> None:
-    class Completions(App):
-        def logprobs(self, body: dict[str, Any], text: str) -> dict[str, Any] | None:
-            found = super().logprobs(body, text)
-            if found is None or "messages" in body:
-                return found
-            tokens = [one["token"] for one in found["content"]]
-            return {"tokens": tokens, "token_logprobs": [-0.25] * len(tokens), "top_logprobs": None, "text_offset": []}
+class Completions(App):
+    """Tells log-probs of text completions in their own shape, and refuses that of chats there."""
 
+    def logprobs(self, body: dict[str, Any], text: str) -> dict[str, Any] | None:
+        found = super().logprobs(body, text)
+        if found is None or "messages" in body:
+            return found
+        if body["logprobs"] is True:
+            return None
+        tokens = [one["token"] for one in found["content"]]
+        tops = [{token: -0.25, "?": -2.0} for token in tokens]
+        return {"tokens": tokens, "token_logprobs": [-0.25] * len(tokens), "top_logprobs": tops, "text_offset": []}
+
+
+def test_a_probe_asks_completions_for_log_probs_in_their_own_shape() -> None:
+    with serving(Completions(Settings())) as url:
+        for path in ("/completions", "/chat/completions"):
+            found = probe(Endpoint(model="m", base_url=url), {"logprobs"}, path)
+            states = {one.feature: one.state for one in found}
+            assert states["logprobs"] == ("yes" if path == "/completions" else "no"), (
+                "a chat's come without others here"
+            )
+
+
+def test_log_probs_of_completions_are_summed_as_those_of_chats(tmp_path: Path) -> None:
     with serving(Completions(Settings())) as url:
         base = {"name": "base", "model": "b", "kind": "openai-completions", "base_url": url, "samples": 2}
         made = recipe(tmp_path, base | {"logprobs": True})
