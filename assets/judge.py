@@ -11,7 +11,8 @@ from pairwright.assets.audit import CODE, audit_view, checks_of, models_of
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of
-from pairwright.assets.rounds import SECOND, answers, first_round, ledger_of, planned, second_round
+from pairwright.assets.rounds import SECOND, answers, cost_of, first_round, ledger_of, planned, second_round
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Shard, Workspace, scan, version_of
 from pairwright.assets.verdicts import judges_of, value_of, verdicts_table, wanted, work_of
 from pairwright.judges.base import NOT_APPLICABLE, Batch, Judge
@@ -63,7 +64,7 @@ def _ask(
         if kept.height:
             ledger.append(kept)
         done += frame.select(judge.keys).n_unique()
-        cost += float(frame.get_column("cost_usd").sum()) if "cost_usd" in frame.columns else 0.0
+        cost += cost_of(frame)
         tell(stage, done, asked.height, cost)
     return lost
 
@@ -100,6 +101,7 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
         code_version=judge.fingerprint,
         check_specs=face.check_specs(recipe, table, checks),
     )
+    @in_run_log
     def verdicts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
         budget = budget_of(recipe, workspace)

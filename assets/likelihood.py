@@ -13,6 +13,7 @@ from pairwright.assets.filters.base import Filter
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.route import domains_table, prompts_of
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.speed import Watch, seconds_per_token
 from pairwright.assets.store import Shard, Workspace, scan, version_of
 from pairwright.judges.base import SAMPLE, Batch, Estimate, Judge
@@ -250,6 +251,7 @@ def _pass(recipe: Recipe, need: Need) -> dg.AssetsDefinition:
         code_version=need.key,
         check_specs=face.check_specs(recipe, table, checks),
     )
+    @in_run_log
     def likelihoods(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
         count = read_pass(need, workspace, face.shards(context, workspace))

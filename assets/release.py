@@ -22,6 +22,7 @@ from pairwright.assets.release_rows import pairs, rankings
 from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.route import routers_of
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.sample import policies_of
 from pairwright.assets.splits import assign_splits
 from pairwright.assets.store import Shard, Workspace, locked, replacing, version_of
@@ -185,6 +186,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         ],
         check_specs=face.check_specs(recipe, ("release",), checks),
     )
+    @in_run_log
     def versioned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """An immutable version: Parquet that trainers read as it is, a dataset card, and a manifest."""
         workspace = Workspace.of(recipe)

@@ -9,6 +9,7 @@ from pairwright.assets import face, views
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of, desk
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Shard, Workspace, scan, version_of
 from pairwright.judges.base import Estimate, Judge
 from pairwright.judges.llm.desk import Budget
@@ -116,6 +117,7 @@ def _domains(recipe: Recipe, router: Router) -> dg.AssetsDefinition:
         code_version=router.fingerprint,
         check_specs=face.check_specs(recipe, table, checks),
     )
+    @in_run_log
     def domains(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
         budget = budget_of(recipe, workspace)

@@ -11,6 +11,7 @@ from pairwright.assets.ledger import Ledger
 from pairwright.assets.policies.base import Policy
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of, desk
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.source import GIVEN, counted
 from pairwright.assets.store import Shard, Workspace, derive, scan, version_of
 from pairwright.judges.base import Estimate
@@ -108,7 +109,7 @@ def _grouped(missing: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[tuple[str
 
 def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, desk: Desk, ledger: Ledger) -> None:
     """First with `n` in one call; what such a call leaves out (many servers ignore it), one by one."""
-    total, left = missing.height, missing
+    total, left, cost = missing.height, missing, 0.0
     single = policy.samples == 1 or "n" in lacking(policy, {"n"}, desk, policy.path)
     for alone in (single, True):
         short: list[dict[str, Any]] = []
@@ -119,7 +120,8 @@ def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, desk: De
             if rows:
                 ledger.append(pl.DataFrame(rows, schema=dict(types(Samples))))
             total -= len(rows)
-            tell(f"samples/{policy.name}", missing.height - total, missing.height)
+            cost += sum(float(row["cost_usd"]) for row in rows)
+            tell(f"samples/{policy.name}", missing.height - total, missing.height, cost)
         if not short:
             return
         left = pl.DataFrame(short, schema=dict(types(Samples))).select(KEY).sort(KEY)
@@ -225,6 +227,7 @@ def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
         deps=[face.key(recipe, "prompts")],
         code_version=policy.fingerprint,
     )
+    @in_run_log
     def samples(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
         budget = budget_of(recipe, workspace)
@@ -247,6 +250,7 @@ def _responses_asset(recipe: Recipe) -> dg.AssetsDefinition:
     needs = [face.key(recipe, "prompts"), *(face.key(recipe, "samples", one.name) for one in policies_of(recipe))]
 
     @dg.asset(**face.common(recipe, "responses", sharded=True), deps=needs)
+    @in_run_log
     def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Distinct texts for each prompt, given and sampled, with everyone who wrote them."""
         workspace = Workspace.of(recipe)

@@ -16,6 +16,7 @@ from pairwright.assets.conform import column_names, conform
 from pairwright.assets.merge import merged, said
 from pairwright.assets.progress import tell
 from pairwright.assets.readers import Opened, open_source
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.spool import Spool, unspool
 from pairwright.assets.store import (
     Shard,
@@ -228,6 +229,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         **face.common(recipe, "prompts", sharded=True),
         check_specs=face.check_specs(recipe, ("prompts",), checks),
     )
+    @in_run_log
     def prompts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Conversations that end before the assistant's turn, from the recipe's sources."""
         workspace = Workspace.of(recipe)
@@ -241,6 +243,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         return face.result(metadata, {"watch_rejects": (few, f"{made.rejects} of {made.rows} rows")})
 
     @dg.asset(**face.common(recipe, "responses", sharded=True), deps=[face.key(recipe, "prompts")])
+    @in_run_log
     def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Distinct texts for each prompt, with everyone who wrote them."""
         workspace = Workspace.of(recipe)

@@ -52,7 +52,7 @@ def test_a_run_in_dagster_releases_what_the_plain_stages_do(tmp_path: Path, monk
 
 
 def test_run_config_cannot_move_sources_or_data(tmp_path: Path) -> None:
-    """Whoever may start a run may set its configuration, so nothing of a recipe is in it, and nothing that is a path."""
+    """Whoever may start a run may set its configuration: nothing of a recipe is in it, and nothing that is a path."""
     write_jsonl(tmp_path / "rows.jsonl", wide(3))
     repository = definitions([recipe_of(tmp_path, "rows.jsonl", schedule=NIGHTLY)]).get_repository_def()
     for node in repository.get_job("tested_build").nodes:
