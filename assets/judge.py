@@ -107,9 +107,7 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
         budget = budget_of(recipe, workspace)
         computed = sum(judge_shard(judge, workspace, shard, budget) for shard in face.shards(context, workspace))
         context.log.info(f"judge {judge.name}: {computed} new verdicts")
-        files = [
-            path for shard in workspace.each_shard() if (path := workspace.file(verdicts_table(judge), shard)).exists()
-        ]
+        files = face.files_made(context, workspace, verdicts_table(judge))
         view = views.kept_view(
             workspace,
             f"verdicts-{judge.name}",

@@ -256,7 +256,7 @@ def _pass(recipe: Recipe, need: Need) -> dg.AssetsDefinition:
         workspace = Workspace.of(recipe)
         count = read_pass(need, workspace, face.shards(context, workspace))
         context.log.info(f"model {need.model.id}: {count} responses read")
-        files = [path for shard in workspace.each_shard() if (path := workspace.file(need.table, shard)).exists()]
+        files = face.files_made(context, workspace, need.table)
         made_from = [version_of(path) for path in files]
         view = views.kept_view(workspace, f"likelihoods-{name(need)}", made_from, lambda: _view(files))
         rows, failures = int(view.pop("rows")), int(view.pop("failures"))

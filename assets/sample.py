@@ -232,9 +232,7 @@ def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
         workspace = Workspace.of(recipe)
         budget = budget_of(recipe, workspace)
         drawn = sum(sample_shard(recipe, policy, workspace, shard, budget) for shard in face.shards(context, workspace))
-        files = [
-            path for one in workspace.each_shard() if (path := workspace.file(samples_table(policy), one)).exists()
-        ]
+        files = face.files_made(context, workspace, samples_table(policy))
         found = scan(files).group_by("finish_reason", "failure").len().sort("len", descending=True).collect()
         table = dg.MarkdownMetadataValue(views.table(found))
         written_for = scan(files).select(pl.col("prompt_id").n_unique()).collect().item()
@@ -256,7 +254,6 @@ def _responses_asset(recipe: Recipe) -> dg.AssetsDefinition:
         workspace = Workspace.of(recipe)
         for shard in face.shards(context, workspace):
             respond(recipe, workspace, shard)
-        rows = scan(workspace.files("responses")).select(pl.len()).collect().item()
-        return face.result(counted(workspace, "responses", rows))
+        return face.result(counted(context, workspace, "responses"))
 
     return responses

@@ -236,7 +236,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         made = take_in(recipe, workspace)
         context.log.info(f"{made.prompts} prompts and {made.responses} responses; {made.rejects} rows rejected")
         rejects = pl.read_parquet(workspace.root / "rejects.parquet", glob=False)
-        metadata = {**counted(workspace, "prompts", made.prompts), "rejects": made.rejects}
+        metadata = {**counted(context, workspace, "prompts"), "rejects": made.rejects}
         if made.rejects:
             metadata["first rejects"] = dg.MarkdownMetadataValue(views.table(rejects))
         few = made.rejects <= 0.05 * made.rows
@@ -247,15 +247,15 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Distinct texts for each prompt, with everyone who wrote them."""
         workspace = Workspace.of(recipe)
-        made = take_in(recipe, workspace)
-        return face.result(counted(workspace, "responses", made.responses))
+        take_in(recipe, workspace)
+        return face.result(counted(context, workspace, "responses"))
 
     return [prompts] if recipe.policies else [prompts, responses]
 
 
-def counted(workspace: Workspace, table: str, rows: int) -> dict[str, Any]:
-    """Metadata of a table: its rows and the first of them."""
-    files = workspace.files(table)
+def counted(context: dg.AssetExecutionContext, workspace: Workspace, table: str) -> dict[str, Any]:
+    """Metadata of a table: the rows of the run's shards, and the first of them."""
+    files = face.files_made(context, workspace, table)
 
     def make() -> dict[str, str]:
         shown = scan(files).head(views.PREVIEW).collect()
@@ -263,6 +263,6 @@ def counted(workspace: Workspace, table: str, rows: int) -> dict[str, Any]:
 
     view = views.kept_view(workspace, table, [version_of(path) for path in files], make)
     return {
-        "dagster/row_count": rows,
+        "dagster/row_count": scan(files).select(pl.len()).collect().item(),
         **{name: dg.MarkdownMetadataValue(text) for name, text in view.items()},
     }
