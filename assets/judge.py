@@ -56,16 +56,16 @@ def _ask(
     apart: str = "",
 ) -> int:
     """Ask, and keep what is answered; how many rows were lost. A second opinion that fails leaves no row."""
-    done, lost, cost = 0, 0, 0.0
+    done, lost, cost = set[int](), 0, 0.0  # a verdict of several criteria may come in several pieces
     stage = f"verdicts/{judge.name}{apart} {shard.index + 1}/{shard.count}"
     for frame in answers(judge, asked, workspace, shard, budget, apart):
         kept = frame.filter(~pl.col("retry")) if apart else frame
         lost += frame.height - kept.height
         if kept.height:
             ledger.append(kept)
-        done += frame.select(judge.keys).n_unique()
+        done.update(frame.select(judge.keys).hash_rows())
         cost += cost_of(frame)
-        tell(stage, done, asked.height, cost)
+        tell(stage, len(done), asked.height, cost)
     return lost
 
 

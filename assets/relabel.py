@@ -115,14 +115,14 @@ def _audit_shard(
         ages = _ages(judge, ledger, asked, known, night)
         due = _due(judge, ages, recipe.schedule, night).join(asked, on=judge.keys)
         rounds = due.select(*on, pl.col("round") + 1)
-        done, answered, cost = 0, 0, 0.0
+        done, answered, cost = set[int](), set[int](), 0.0
         for frame in answers(judge, rounds, workspace, shard, budget, f"-{night:%Y%m%dT%H%M%S}"):
             rows = frame.filter(pl.col(value_of(judge)).is_not_null())
             ledger.append(rows)
-            answered += rows.select(judge.keys).n_unique()
-            done += frame.select(judge.keys).n_unique()
+            answered.update(rows.select(judge.keys).hash_rows())
+            done.update(frame.select(judge.keys).hash_rows())
             cost += cost_of(frame)
-            tell(f"relabel/{judge.name} {shard.index + 1}/{shard.count}", done, rounds.height, cost)
+            tell(f"relabel/{judge.name} {shard.index + 1}/{shard.count}", len(done), rounds.height, cost)
         lacking = second_round(judge, ledger, asked).height
         ledger.merge(UNFINISHED if lacking else work_of(judge, workspace, shard))
         ages = _ages(judge, ledger, asked, ages, night)
@@ -130,7 +130,7 @@ def _audit_shard(
     ages = ages.drop("owed").join(owed, on=judge.keys, how="left").with_columns(pl.col("owed").fill_null(False))
     with replacing(path) as temporary:
         ages.sort(judge.keys).write_parquet(temporary)
-    return due.height - answered
+    return due.height - len(answered)
 
 
 def _ages(

@@ -41,9 +41,11 @@ class RunLog:
         """Take note of a step, and write it where the last line is old enough or the stage is at its end."""
         with self._lock:
             now = self._clock()
+            stage = self._stages.get(step.stage)
+            at_end = step.done == step.total and (stage is None or stage.step.done != step.done)
             stage = self._stages.setdefault(step.stage, _Stage(step, now))
             stage.step, stage.is_written = step, False
-            if step.done == step.total or now - stage.written >= EVERY:
+            if at_end or now - stage.written >= EVERY:
                 self._say(stage, now)
 
     def close(self) -> None:
