@@ -16,6 +16,7 @@ from pairwright.assets import face, views
 from pairwright.assets.formats.base import Format
 from pairwright.assets.integrity import file_hash, read_record, record_text
 from pairwright.assets.progress import tell
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Workspace, sync
 from pairwright.assets.versions import Release, newest, scan_release, verify_release
 from pairwright.schemas.errors import DamagedError, PairwrightError, StoreError
@@ -220,6 +221,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         return []
 
     @dg.asset(**face.common(recipe, "exports", sharded=False), deps=[face.key(recipe, "release")])
+    @in_run_log
     def exports(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The latest release in each of the recipe's formats, under `exports/<version>/<format>`."""
         workspace = Workspace.of(recipe)

@@ -1,9 +1,11 @@
 """What the Dagster faces of all assets share: keys, partitions, and the shards that a run is about."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import dagster as dg
+import pyarrow.parquet as pq
 
 from pairwright.assets import repair
 from pairwright.assets.store import Shard, Workspace
@@ -22,7 +24,11 @@ def group(recipe: Recipe) -> str:
 
 def partitions(recipe: Recipe) -> dg.StaticPartitionsDefinition:
     """One partition a shard."""
-    return dg.StaticPartitionsDefinition([f"{shard:05d}" for shard in range(recipe.shards)])
+    return dg.StaticPartitionsDefinition([_partition(shard) for shard in range(recipe.shards)])
+
+
+def _partition(shard: int) -> str:
+    return f"{shard:05d}"
 
 
 def common(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
@@ -42,6 +48,20 @@ def common(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
 def shards(context: dg.AssetExecutionContext, workspace: Workspace) -> list[Shard]:
     """The shards that this run is about."""
     return [Shard(int(name), workspace.shards) for name in context.partition_keys]
+
+
+def files_made(context: dg.AssetExecutionContext, workspace: Workspace, table: str) -> list[Path]:
+    """A table's files of the shards that this run is about; notes with each partition how many rows its file has.
+
+    What an asset reports is of these alone: other partitions may not have been made yet.
+    """
+    files = []
+    for shard in shards(context, workspace):
+        path = workspace.file(table, shard)
+        rows = {"dagster/partition_row_count": pq.read_metadata(path).num_rows}
+        context.add_asset_metadata(rows, partition_key=_partition(shard.index))
+        files.append(path)
+    return files
 
 
 def result(metadata: Mapping[str, Any], checks: Mapping[str, tuple[bool, str]] | None = None) -> dg.MaterializeResult:

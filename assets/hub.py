@@ -10,6 +10,7 @@ import dagster as dg
 
 from pairwright.assets import face
 from pairwright.assets.release import CONTENT
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Workspace
 from pairwright.assets.versions import Release, newest, verify_release
 from pairwright.schemas.errors import PairwrightError, StoreError
@@ -177,6 +178,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     @dg.asset(
         **face.common(recipe, "hub", sharded=False) | {"kinds": {"huggingface"}}, deps=[face.key(recipe, "release")]
     )
+    @in_run_log
     def hub(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The latest release on the Hub: Parquet, card and manifest, tagged with its version."""
         done = push(newest(Workspace.of(recipe)), repo)

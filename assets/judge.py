@@ -11,7 +11,8 @@ from pairwright.assets.audit import CODE, audit_view, checks_of, models_of
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of
-from pairwright.assets.rounds import SECOND, answers, first_round, ledger_of, planned, second_round
+from pairwright.assets.rounds import SECOND, answers, cost_of, first_round, ledger_of, planned, second_round
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Shard, Workspace, scan, version_of
 from pairwright.assets.verdicts import judges_of, value_of, verdicts_table, wanted, work_of
 from pairwright.judges.base import NOT_APPLICABLE, Batch, Judge
@@ -55,16 +56,16 @@ def _ask(
     apart: str = "",
 ) -> int:
     """Ask, and keep what is answered; how many rows were lost. A second opinion that fails leaves no row."""
-    done, lost, cost = 0, 0, 0.0
+    done, lost, cost = set[int](), 0, 0.0  # a verdict of several criteria may come in several pieces
     stage = f"verdicts/{judge.name}{apart} {shard.index + 1}/{shard.count}"
     for frame in answers(judge, asked, workspace, shard, budget, apart):
         kept = frame.filter(~pl.col("retry")) if apart else frame
         lost += frame.height - kept.height
         if kept.height:
             ledger.append(kept)
-        done += frame.select(judge.keys).n_unique()
-        cost += float(frame.get_column("cost_usd").sum()) if "cost_usd" in frame.columns else 0.0
-        tell(stage, done, asked.height, cost)
+        done.update(frame.select(judge.keys).hash_rows())
+        cost += cost_of(frame)
+        tell(stage, len(done), asked.height, cost)
     return lost
 
 
@@ -100,14 +101,13 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
         code_version=judge.fingerprint,
         check_specs=face.check_specs(recipe, table, checks),
     )
+    @in_run_log
     def verdicts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
         budget = budget_of(recipe, workspace)
         computed = sum(judge_shard(judge, workspace, shard, budget) for shard in face.shards(context, workspace))
         context.log.info(f"judge {judge.name}: {computed} new verdicts")
-        files = [
-            path for shard in workspace.each_shard() if (path := workspace.file(verdicts_table(judge), shard)).exists()
-        ]
+        files = face.files_made(context, workspace, verdicts_table(judge))
         view = views.kept_view(
             workspace,
             f"verdicts-{judge.name}",

@@ -13,6 +13,7 @@ from pairwright.assets.filters.base import Filter
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.route import domains_table, prompts_of
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.speed import Watch, seconds_per_token
 from pairwright.assets.store import Shard, Workspace, read_table, scan, version_of
 from pairwright.judges.base import SAMPLE, Batch, Estimate, Judge
@@ -250,11 +251,12 @@ def _pass(recipe: Recipe, need: Need) -> dg.AssetsDefinition:
         code_version=need.key,
         check_specs=face.check_specs(recipe, table, checks),
     )
+    @in_run_log
     def likelihoods(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
         count = read_pass(need, workspace, face.shards(context, workspace))
         context.log.info(f"model {need.model.id}: {count} responses read")
-        files = [path for shard in workspace.each_shard() if (path := workspace.file(need.table, shard)).exists()]
+        files = face.files_made(context, workspace, need.table)
         made_from = [version_of(path) for path in files]
         view = views.kept_view(workspace, f"likelihoods-{name(need)}", made_from, lambda: _view(files))
         rows, failures = int(view.pop("rows")), int(view.pop("failures"))

@@ -9,6 +9,7 @@ import polars as pl
 from pairwright.assets import face, likelihood, views
 from pairwright.assets.filters.base import Cutoff, Filter
 from pairwright.assets.progress import tell
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Shard, Workspace, derive, read_table, scan, version_of
 from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.ids import scattered
@@ -248,6 +249,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         deps=[face.key(recipe, "preferences"), *{likelihood.key(recipe, need) for need in _needs(recipe)}],
         check_specs=face.check_specs(recipe, ("pairs",), checks),
     )
+    @in_run_log
     def pairs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Candidate pairs with every filter's value and verdict; the release takes those kept."""
         workspace = Workspace.of(recipe)

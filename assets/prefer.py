@@ -9,6 +9,7 @@ import polars as pl
 from pairwright.assets import face, views
 from pairwright.assets.progress import tell
 from pairwright.assets.route import domains_table, routers_of
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Shard, Workspace, derive, read_table, scan, version_of
 from pairwright.assets.verdicts import KEY, choice_of, judges_of, response_scores, verdicts_table
 from pairwright.judges.jury import Scale, mean_z, scale_of
@@ -96,6 +97,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         ],
         check_specs=face.check_specs(recipe, ("preferences",), checks),
     )
+    @in_run_log
     def preferences(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The utility of every response: the weighted mean of the judges' z-scores."""
         workspace = Workspace.of(recipe)

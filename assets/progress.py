@@ -42,3 +42,16 @@ def listening(listener: Listener) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+@contextmanager
+def overheard(listener: Listener) -> Iterator[None]:
+    """Send all progress within the block to `listener`, too, beside whoever listens already."""
+    before = _listener.get()
+
+    def both(step: Step) -> None:
+        before(step)
+        listener(step)
+
+    with listening(both):
+        yield

@@ -7,6 +7,7 @@ import polars as pl
 
 from pairwright.assets import face, views
 from pairwright.assets.progress import tell
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Workspace, derive, read_table, scan, version_of
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Rankings, check
@@ -57,6 +58,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     """The rankings of a recipe."""
 
     @dg.asset(**face.common(recipe, "rankings", sharded=False), deps=[face.key(recipe, "preferences")])
+    @in_run_log
     def ranking(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Every prompt's ranked responses with scores, ranks and soft targets."""
         workspace = Workspace.of(recipe)

@@ -20,7 +20,8 @@ from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of
 from pairwright.assets.retest import again, opinions
-from pairwright.assets.rounds import answers, ledger_of, second_round
+from pairwright.assets.rounds import answers, cost_of, ledger_of, second_round
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Shard, Workspace, read_table, scan, write, write_record
 from pairwright.assets.verdicts import KEY, guides_first, judges_of, value_of, verdicts_table, wanted, work_of
 from pairwright.judges.base import Judge
@@ -127,18 +128,21 @@ def _audit_shard(
         ages = _ages(judge, ledger, asked, known, night)
         due = _due(judge, ages, recipe.schedule, night).join(asked, on=judge.keys)
         rounds = due.select(*on, pl.col("round") + 1)
-        answered = 0
+        done, answered, cost = set[int](), set[int](), 0.0
         for frame in answers(judge, rounds, workspace, shard, budget, f"-{night:%Y%m%dT%H%M%S}"):
             rows = frame.filter(pl.col(value_of(judge)).is_not_null())
             ledger.append(rows)
-            answered += rows.select(judge.keys).n_unique()
+            answered.update(rows.select(judge.keys).hash_rows())
+            done.update(frame.select(judge.keys).hash_rows())
+            cost += cost_of(frame)
+            tell(f"relabel/{judge.name} {shard.index + 1}/{shard.count}", len(done), rounds.height, cost)
         lacking = second_round(judge, ledger, asked).height
         ledger.merge(UNFINISHED if lacking else work_of(judge, workspace, shard))
         ages = _ages(judge, ledger, asked, ages, night)
     owed = due.join(ages.filter(_again(night)), on=judge.keys, how="anti").select(*judge.keys, owed=True)
     ages = ages.drop("owed").join(owed, on=judge.keys, how="left").with_columns(pl.col("owed").fill_null(False))
     write(ages.sort(judge.keys), path, {})
-    return due.height - answered
+    return due.height - len(answered)
 
 
 def _ages(
@@ -209,6 +213,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         **face.common(recipe, "drift", sharded=False),
         deps=[face.key(recipe, "verdicts", judge.name) for judge in judges_of(recipe)],
     )
+    @in_run_log
     def drift(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """In a nightly run, judges a share of the old verdicts again; shows how the last night's answers compare."""
         workspace = Workspace.of(recipe)

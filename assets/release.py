@@ -24,6 +24,7 @@ from pairwright.assets.release_rows import pairs, rankings
 from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.route import routers_of
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.splits import assign_splits
 from pairwright.assets.store import Shard, Workspace, locked, read_table, scan, sync, version_of, write_record
 from pairwright.assets.verdicts import judges_of
@@ -210,6 +211,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         ],
         check_specs=face.check_specs(recipe, ("release",), checks),
     )
+    @in_run_log
     def versioned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """An immutable version: Parquet that trainers read as it is, a dataset card, and a manifest."""
         workspace = Workspace.of(recipe)

@@ -69,6 +69,11 @@ def answers(
                 yield frame.join(asked, on=judge.keys, maintain_order="left")
 
 
+def cost_of(frame: pl.DataFrame) -> float:
+    """USD that a judge's rows came to; 0 for one that asks no server."""
+    return float(frame.get_column("cost_usd").sum()) if "cost_usd" in frame.columns else 0.0
+
+
 def planned(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shard, apart: str = "") -> Iterator[Batch]:
     """What `answers` would hand to the judge."""
     with _desk(judge, asked, workspace, shard, None, apart) as one:

@@ -9,6 +9,7 @@ from pairwright.assets import face, views
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of, desk
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Shard, Workspace, scan, version_of
 from pairwright.judges.base import Estimate, Judge
 from pairwright.judges.llm.desk import Budget
@@ -116,12 +117,13 @@ def _domains(recipe: Recipe, router: Router) -> dg.AssetsDefinition:
         code_version=router.fingerprint,
         check_specs=face.check_specs(recipe, table, checks),
     )
+    @in_run_log
     def domains(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
         budget = budget_of(recipe, workspace)
         count = sum(route_shard(router, workspace, shard, budget) for shard in face.shards(context, workspace))
         context.log.info(f"router {router.name}: {count} prompts sorted")
-        files = [path for shard in workspace.each_shard() if (path := _file(router, workspace, shard)).exists()]
+        files = face.files_made(context, workspace, domains_table(router))
         made_from = [version_of(path) for path in files]
         view = views.kept_view(workspace, f"domains-{name(router)}", made_from, lambda: _view(files))
         rows, failures = int(view.pop("rows")), int(view.pop("failures"))
@@ -130,10 +132,6 @@ def _domains(recipe: Recipe, router: Router) -> dg.AssetsDefinition:
         return face.result(facts | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found)
 
     return domains
-
-
-def _file(router: Router, workspace: Workspace, shard: Shard) -> Path:
-    return workspace.file(domains_table(router), shard)
 
 
 def _view(files: list[Path]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from pairwright.assets.policies.base import Policy
 from pairwright.assets.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
 from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of, desk
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.source import counted
 from pairwright.assets.store import GIVEN, Shard, Workspace, derive, read_table, scan, version_of
 from pairwright.judges.base import Estimate
@@ -74,7 +75,7 @@ def _grouped(missing: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[tuple[str
 def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, desk: Desk, ledger: Ledger) -> None:
     """First with `n` in one call; what such a call leaves out (many servers ignore it; a text may be empty), one by
     one. So nothing that was paid for is thrown away with what is missing."""
-    total, left = missing.height, missing
+    total, left, cost = missing.height, missing, 0.0
     single = policy.samples == 1 or "n" in lacking(policy, {"n"}, desk, policy.path)
     for alone in (single, True):
         short: list[dict[str, Any]] = []
@@ -85,7 +86,8 @@ def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, desk: De
             if rows:
                 ledger.append(pl.DataFrame(rows, schema=dict(types(Samples))))
             total -= len(rows)
-            tell(f"samples/{policy.name}", missing.height - total, missing.height)
+            cost += sum(float(row["cost_usd"]) for row in rows)
+            tell(f"samples/{policy.name}", missing.height - total, missing.height, cost)
         if not short:
             return
         left = pl.DataFrame(short, schema=dict(types(Samples))).select(KEY).sort(KEY)
@@ -205,13 +207,12 @@ def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
         deps=[face.key(recipe, "prompts")],
         code_version=policy.fingerprint,
     )
+    @in_run_log
     def samples(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
         budget = budget_of(recipe, workspace)
         drawn = sum(sample_shard(recipe, policy, workspace, shard, budget) for shard in face.shards(context, workspace))
-        files = [
-            path for one in workspace.each_shard() if (path := workspace.file(samples_table(policy), one)).exists()
-        ]
+        files = face.files_made(context, workspace, samples_table(policy))
         found = scan(files).group_by("finish_reason", "failure").len().sort("len", descending=True).collect()
         table = dg.MarkdownMetadataValue(views.table(found))
         written_for = scan(files).select(pl.col("prompt_id").n_unique()).collect().item()
@@ -231,14 +232,14 @@ def _responses_asset(recipe: Recipe) -> dg.AssetsDefinition:
         deps=needs,
         check_specs=face.check_specs(recipe, ("responses",), reasoned.CHECKS),
     )
+    @in_run_log
     def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Distinct texts for each prompt, given and sampled, with everyone who wrote them."""
         workspace = Workspace.of(recipe)
         for shard in face.shards(context, workspace):
             respond(recipe, workspace, shard)
-        rows = scan(workspace.files("responses")).select(pl.len()).collect().item()
         tables = [samples_table(policy) for policy in policies_of(recipe)]
         samples = [workspace.file(name, shard) for name in tables for shard in workspace.each_shard()]
-        return face.result(counted(workspace, "responses", rows), reasoned.reasoning_check(workspace, samples))
+        return face.result(counted(context, workspace, "responses"), reasoned.reasoning_check(workspace, samples))
 
     return responses

@@ -16,6 +16,7 @@ from pairwright.assets.integrity import kept_record, verify
 from pairwright.assets.merge import merged, said
 from pairwright.assets.progress import tell
 from pairwright.assets.readers import Opened, open_source
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.spool import Spool, unspool
 from pairwright.assets.store import (
     DERIVED,
@@ -238,13 +239,14 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         **face.common(recipe, "prompts", sharded=True),
         check_specs=face.check_specs(recipe, ("prompts",), checks),
     )
+    @in_run_log
     def prompts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Conversations that end before the assistant's turn, from the recipe's sources."""
         workspace = Workspace.of(recipe)
         made = take_in(recipe, workspace)
         context.log.info(f"{made.prompts} prompts and {made.responses} responses; {made.rejects} rows rejected")
         rejects = read_table(workspace.root / "rejects.parquet")
-        metadata = {**counted(workspace, "prompts", made.prompts), "rejects": made.rejects}
+        metadata = {**counted(context, workspace, "prompts"), "rejects": made.rejects}
         if made.rejects:
             metadata["first rejects"] = dg.MarkdownMetadataValue(views.table(rejects))
         few = made.rejects <= 0.05 * made.rows
@@ -255,18 +257,19 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         deps=[face.key(recipe, "prompts")],
         check_specs=face.check_specs(recipe, ("responses",), reasoned.CHECKS),
     )
+    @in_run_log
     def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Distinct texts for each prompt, with everyone who wrote them."""
         workspace = Workspace.of(recipe)
-        made = take_in(recipe, workspace)
-        return face.result(counted(workspace, "responses", made.responses), reasoned.reasoning_check(workspace))
+        take_in(recipe, workspace)
+        return face.result(counted(context, workspace, "responses"), reasoned.reasoning_check(workspace))
 
     return [prompts] if recipe.policies else [prompts, responses]
 
 
-def counted(workspace: Workspace, table: str, rows: int) -> dict[str, Any]:
-    """Metadata of a table: its rows and the first of them."""
-    files = workspace.files(table)
+def counted(context: dg.AssetExecutionContext, workspace: Workspace, table: str) -> dict[str, Any]:
+    """Metadata of a table: the rows of the run's shards, and the first of them."""
+    files = face.files_made(context, workspace, table)
 
     def make() -> dict[str, str]:
         shown = scan(files).head(views.PREVIEW).collect()
@@ -274,6 +277,6 @@ def counted(workspace: Workspace, table: str, rows: int) -> dict[str, Any]:
 
     view = views.kept_view(workspace, table, [version_of(path) for path in files], make)
     return {
-        "dagster/row_count": rows,
+        "dagster/row_count": scan(files).select(pl.len()).collect().item(),
         **{name: dg.MarkdownMetadataValue(text) for name, text in view.items()},
     }

@@ -164,8 +164,9 @@ def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, as_json:
 @main.command()
 @click.argument("recipes", required=False, type=click.Path(path_type=Path, exists=True))
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--read-only", is_flag=True, help="For looking only: nothing can be started from it.")
 @DATA
-def ui(recipes: Path | None, port: int, data: Path) -> None:
+def ui(recipes: Path | None, port: int, read_only: bool, data: Path) -> None:
     """Open the Dagster UI on 127.0.0.1 for a recipe or a folder of them (else PAIRWRIGHT_RECIPES, else the demo)."""
     from pairwright.pipelines.instance import use_home
     from pairwright.pipelines.serve import serve
@@ -174,7 +175,7 @@ def ui(recipes: Path | None, port: int, data: Path) -> None:
         os.environ["PAIRWRIGHT_RECIPES"] = str(recipes.resolve())
     os.environ["PAIRWRIGHT_DATA"] = str(data.resolve())
     use_home(data)
-    serve(port)
+    serve(port, read_only)
 
 
 for command in (doctor, export, push, relabel):

@@ -22,6 +22,7 @@ from pairwright.assets import (
 )
 from pairwright.assets.report import page
 from pairwright.pipelines import nightly
+from pairwright.pipelines.io_manager import NO_VALUES
 from pairwright.pipelines.names import job_name
 from pairwright.schemas.recipe import Recipe
 
@@ -45,5 +46,6 @@ def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
         ],
         schedules=nightly.schedules(recipes),
         sensors=nightly.sensors(recipes),
+        resources={"io_manager": NO_VALUES},
         executor=dg.in_process_executor,
     )

@@ -21,13 +21,13 @@ FLAGS = [
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Any]:
-    """Chromium, headless. Skips the test with the reason where there is none."""
+def chromium(*flags: str) -> Iterator[Any]:
+    """Chromium, headless, with further flags. Skips the test with the reason where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'pairwright[test-ui]'")
     if not CHROMIUM.exists():
         pytest.skip("needs Chromium: apt-get install chromium")
     with sync_api.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=[*FLAGS, *flags])
         yield opened
         opened.close()
 

@@ -19,6 +19,7 @@ from pairwright.assets import face
 from pairwright.assets.changes import CAUSES
 from pairwright.assets.report import charts, figures
 from pairwright.assets.report.sample import sampled_pairs
+from pairwright.assets.run_log import in_run_log
 from pairwright.assets.store import Workspace, replacing
 from pairwright.assets.verdicts import judges_of
 from pairwright.assets.versions import Release, newest
@@ -144,6 +145,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     """The report of a recipe's latest release."""
 
     @dg.asset(**face.common(recipe, "report", sharded=False), deps=[face.key(recipe, "release")])
+    @in_run_log
     def report_html(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """`report.html` in the release's folder: one file, to be opened without a network."""
         workspace = Workspace.of(recipe)

@@ -1,5 +1,6 @@
 """Recipes as Dagster definitions: found, told apart, and run to a release with their checks."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,43 @@ def test_a_run_in_dagster_releases_what_the_plain_stages_do(tmp_path: Path, monk
 
 
 def test_run_config_cannot_move_sources_or_data(tmp_path: Path) -> None:
-    """The web server executes what any page asks of it, so nothing of a recipe is configurable."""
+    """Whoever may start a run may set its configuration: nothing of a recipe is in it, and nothing that is a path."""
     write_jsonl(tmp_path / "rows.jsonl", wide(3))
-    repository = definitions([recipe_of(tmp_path, "rows.jsonl")]).get_repository_def()
+    repository = definitions([recipe_of(tmp_path, "rows.jsonl", schedule=NIGHTLY)]).get_repository_def()
     for node in repository.get_job("tested_build").nodes:
         assert node.definition.config_schema.as_field().config_type.given_name in (None, "Any", "AnyType")  # type: ignore[attr-defined]
         assert not node.definition.required_resource_keys - {"io_manager"}  # type: ignore[attr-defined]
+    for job in repository.get_all_jobs():
+        found = {name for name in options(job.run_config_schema.config_type) if not name.startswith("ops.")}
+        assert found == {
+            "execution.config.marker_to_close",  # a label in the log
+            "execution.config.step_dependency_config.require_upstream_step_success",
+            "loggers.console.config.log_level",
+            "loggers.console.config.name",
+        }
+
+
+NIGHTLY = {"relabel": "0 2 * * *"}
+
+
+def options(kind: Any, name: str = "") -> Iterator[str]:
+    """The names of all options under a type of Dagster's configuration."""
+    if hasattr(kind, "fields"):
+        for part, field in kind.fields.items():
+            yield from options(field.config_type, f"{name}.{part}".strip("."))
+    else:
+        yield name
+
+
+def test_run_config_that_names_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRWRIGHT_DATA", str(tmp_path / "data"))
+    write_jsonl(tmp_path / "rows.jsonl", wide(3))
+    job = definitions([recipe_of(tmp_path, "rows.jsonl")]).resolve_job_def("tested_build")
+    elsewhere = tmp_path / "elsewhere"
+    moved: dict[str, Any] = {"resources": {"io_manager": {"config": {"base_dir": str(elsewhere)}}}}
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(dg.DagsterInvalidConfigError, match="base_dir"):
+        job.execute_in_process(instance=instance, run_config=QUIET | moved)
+    assert not elsewhere.exists() and not (tmp_path / "data").exists()
 
 
 def test_what_the_ui_shows_of_hostile_rows_is_inert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
