@@ -96,13 +96,12 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
 def _known(workspace: Workspace, version: str) -> Intake | None:
     """What the last intake came to, if it was of these sources and what it says is whole."""
     known = kept_record(workspace.root / "intake.json") or {}
-    counts = [known.get(name) for name in ("prompts", "responses", "rows", "rejects")]
     try:
         verify(workspace.root / "rejects.parquet")
-    except (DamagedError, FileNotFoundError):
+        counts = {name: int(known[name]) for name in ("prompts", "responses", "rows", "rejects")}
+    except (DamagedError, FileNotFoundError, KeyError, TypeError, ValueError):
         return None
-    whole = all(isinstance(one, int) for one in counts) and known.get("version") == version
-    return Intake(*counts, fresh=False) if whole else None  # type: ignore[arg-type]
+    return Intake(**counts, fresh=False) if known.get("version") == version else None
 
 
 def _drop_other_layouts(workspace: Workspace) -> None:

@@ -23,8 +23,9 @@ from pairwright.assets.sample import sample_shard
 from pairwright.assets.source import take_in
 from pairwright.assets.store import Workspace
 from pairwright.cli import main
+from pairwright.judges.llm.batch_files import Journal, line_of
 from pairwright.judges.llm_pairwise import LlmPairwise
-from pairwright.schemas.errors import BudgetError, JudgeError
+from pairwright.schemas.errors import BudgetError, JudgeError, StoreError
 from pairwright.schemas.ids import prompt_id
 from pairwright.schemas.reading import load_recipe
 from pairwright.schemas.recipe import Recipe
@@ -179,3 +180,17 @@ def test_policies_write_in_batches(tmp_path: Path) -> None:
         assert sample_shard(one, policies_of(one)[0], workspace, shard) == PROMPTS * 2
     rows = pl.read_parquet(workspace.file(samples_table(policies_of(one)[0]), shard))
     assert rows.get_column("text").null_count() == 0 and not app.sent
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"[]", b'{"token": "other", "batch": 3}'])
+def test_a_damaged_note_of_a_batch_is_made_again_from_its_requests_or_named(tmp_path: Path, damage: bytes) -> None:
+    lines = [line_of(name, "/chat/completions", {"model": "m"}, 0) for name in ("a-0", "b-1")]
+    entry, requests = Journal(tmp_path).open({"a-0", "b-1"}, lines)
+    note = Journal(tmp_path).folder / f"{entry.token}.json"
+    note.write_bytes(damage)
+    (found,) = Journal(tmp_path).entries()
+    assert (found.token, found.batch, found.ids) == (entry.token, None, entry.ids)
+    requests.write_bytes(b"\xff")
+    with pytest.raises(StoreError, match=f"{note.name}, which notes a batch that was sent, is damaged") as caught:
+        Journal(tmp_path).entries()
+    assert len(str(caught.value).splitlines()) == 1 and note.read_bytes() == damage
