@@ -70,7 +70,7 @@ def sample_shard(
             return 0
         missing = ledger.missing(_wanted(recipe, policy, workspace, shard))
         if missing.height:
-            with desk(policy, workspace, shard, missing, budget) as one:
+            with desk(policy, workspace, shard, missing, budget, answers_in=samples_table(policy)) as one:
                 _draw(policy, missing, pl.read_parquet(prompts, glob=False), one, ledger)
         ledger.merge(work)
     return missing.height

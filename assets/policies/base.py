@@ -3,9 +3,9 @@
 import json
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pairwright.judges.base import Estimate
 from pairwright.judges.llm.call import Call
@@ -41,6 +41,16 @@ class Policy(Kind, Endpoint, family="policy"):
     """Texts that end a sample."""
     logprobs: bool = False
     """Keep the summed log-prob of each sample, where the server tells it."""
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        systems = 1 if isinstance(self.system, str) else max(1, len(self.system))
+        if self.temperature == 0 and self.samples > systems:
+            raise ValueError(
+                f"samples: {self.samples} at temperature 0 would be the same text again; raise temperature, or set "
+                f"samples: {systems}"
+            )
+        return self
 
     def content(self) -> dict[str, Any]:
         """All but the number of samples."""
