@@ -99,7 +99,7 @@ class Live:
                 self.gate.pushed_back(started)
             troubles += wire.wait is None
             spent = troubles > TROUBLES or time.monotonic() - begun > LONGEST
-            if await self._is_well(call, wire, begun if spent else None) and spent:
+            if await self._is_well(call, wire, started if spent else None) and spent:
                 failure = f"gave up after {troubles} lost requests: {wire.problem}"
                 self._of_no_use(call, failure, None)
                 return failure
@@ -107,9 +107,10 @@ class Live:
             await self._pause(wait if wire.wait is None else wire.wait + wait / 10)
 
     async def _is_well(self, call: Call, wire: Wire, since: float | None = None) -> bool:
-        """Whether the server answers others, or has since then; where that is in doubt, a small question finds out.
+        """Whether the server answers others. Where that is in doubt, a small question finds out.
 
-        Raises JudgeError when it has not answered for too long, nor answers the question.
+        With `since`, only a reply that came after it is beyond doubt. Raises JudgeError when the server has not
+        answered for too long, nor answers the question.
         """
         async with self._asking:
             self._go_on()

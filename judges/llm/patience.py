@@ -124,6 +124,6 @@ class FirstReplies:
         shown = f"; the first one: {raw.strip()[:300]!r}" if raw else ""
         raise JudgeError(
             f"{self.endpoint.base_url}, model {self.endpoint.model!r}: none of the first {len(self.found)} calls was "
-            f"answered to any use ({told}){shown}; what came in is kept. See to the model, its options and max_tokens, or "
-            "try `pairwright doctor`"
+            f"answered to any use ({told}){shown}; what came in is kept. See to the model, its options "
+            "and max_tokens, or try `pairwright doctor`"
         )
