@@ -66,6 +66,15 @@ def verify(path: Path) -> None:
     _checked[path] = seen
 
 
+def is_damaged(path: Path) -> bool:
+    """Whether a table's file is not what was written, for whoever can do without it."""
+    try:
+        verify(path)
+    except DamagedError:
+        return True
+    return False
+
+
 def damaged(path: Path, why: object) -> DamagedError:
     """The error for a damaged file: one line with what to do about it."""
     return DamagedError(path, f"{path} is damaged ({' '.join(str(why).split())[:200]}); {_advice(path)}")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from pairwright.assets.integrity import damaged
+from pairwright.assets.integrity import damaged, is_damaged
 from pairwright.assets.journal import journal_frames
 from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
-from pairwright.assets.store import Shard, Workspace
+from pairwright.assets.store import Shard, Workspace, scan
 from pairwright.judges.llm.desk import Budget, Desk, Kept, Spent
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.schemas.errors import RecipeError
@@ -36,12 +36,13 @@ def desk(
     prompts: pl.DataFrame,
     budget: Budget | None = None,
     apart: str = "",
+    answers_in: str = "",
 ) -> Iterator[Desk]:
     """A desk that writes each reply to the shard's ledger before it is read, and knows those for these prompt_ids.
 
     When the block ends well, journal and table become one. When it does not, the journal stays: the next build takes
     its replies for its own. Replies kept `apart`, under that ending of the folder's name, answer no other desk: so a
-    question can be asked again.
+    question can be asked again. The table `answers_in` shows whether any reply was ever of use.
     """
     with Ledger(workspace, replies_table(asker) + apart, shard, Replies, ["prompt_id"]) as ledger:
         ledger.missing(prompts.select("prompt_id").unique())  # takes over what lies under another layout
@@ -52,9 +53,22 @@ def desk(
         known = ((Kept(*row[:-1]), bool(row[-1])) for row in rows.select(*names, "current").iter_rows())
         folder = workspace.root / (replies_table(asker) + apart) / "batches"
         keep = partial(_append, ledger)
-        yield Desk(budget, known, keep, folder, tell, findings_file(workspace.data))
+        proven = partial(_holds_answers, workspace, answers_in)
+        yield Desk(budget, known, keep, folder, tell, findings_file(workspace.data), proven)
         merged = ledger.rows().select("prompt_id", "key", "attempt").sort("prompt_id", "key", "attempt")
         ledger.merge(fingerprint([merged.height, *merged.tail(1).row(0)] if merged.height else []))
+
+
+def _holds_answers(workspace: Workspace, table: str) -> bool:
+    """Whether a table of answers, of this data set or another with the same asker, has a row that is no failure."""
+    if not table:
+        return False
+    files = sorted(workspace.data.glob(f"*/{table}/*.parquet"))
+    fine = pl.col("failure").is_null()
+    if any(scan([path]).filter(fine).head(1).collect().height for path in files if not is_damaged(path)):
+        return True
+    segments = sorted(workspace.data.glob(f"*/{table}/*.arrows"))
+    return any(frame.filter(fine).height for frame in journal_frames(segments))
 
 
 def _append(ledger: Ledger, reply: Kept) -> None:

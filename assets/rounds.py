@@ -84,7 +84,7 @@ def _desk(
     judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shard, budget: Budget | None, apart: str
 ) -> contextlib.AbstractContextManager[Desk | None]:
     if judge.calls_server and asked.height:
-        return desk(judge, workspace, shard, asked, budget, apart)
+        return desk(judge, workspace, shard, asked, budget, apart, verdicts_table(judge))
     return contextlib.nullcontext()
 
 

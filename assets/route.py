@@ -59,7 +59,7 @@ def route_shard(router: Router, workspace: Workspace, shard: Shard, budget: Budg
         missing = ledger.missing(_unsorted(router, workspace, shard))
         done, cost = 0, 0.0
         if missing.height:
-            with desk(router, workspace, shard, missing, budget) as one:
+            with desk(router, workspace, shard, missing, budget, answers_in=domains_table(router)) as one:
                 for frame in router.route(_prompts(missing, workspace, shard), one):
                     ledger.append(frame)
                     done, cost = done + frame.height, cost + float(frame.get_column("cost_usd").sum())

@@ -44,7 +44,7 @@ def sample_shard(
             return 0
         missing = ledger.missing(wanted_samples(recipe, policy, workspace, shard))
         if missing.height:
-            with desk(policy, workspace, shard, missing, budget) as one:
+            with desk(policy, workspace, shard, missing, budget, answers_in=samples_table(policy)) as one:
                 _draw(policy, missing, read_table(prompts), one, ledger)
         ledger.merge(work)
     return missing.height

@@ -1,6 +1,5 @@
 """`pairwright doctor`: asks each server of a recipe for what the recipe needs of it, and says what to change."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,13 +8,13 @@ from pairwright.assets.likelihood import passes
 from pairwright.assets.pool import policies_of
 from pairwright.assets.replies import findings_file
 from pairwright.assets.route import routers_of
+from pairwright.judges.likelihood.server import endpoint_of, stated_limit
 from pairwright.judges.llm.abilities import keep
 from pairwright.judges.llm.base import LlmJudge
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.probe import Finding, probe
 from pairwright.judges.llm.probe_batch import probe_batch
 from pairwright.schemas.errors import JudgeError
-from pairwright.schemas.models import CausalModel
 from pairwright.schemas.recipe import Recipe
 
 FALLS_BACK = frozenset({"limits", "n", "schema"})
@@ -66,13 +65,16 @@ def needs(recipe: Recipe) -> list[Asked]:
             found.append(Asked(judge.name, judge, features, falls_back=spare))
     for need in passes(recipe):
         if need.model.base_url:
-            found.append(Asked(likelihood_name(need), _endpoint(need.model), {"echo"}))
+            features = {"echo"} if need.model.max_tokens else {"echo", "context"}
+            found.append(Asked(likelihood_name(need), endpoint_of(need.model), features))
     return found
 
 
-def _endpoint(model: CausalModel) -> Endpoint:
-    key = model.api_key_env if os.environ.get(model.api_key_env) else None
-    return Endpoint(model=model.served_as or model.id, base_url=str(model.base_url), api_key_env=key)
+def _context(endpoint: Endpoint) -> Finding:
+    """What `max_tokens` of a served model has to be, where the recipe does not say."""
+    told = stated_limit(endpoint)
+    fix = f"the server's limit is {told}: set max_tokens: {told}" if told else "set max_tokens to the model's context"
+    return Finding("context", "no", f"where texts are cut is for the recipe to say; {fix}")
 
 
 def examine(recipe: Recipe, data: Path | None = None) -> list[Checked]:
@@ -83,7 +85,9 @@ def examine(recipe: Recipe, data: Path | None = None) -> list[Checked]:
     checked = []
     for one in needs(recipe):
         try:
-            findings = probe(one.endpoint, one.features - {"batch"}, one.path)
+            findings = probe(one.endpoint, one.features - {"batch", "context"}, one.path)
+            if "context" in one.features:
+                findings.append(_context(one.endpoint))
             if "batch" in one.features:
                 findings.append(probe_batch(one.endpoint, one.path))
         except JudgeError as error:

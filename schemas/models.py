@@ -106,12 +106,13 @@ class CausalModel(ModelSource):
     """Longest sequence; by default what the model was made for."""
     batch_tokens: Annotated[int | None, Field(ge=16), Runtime] = None
     """Tokens of one batch, padding included; by default 4,096, and 1,024 on a CPU, whose caches hold no more."""
-    base_url: Annotated[str | None, Field(pattern=r"^https?://[^@]+$"), Runtime] = None
+    base_url: Annotated[str | None, Field(pattern=r"^https?://[^/@?\s][^@?\s]*$"), Runtime] = None
     """An OpenAI-compatible server that echoes the log-probabilities of a prompt; without one, the model runs here."""
     served_as: str | None = None
     """What the server calls the model; by default its id. Another name is another model."""
-    api_key_env: Annotated[str, Runtime] = "OPENAI_API_KEY"
-    """Environment variable with the server's key."""
+    api_key_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Runtime] = None
+    """Name of the environment variable that holds the server's key. Without it no key is sent, whatever the environment
+    holds."""
 
     def content(self) -> dict[str, Any]:
         """What can change an answer, as JSON-like values."""

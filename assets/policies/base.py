@@ -3,9 +3,9 @@
 import json
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pairwright.judges.base import Estimate
 from pairwright.judges.llm.call import Call
@@ -44,6 +44,16 @@ class Policy(Kind, Endpoint, family="policy"):
     max_failure_share: FailureShare = 0.1
     """Greatest share of its samples that may fail. Above it a build makes no release and says why; what was paid for is
     kept. One failure alone is never too many, unless this is 0."""
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        systems = 1 if isinstance(self.system, str) else max(1, len(self.system))
+        if self.temperature == 0 and self.samples > systems:
+            raise ValueError(
+                f"samples: {self.samples} at temperature 0 would be the same text again; raise temperature, or set "
+                f"samples: {systems}"
+            )
+        return self
 
     def content(self) -> dict[str, Any]:
         """All but the number of samples."""

@@ -5,38 +5,79 @@ in silence or answer shifted by one, so a new server is probed first. Prefix cac
 log-probabilities depend on the order of requests: switch it off for scoring.
 """
 
-import os
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx2
 import numpy as np
 import openai
 
 from pairwright.judges.likelihood.backend import Reading, Readings
 from pairwright.judges.likelihood.loading import load_tokenizer
 from pairwright.judges.likelihood.packing import Branch, flat
+from pairwright.judges.llm.bounded import at_most, most_bytes
+from pairwright.judges.llm.endpoint import Endpoint
+from pairwright.judges.llm.redact import without
+from pairwright.judges.llm.replies import UnusableError, echoed_of, envelope
+from pairwright.judges.llm.wire import open_blocking_client, trouble
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
 
 CALLS = 16
 """Requests in flight."""
+RETRIES = 4
+"""Of a request that meets a busy or broken server, by the client, with its own pauses."""
+
+
+def endpoint_of(model: CausalModel) -> Endpoint:
+    """Where a served model is; its key is sent only if the recipe names one."""
+    name = model.served_as or model.id
+    return Endpoint(model=name, base_url=str(model.base_url), api_key_env=model.api_key_env, concurrency=CALLS)
 
 
 def limit_of(model: CausalModel) -> int:
-    """Greatest number of tokens of a text: a server refuses one that leaves no room for another token."""
-    if not model.max_tokens:
-        raise JudgeError(f"model {model.id!r} at {model.base_url}: a server does not say its limit; set max_tokens")
-    return model.max_tokens - 1
+    """Greatest number of tokens of a text: a server refuses one that leaves no room for another token.
+
+    The recipe states it, since longer texts are cut there, and what can change an answer is part of the fingerprint.
+    Raises JudgeError where it does not, with the limit that the server tells, if it does.
+    """
+    if model.max_tokens:
+        return model.max_tokens - 1
+    where = f"model {model.id!r} at {model.base_url}: where texts are cut is for the recipe to say"
+    told = stated_limit(endpoint_of(model))
+    if told is None:
+        raise JudgeError(f"{where}, and the server does not tell its limit; set max_tokens to the model's context")
+    raise JudgeError(f"{where}; the server's limit is {told}, so set max_tokens: {told}, or less")
+
+
+@functools.lru_cache(maxsize=64)
+def _listed(url: str, key: str | None) -> str:
+    with open_blocking_client(Endpoint(model="-", base_url=url, api_key_env=key, deadline=10.0), 0) as client:
+        return str(client.get("/models", cast_to=httpx2.Response).content.decode(errors="replace"))
+
+
+def stated_limit(endpoint: Endpoint) -> int | None:
+    """`max_model_len` of the model in the server's list, as vLLM tells it; None where it cannot be had."""
+    try:
+        listed = envelope(_listed(endpoint.base_url, endpoint.api_key_env)).get("data")
+    except (openai.OpenAIError, UnusableError, JudgeError):
+        return None
+    for one in listed if isinstance(listed, list) else ():
+        limit = one.get("max_model_len") if isinstance(one, dict) and one.get("id") == endpoint.model else None
+        if isinstance(limit, int) and 16 <= limit < 2**31:
+            return limit
+    return None
 
 
 class Server:
     """A served model. Its tokenizer is loaded here, from the model's folder or the Hub."""
 
     def __init__(self, model: CausalModel) -> None:
-        self.tokenizer, self.limit, self.model = load_tokenizer(model), limit_of(model), model
-        key = os.environ.get(model.api_key_env) or "none"
-        self._client = openai.OpenAI(base_url=model.base_url, api_key=key, max_retries=4, timeout=120)
+        self.limit, self.endpoint = limit_of(model), endpoint_of(model)
+        self.tokenizer, self.secret = load_tokenizer(model), self.endpoint.secret
+        self._client = open_blocking_client(self.endpoint, RETRIES)
         self._probe()
 
     def read(self, groups: Sequence[Sequence[Branch]]) -> Readings:
@@ -59,25 +100,20 @@ class Server:
 
     def _echo(self, ids: list[int]) -> np.ndarray:
         """Log-probability of each token, from the second on; the first is not a number."""
+        body: dict[str, Any] = {"model": self.endpoint.model, "prompt": ids, "max_tokens": 1, "temperature": 0.0}
+        body |= {"echo": True, "logprobs": 1}
         try:
-            answer = self._client.completions.create(
-                model=self.model.served_as or self.model.id,
-                prompt=ids,
-                max_tokens=1,
-                temperature=0.0,
-                echo=True,
-                logprobs=1,
-            )
+            with at_most(most_bytes(body)):
+                reply = self._client.post("/completions", cast_to=httpx2.Response, body=body)
+            listed = echoed_of(without(reply.content.decode(errors="replace"), self.secret), len(ids))
         except openai.OpenAIError as error:
+            raise JudgeError(f"{self._label()} failed ({trouble(error, self.secret)})") from None
+        except UnusableError as problem:
             raise JudgeError(
-                f"{self._label()} failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-            ) from error
-        listed: Any = answer.choices[0].logprobs and answer.choices[0].logprobs.token_logprobs
-        if not listed or len(listed) < len(ids) or None in listed[1 : len(ids)]:
-            raise JudgeError(
-                f"{self._label()} does not echo the prompt's log-probabilities; serve with vLLM, or drop base_url"
-            )
-        return np.array([np.nan, *listed[1 : len(ids)]], dtype=np.float64)
+                f"{self._label()} does not echo the prompt's log-probabilities ({problem}); serve with vLLM, or drop "
+                "base_url"
+            ) from None
+        return np.array([np.nan, *listed], dtype=np.float64)
 
     def _probe(self) -> None:
         """Ask for two texts that differ in their last token but one: what comes before must not differ."""
@@ -89,4 +125,4 @@ class Server:
             raise JudgeError(f"{self._label()} echoes log-probabilities at the wrong tokens; it cannot score")
 
     def _label(self) -> str:
-        return f"model {self.model.served_as or self.model.id!r} at {self.model.base_url}"
+        return f"model {self.endpoint.model!r} at {self.endpoint.base_url}"

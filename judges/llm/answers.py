@@ -9,12 +9,15 @@ from pairwright.judges.llm.replies import UnusableError, answer_of
 
 def text_of(answer: Answer) -> str | None:
     """What a judge wrote; the whole reply where it cannot be taken apart."""
-    if answer.raw is None:
-        return None
+    return None if answer.raw is None else text_in(answer.raw)
+
+
+def text_in(reply: str) -> str:
+    """The text of a reply; all of the reply where it cannot be taken apart."""
     try:
-        return answer_of(answer.raw).text
+        return answer_of(reply).text
     except UnusableError:
-        return answer.raw
+        return reply
 
 
 def joined(texts: Sequence[str | None]) -> str | None:

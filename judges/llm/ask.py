@@ -17,6 +17,8 @@ from pairwright.judges.llm.wire import open_client
 
 GATHER = 0.2
 """Seconds in which answers are gathered before they are handed out."""
+LOOK = 1.0
+"""Seconds between looks at whether the server is waited for."""
 
 
 def ask(endpoint: Endpoint, calls: Iterable[Call], desk: Desk) -> Iterator[list[Answer]]:
@@ -50,7 +52,8 @@ class _Asking:
             while True:
                 with self.changed:
                     while not self.done and not self.finished:
-                        self.changed.wait()
+                        self.changed.wait(LOOK)
+                        self._tell()
                     if not self.finished:  # rows cost less by the dozen, and the replies are already kept
                         self.changed.wait(GATHER)
                     found, self.done = self.done, []
@@ -64,6 +67,12 @@ class _Asking:
             thread.join()
         if self.error is not None:
             raise self.error
+
+    def _tell(self) -> None:
+        """Say when a server that has answered before is waited for."""
+        if self.live.waits is not None:
+            why, seconds, most = self.live.waits
+            self.desk.tell(f"waiting for {self.endpoint.base_url} ({why[:80]}), seconds", int(seconds), int(most))
 
     def _run(self) -> None:
         try:

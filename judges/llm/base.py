@@ -195,7 +195,7 @@ class LlmJudge(Judge, Endpoint):
         def read(reply: str) -> Any:
             choice = answer_of(reply)
             if self.logprobs is True and not choice.tokens:
-                raise UnusableError("the answer came without log-probs")
+                raise UnusableError(choice.without_tokens)
             return self.read(prompt, one, choice)
 
         return Call(self._key(prompt, one), prompt.prompt_id, (unit, place), "/chat/completions", body, most, read)

@@ -4,25 +4,31 @@ What is in a batch is journalled before it is sent, and its id before it is wait
 with the same batch. Results are taken by custom id; what a batch leaves out is sent again, and nothing else.
 """
 
+import tempfile
 import time
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
 
 import openai
 
-from pairwright.judges.llm.batch_files import Entry, Journal, Server, line_of, results
+from pairwright.judges.llm.answers import text_in
+from pairwright.judges.llm.batch_files import Entry, Journal
+from pairwright.judges.llm.batch_server import Result, Server, State, line_of, results
+from pairwright.judges.llm.bounded import FLOOR, most_bytes
 from pairwright.judges.llm.call import TRIES, Answer, Call
 from pairwright.judges.llm.desk import Desk, Kept, Spent
 from pairwright.judges.llm.endpoint import BATCH_CALLS, WINDOW, Endpoint
+from pairwright.judges.llm.patience import FirstReplies
 from pairwright.judges.llm.replies import UnusableError, usage_of
-from pairwright.judges.llm.wire import BUSY, without
+from pairwright.judges.llm.wire import trouble
 from pairwright.schemas.errors import BudgetError, JudgeError
 
 ENDED = {"completed", "expired", "cancelled", "failed"}
 """States of a batch that will not change any more."""
 LONGEST = WINDOW + 2 * 3600.0
 """Seconds after which a batch that was promised within a day counts as stuck."""
+ENVELOPE = 1 << 14
+"""Bytes of a line of results beside what the tokens take."""
 
 
 class _Item:
@@ -50,7 +56,8 @@ class _Item:
         if self.answer is not None:
             return
         try:
-            self.answer = Answer(self.call, self.call.read(kept.body), None, self.raw, self.cost, self.calls)
+            value = self.call.value_in(kept.body)
+            self.answer = Answer(self.call, value, None, self.raw, self.cost, self.calls)
         except UnusableError as problem:
             self.failure = str(problem)
             if self.tried >= TRIES:
@@ -65,6 +72,7 @@ class _Item:
 
     def give_up(self, why: str) -> None:
         """Make it a failure."""
+        self.failure = why
         self.answer = Answer(self.call, None, why, self.raw, self.cost, self.calls)
 
 
@@ -77,6 +85,7 @@ class _Batches:
     def __init__(self, endpoint: Endpoint, calls: Iterator[Call], desk: Desk) -> None:
         self.endpoint, self.calls, self.desk = endpoint, calls, desk
         self.journal = Journal(desk.folder)
+        self.first = FirstReplies(endpoint, desk)
         self.spent_up: BudgetError | None = None
 
     def answers(self) -> Iterator[list[Answer]]:
@@ -89,14 +98,25 @@ class _Batches:
                     waiting += [_Item(call, self.desk.known(call.key)) for call in fresh]
                     if not waiting:
                         return
-                    self._round(self._unanswered(waiting))
+                    items = self._unanswered(waiting)
+                    self._round(items)
+                    self._note_use(waiting, items)
                     if done := [one.answer for one in waiting if one.answer is not None]:
                         yield done
                     waiting = [one for one in waiting if one.answer is None]
+                    self.first.check()
                     if self.spent_up is not None:
                         raise self.spent_up
             except openai.OpenAIError as error:
                 raise JudgeError(self._trouble(error)) from None
+
+    def _note_use(self, waiting: list[_Item], asked: dict[str, _Item]) -> None:
+        """What was answered or refused, and of what use it was."""
+        if any(one.answer is not None and one.answer.failure is None for one in waiting):
+            self.first.used()
+        for name, one in asked.items():
+            if name != one.custom_id or one.answer is not None:
+                self.first.unusable(one.call, one.failure, text_in(one.raw) if one.raw else None)
 
     def _unanswered(self, waiting: list[_Item]) -> dict[str, _Item]:
         """By custom id. What a killed build had kept already is taken out of its batch's entry."""
@@ -157,13 +177,11 @@ class _Batches:
         entry, file = self.journal.open({one.custom_id for one in items}, lines)
         return self.journal.write(entry._replace(batch=self.server.create(file, path, entry.token)))
 
-    def _wait(self, entry: Entry) -> Any:
+    def _wait(self, entry: Entry) -> State:
         """The batch once it has ended, asked for every `poll` seconds."""
         while True:
             batch = self.server.retrieve(str(entry.batch))
-            counts = batch.request_counts
-            done = (counts.completed + counts.failed) if counts else 0
-            self.desk.tell(f"batch {entry.batch} ({batch.status})", done, len(entry.ids))
+            self.desk.tell(f"batch {entry.batch} ({batch.status})", batch.done, len(entry.ids))
             if batch.status in ENDED:
                 return batch
             if time.time() - entry.begun > LONGEST:
@@ -173,26 +191,34 @@ class _Batches:
                 )
             time.sleep(self.endpoint.poll)
 
-    def _collect(self, entry: Entry, batch: Any, items: dict[str, _Item]) -> None:
+    def _collect(self, entry: Entry, batch: State, items: dict[str, _Item]) -> None:
         """Keep every reply of an ended batch; its other requests count as lost. Then the batch is forgotten."""
         mine = {name: items[name] for name in entry.ids & items.keys()}
-        if batch.status == "failed" and not batch.output_file_id:
+        if batch.status == "failed" and not batch.has_results:
             self.journal.forget(entry)
-            raise JudgeError(f"{self.endpoint.base_url} refused batch {entry.batch}: {self._reasons(batch)}")
-        for file in (batch.output_file_id, batch.error_file_id):
-            for name, status, body, problem in results(self.server.content(file)) if file else ():
-                one = mine.get(name)
-                if one is None:
-                    continue
-                if status == 200 and body is not None:
-                    del mine[name]
-                    self._keep(one, body, time.time() - entry.begun)
-                elif 400 <= status < 500 and status not in BUSY:
-                    del mine[name]
-                    one.give_up(without(f"status {status}: {problem}", self.endpoint.secret))
-        for one in mine.values():
-            one.lose(f"batch {batch.status}")
+            raise JudgeError(f"{self.endpoint.base_url} refused batch {entry.batch}: {batch.reasons}")
+        for one in self._results(entry, batch, list(mine.values())):
+            item = mine.get(one.custom_id)
+            if item is None:
+                continue
+            if one.body is not None:
+                del mine[one.custom_id]
+                self._keep(item, one.body, time.time() - entry.begun)
+            elif one.refusal is not None:
+                del mine[one.custom_id]
+                item.give_up(one.refusal)
+        for item in mine.values():
+            item.lose(f"batch {batch.status}")
         self.journal.forget(entry, set(items))
+
+    def _results(self, entry: Entry, batch: State, asked: list[_Item]) -> Iterator[Result]:
+        """What is in the files of an ended batch, which go to the disk first: they may be larger than memory."""
+        most = max([most_bytes(one.call.body) for one in asked], default=FLOOR) + ENVELOPE
+        in_all = most + (len(entry.ids) + 1) * (most if most > FLOOR + ENVELOPE else ENVELOPE * 4)
+        with tempfile.TemporaryFile(dir=self.journal.folder) as file:
+            for name in batch.files:
+                self.server.download(name, in_all, file)
+                yield from results(file, most, self.endpoint.secret)
 
     def _gone(self, entry: Entry, items: dict[str, _Item]) -> None:
         """Give up a batch that the server does not know any more, or whose results it has deleted."""
@@ -202,7 +228,6 @@ class _Batches:
         self.journal.forget(entry)
 
     def _keep(self, one: _Item, body: str, seconds: float) -> None:
-        body = without(body, self.endpoint.secret)
         prompt, completion = usage_of(body)
         cost = self.endpoint.cost(prompt, completion)
         kept = Kept(one.call.key, one.call.prompt_id, one.attempt, body, prompt, completion, cost, max(seconds, 0.0))
@@ -211,14 +236,9 @@ class _Batches:
         one.calls += 1
         one.take(kept, counts=True)
 
-    def _reasons(self, batch: Any) -> str:
-        found = [str(one.message) for one in (batch.errors.data or [])] if batch.errors else []
-        return without("; ".join(found)[:500] or "it gave no reason", self.endpoint.secret)
-
     def _trouble(self, error: openai.OpenAIError) -> str:
-        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
-        said = without(str(cause or error)[:500], self.endpoint.secret)
         return (
-            f"{self.endpoint.base_url} failed while batches were under way ({said}); what was sent is noted, so build "
-            "again to go on with it. A server without /files and /batches needs transport: live"
+            f"{self.endpoint.base_url} failed while batches were under way ({trouble(error, self.endpoint.secret)}); "
+            "what was sent is noted, so build again to go on with it. A server without /files and /batches needs "
+            "transport: live"
         )

@@ -1,28 +1,16 @@
 """What a batch leaves on the disk, and its requests to the server: files up, batches made, results down."""
 
 import contextlib
-import json
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple
 
-import httpx2
-import openai
 import orjson
 
-from pairwright.judges.llm.endpoint import Endpoint
-from pairwright.judges.llm.wire import CONNECT
 from pairwright.schemas.errors import StoreError
-
-RETRIES = 6
-"""Of the few requests that make and watch a batch, by the client, with its own pauses."""
-LOOK_BACK = 200
-"""Batches at the server that are looked through for one whose id was not noted before a kill."""
-MARK = "pairwright"
-"""The key of a batch's token in its metadata."""
 
 
 class Entry(NamedTuple):
@@ -98,96 +86,3 @@ class Journal:
             return
         for ending in ("json", "jsonl"):
             (self.folder / f"{entry.token}.{ending}").unlink(missing_ok=True)
-
-
-class Server:
-    """The files and batches of an endpoint."""
-
-    def __init__(self, endpoint: Endpoint, retries: int = RETRIES) -> None:
-        timeout = httpx2.Timeout(endpoint.deadline, connect=min(CONNECT, endpoint.deadline))
-        self._client = openai.OpenAI(
-            api_key=endpoint.secret or "none",
-            base_url=endpoint.base_url,
-            max_retries=retries,
-            timeout=timeout,
-            http_client=httpx2.Client(timeout=timeout, trust_env=False, follow_redirects=False),
-        )
-        self._client.organization = self._client.project = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
-
-    def create(self, requests: Path, path: str, token: str) -> str:
-        """Upload a request file and make its batch; the batch's id."""
-        return self.make(self.upload(requests), path, token)
-
-    def upload(self, requests: Path) -> str:
-        """Upload a request file; its id."""
-        return _sane(lambda: self._client.files.create(file=requests, purpose="batch")).id
-
-    def make(self, file: str, path: str, token: str) -> str:
-        """Make a batch of an uploaded file; the batch's id."""
-        to: Any = f"/v1{path}"
-        # a retry after a lost reply would make, and charge, a second batch
-        once = self._client.with_options(max_retries=0)
-        asked: Any = {"input_file_id": file, "endpoint": to, "completion_window": "24h", "metadata": {MARK: token}}
-        return _sane(lambda: once.batches.create(**asked)).id
-
-    def find(self, token: str) -> str | None:
-        """The id of the batch that was made with that token."""
-        for place, batch in enumerate(self._client.batches.list(limit=100)):
-            if (batch.metadata or {}).get(MARK) == token:
-                return batch.id
-            if place >= LOOK_BACK:
-                break
-        return None
-
-    def retrieve(self, batch: str) -> Any:
-        """The state of a batch."""
-        return _sane(lambda: self._client.batches.retrieve(batch))
-
-    def cancel(self, batch: str) -> None:
-        """End a batch early; one that has ended already stays as it is."""
-        with contextlib.suppress(openai.APIStatusError):
-            self._client.batches.cancel(batch)
-
-    def delete(self, file: str) -> None:
-        """Delete a file."""
-        self._client.files.delete(file)
-
-    def content(self, file: str) -> bytes:
-        """A result file."""
-        return self._client.files.content(file).content
-
-
-def _sane(ask: Callable[[], Any]) -> Any:
-    """What the client makes of a reply. Raises OpenAIError for one without an id, as of a page in place of JSON."""
-    try:
-        found = ask()
-    except json.JSONDecodeError as error:
-        found = error.doc
-    if not isinstance(getattr(found, "id", None), str):
-        raise openai.OpenAIError(f"not the OpenAI protocol: {str(found).strip()[:60]!r}")
-    return found
-
-
-def line_of(custom_id: str, path: str, body: dict[str, Any], attempt: int) -> bytes:
-    """A line of a request file; a further attempt asks with another seed."""
-    body = {**body, "seed": body["seed"] + attempt} if "seed" in body else body
-    return orjson.dumps({"custom_id": custom_id, "method": "POST", "url": f"/v1{path}", "body": body})
-
-
-def results(content: bytes) -> Iterator[tuple[str, int, str | None, str]]:
-    """Custom id, status (0 without any), body and problem of each line of a result file that can be read."""
-    for line in content.splitlines():
-        try:
-            row = orjson.loads(line)
-            name, reply = row["custom_id"], row.get("response") or {}
-            status, body = int(reply.get("status_code") or 0), reply.get("body")
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
-            continue  # counts as lost, and is sent again
-        text = orjson.dumps(body).decode() if isinstance(body, dict) else None
-        yield str(name), status, text, str(row.get("error") or text)[:300]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pairwright.judges.llm.desk import Spent
+from pairwright.judges.llm.replies import UnusableError
 
 TRIES = 3
 """Replies to one request that are read, per build, before it is given up as a failure row."""
@@ -22,6 +23,18 @@ class Call(NamedTuple):
     """What the call may take at most."""
     read: Callable[[str], Any]
     """From the reply's body to a value; raises UnusableError."""
+
+    def value_in(self, reply: str) -> Any:
+        """What `read` makes of a reply. Raises UnusableError and nothing else, whatever the reply is and whoever reads.
+
+        A reply is kept before it is read, so any other error would end this build and every later one.
+        """
+        try:
+            return self.read(reply)
+        except UnusableError:
+            raise
+        except Exception as error:  # of any kind: readers may be a package's own
+            raise UnusableError(f"the reply cannot be read: {type(error).__name__}: {error}") from error
 
 
 class Answer(NamedTuple):

@@ -85,15 +85,16 @@ class Desk:
         folder: Path | None = None,
         tell: Callable[[str, int, int], None] = lambda stage, done, total: None,
         findings: Path | None = None,
+        proven: Callable[[], bool] = lambda: False,
     ) -> None:
         """`known` pairs each earlier reply with whether it belongs to this build, or one that was killed in it.
 
         Batches under way are noted in `folder`, and `tell` hears how far they are. What servers were found to be able
-        to do is in the file `findings`.
+        to do is in the file `findings`. `proven` tells whether the asker ever had an answer of use.
         """
         self.budget = budget or Budget()
         self.keep = write
-        self.folder, self.tell, self.findings = folder, tell, findings
+        self.folder, self.tell, self.findings, self.proven = folder, tell, findings, proven
         self._known: dict[str, list[tuple[Kept, bool]]] = {}
         for reply, current in known:
             self._known.setdefault(reply.key, []).append((reply, current))

@@ -63,7 +63,8 @@ class Endpoint(BaseModel):
     base_url: Annotated[str, Runtime] = "https://api.openai.com/v1"
     """Where the server is."""
     api_key_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Runtime] = None
-    """Name of the environment variable that holds the key; the key itself never stands in a recipe."""
+    """Name of the environment variable that holds the key; the key itself never stands in a recipe. Without it no key
+    is sent, whatever the environment holds, not to the default `base_url` either."""
     concurrency: Annotated[int, Field(ge=1, le=1024), Runtime] = 32
     """Most calls in flight; fewer while the server pushes back."""
     rpm: Annotated[int | None, Field(ge=1), Runtime] = None

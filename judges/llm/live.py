@@ -7,18 +7,23 @@ from typing import Any
 
 import openai
 
+from pairwright.judges.llm.answers import text_in
 from pairwright.judges.llm.call import TRIES, Answer, Call
 from pairwright.judges.llm.desk import Desk, Kept, Spent
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.pace import Gate, PerMinute, backoff
-from pairwright.judges.llm.patience import Patience
+from pairwright.judges.llm.patience import FirstReplies, Patience
+from pairwright.judges.llm.probe import small
 from pairwright.judges.llm.replies import UnusableError, usage_of
 from pairwright.judges.llm.wire import Wire, request
+from pairwright.schemas.errors import BudgetError
 
 TROUBLES = 8
 """Lost requests (no whole reply) that one call may have."""
 LONGEST = 900.0
 """Seconds that one call may take with all its waits."""
+ASK_AGAIN, SMALL = 10.0, 30.0
+"""Seconds between two small questions to a server in doubt, and the longest wait for the answer to one."""
 
 
 class Live:
@@ -28,6 +33,10 @@ class Live:
         self.endpoint, self.desk = endpoint, desk
         self.secret = endpoint.secret
         self.patience = Patience(endpoint)
+        self.first = FirstReplies(endpoint, desk)
+        self.waits: tuple[str, float, float] | None = None
+        """What the server is waited for with, for how many seconds so far, and at most."""
+        self._asked, self._well = -ASK_AGAIN, True
         self.gate = Gate(endpoint.concurrency)
         self.requests = PerMinute(endpoint.rpm) if endpoint.rpm else None
         self.tokens = PerMinute(endpoint.tpm) if endpoint.tpm else None
@@ -36,6 +45,7 @@ class Live:
         """Use this client, within the running event loop. Setting `halt` ends all waits and begins no request."""
         self.client = client
         self.halt = asyncio.Event()
+        self._asking = asyncio.Lock()
 
     async def answer(self, call: Call) -> Answer:
         """From what is known, else from the server, until a reply can be read or the tries are used up."""
@@ -46,9 +56,12 @@ class Live:
             attempt, raw, cost = kept.attempt + 1, kept.body, cost + kept.cost_usd
             tried += current
             try:
-                return Answer(call, call.read(kept.body), None, raw, cost, calls)
+                value = call.value_in(kept.body)
             except UnusableError as problem:
                 failure = str(problem)
+            else:
+                self.first.used()
+                return Answer(call, value, None, raw, cost, calls)
         while tried < TRIES:
             reply = await self._fetch(call, attempt)
             if isinstance(reply, str):
@@ -56,10 +69,18 @@ class Live:
             tried, attempt, calls = tried + 1, attempt + 1, calls + 1
             raw, cost = reply.body, cost + reply.cost_usd
             try:
-                return Answer(call, call.read(reply.body), None, raw, cost, calls)
+                value = call.value_in(reply.body)
             except UnusableError as problem:
                 failure = str(problem)
+                self._of_no_use(call, failure, text_in(raw))
+            else:
+                self.first.used()
+                return Answer(call, value, None, raw, cost, calls)
         return Answer(call, None, failure, raw, cost, calls)
+
+    def _of_no_use(self, call: Call, why: str, raw: str | None) -> None:
+        self.first.unusable(call, why, raw)
+        self.first.check()
 
     async def _fetch(self, call: Call, attempt: int) -> Kept | str:
         """A whole reply, kept; or why there is none."""
@@ -68,18 +89,65 @@ class Live:
         while True:
             started, wire = await self._request(call, body, attempt)
             if isinstance(wire, Kept):
+                self.waits = None
                 return wire
-            if wire.kind == "unfit":
-                self.patience.unfit(wire)
-                return wire.problem or "refused"
             self.patience.lost(wire)
+            if wire.kind == "unfit":
+                await self._is_well(call, wire)
+                return wire.problem or "refused"
             if wire.kind in {"busy", "silent"}:
                 self.gate.pushed_back(started)
             troubles += wire.wait is None
-            if troubles > TROUBLES or time.monotonic() - begun > LONGEST:
-                return f"gave up after {troubles} lost requests: {wire.problem}"
-            wait = backoff(troubles)
+            spent = troubles > TROUBLES or time.monotonic() - begun > LONGEST
+            if await self._is_well(call, wire, started if spent else None) and spent:
+                failure = f"gave up after {troubles} lost requests: {wire.problem}"
+                self._of_no_use(call, failure, None)
+                return failure
+            wait = backoff(min(troubles, TROUBLES))
             await self._pause(wait if wire.wait is None else wire.wait + wait / 10)
+
+    async def _is_well(self, call: Call, wire: Wire, since: float | None = None) -> bool:
+        """Whether the server answers others. Where that is in doubt, a small question finds out.
+
+        With `since`, only a reply that came after it is beyond doubt. Raises JudgeError when the server has not
+        answered for too long, nor answers the question.
+        """
+        async with self._asking:
+            self._go_on()
+            if since is None and not self.patience.in_doubt(wire):
+                return True
+            if since is not None and self.patience.last_reply > since:
+                return True
+            if time.monotonic() - self._asked >= ASK_AGAIN:
+                self._well = await self._answers_a_small_question(call, wire)
+                self._asked = time.monotonic()
+            return self._well
+
+    async def _answers_a_small_question(self, call: Call, wire: Wire) -> bool:
+        """The call's options with a few words in place of its texts. What it cannot settle counts as well."""
+        try:
+            if not self.desk.budget.reserve(call.most):
+                return True
+        except BudgetError:
+            return True
+        try:
+            found = await self._post(call, small(call.body), SMALL)
+        finally:
+            self.desk.budget.settle(call.most, Spent())
+        if found.body is not None:
+            self.patience.replied(found.body)
+            self.waits = None
+            return True
+        if found.kind != "unfit":
+            self.patience.lost(found)
+        if wire.kind == "unfit" and found.kind != "unfit":
+            self.patience.refused = 0
+            return True
+        if self.patience.in_doubt(wire):
+            raise self.patience.end(found)
+        unheard = time.monotonic() - self.patience.last_reply
+        self.waits = (found.problem or found.kind, unheard, self.patience.bears(wire))
+        return False
 
     async def _request(self, call: Call, body: dict[str, Any], attempt: int) -> tuple[float, Kept | Wire]:
         """One request within the limits of rate, concurrency and budget. A reply is kept before anyone sees it."""
@@ -107,12 +175,13 @@ class Live:
         finally:
             self.desk.budget.settle(call.most, real)
 
-    async def _post(self, call: Call, body: dict[str, Any]) -> Wire:
+    async def _post(self, call: Call, body: dict[str, Any], longest: float = LONGEST) -> Wire:
+        seconds = min(self.endpoint.deadline, longest)
         try:
-            async with asyncio.timeout(self.endpoint.deadline):
+            async with asyncio.timeout(seconds):
                 wire = await request(self.client, call.path, body, self.secret)
         except TimeoutError:
-            return Wire(problem=f"no whole answer within {self.endpoint.deadline:g} s", kind="silent")
+            return Wire(problem=f"no whole answer within {seconds:g} s", kind="silent")
         if wire.body is not None or wire.heard:
             self.patience.heard()
         return wire

@@ -20,7 +20,7 @@ def objects_in(text: str) -> list[dict[str, Any]]:
     while place >= 0:
         try:
             value, end = _DECODER.raw_decode(text, place)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # among them a number of more digits than Python reads
             place = text.find("{", place + 1)
             continue
         if isinstance(value, dict):
@@ -79,6 +79,8 @@ def rating(value: Any, where: str, low: int, high: int, not_applicable: bool) ->
         if not_applicable:
             return None
         raise UnusableError(f"{where} is N/A, which is not allowed here")
+    if isinstance(value, int) and abs(value) > 10**15:
+        value = math.inf if value > 0 else -math.inf  # a number of any length may be told of
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UnusableError(f"{where} is {value!r}, expected a number from {low} to {high}")
     if not low <= value <= high:

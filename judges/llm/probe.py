@@ -4,13 +4,11 @@ import asyncio
 import math
 from typing import Any, Literal, NamedTuple
 
-import orjson
-
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.pace import backoff
 from pairwright.judges.llm.parse import objects_in
-from pairwright.judges.llm.replies import Choice, UnusableError, choices_of, envelope
-from pairwright.judges.llm.wire import Wire, open_client, request
+from pairwright.judges.llm.replies import Choice, UnusableError, choices_of, envelope, logprob_of
+from pairwright.judges.llm.wire import Wire, hint, open_client, request
 from pairwright.schemas.errors import JudgeError
 
 State = Literal["yes", "no", "unknown"]
@@ -63,6 +61,8 @@ async def _probe(endpoint: Endpoint, features: set[str], path: str) -> list[Find
         if features != {"echo"}:
             first = await talk()
             found.append(_chat(endpoint, first))
+            if first.body is None:  # what is refused even without the feature says nothing about it
+                return [*found, *(Finding(one, "unknown", first.problem or "no answer") for one in sorted(features))]
             if "limits" in features:
                 found.append(_limits(endpoint, first))
         if "n" in features:
@@ -94,11 +94,18 @@ async def _post(client: Any, endpoint: Endpoint, path: str, body: dict[str, Any]
     return wire
 
 
+def small(body: dict[str, Any]) -> dict[str, Any]:
+    """A request with the same options, but a few words to go by and one short answer to give."""
+    said = {"messages": [{"role": "user", "content": HELLO}]} if "messages" in body else {"prompt": HELLO}
+    rest = {key: value for key, value in body.items() if key != "n"}
+    return {**rest, **said, **({"max_tokens": min(24, body["max_tokens"])} if "max_tokens" in body else {})}
+
+
 def _chat(endpoint: Endpoint, wire: Wire) -> Finding:
     if wire.body is None:
         if wire.kind in {"busy", "unfit", "broken"} and wire.heard:
             return Finding("chat", "unknown", wire.problem or "")
-        raise JudgeError(f"{endpoint.base_url}, model {endpoint.model!r}: {wire.problem}")
+        raise JudgeError(f"{endpoint.base_url}, model {endpoint.model!r}: {wire.problem}{hint(endpoint, wire)}")
     try:
         choices_of(wire.body)
     except UnusableError as problem:
@@ -149,9 +156,11 @@ def _logprobs(wire: Wire) -> Finding:
     if isinstance(choice, str):
         return Finding("logprobs", _refused(wire), choice)
     if not choice.tokens:
-        return Finding("logprobs", "no", f"logprobs was ignored in silence; {WITHOUT_LOGPROBS}")
-    if any(token.logprob > 1e-6 for token in choice.tokens) or not any(token.top for token in choice.tokens):
-        return Finding("logprobs", "no", f"log-probs without alternatives, or above zero; {WITHOUT_LOGPROBS}")
+        ignored = choice.without_tokens == Choice("", None, []).without_tokens
+        said = "logprobs was ignored in silence" if ignored else choice.without_tokens
+        return Finding("logprobs", "no", f"{said}; {WITHOUT_LOGPROBS}")
+    if not any(token.top for token in choice.tokens):
+        return Finding("logprobs", "no", f"log-probs without alternatives; {WITHOUT_LOGPROBS}")
     return Finding("logprobs", "yes", f"{len(choice.tokens[0].top)} alternatives a token")
 
 
@@ -192,13 +201,20 @@ def _text_logprobs(wire: Wire) -> tuple[list[str], list[float | None]] | str:
     if wire.body is None:
         return str(wire.problem)
     try:
-        found = orjson.loads(wire.body)["choices"][0]["logprobs"]
+        found: Any = envelope(wire.body)
+        for step in ("choices", 0, "logprobs"):
+            found = found[step]
         tokens, values = found["tokens"], found["token_logprobs"]
-    except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+    except (UnusableError, KeyError, TypeError, IndexError):
         return "log-probs of text completions were ignored in silence"
-    if not tokens or len(tokens) != len(values):
+    if not isinstance(tokens, list) or not isinstance(values, list) or not tokens or len(tokens) != len(values):
         return "log-probs of text completions came back empty"
-    return tokens, values
+    if not all(isinstance(one, str) for one in tokens):
+        return "tokens of text completions are no texts"
+    try:
+        return tokens, [None if one is None else logprob_of(one) for one in values]
+    except UnusableError as problem:
+        return str(problem)
 
 
 def _one(wire: Wire) -> Choice | str:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import openai
 
-from pairwright.judges.llm.batch_files import Server, line_of
+from pairwright.judges.llm.batch_server import Server, line_of
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.probe import HELLO, Finding
-from pairwright.judges.llm.wire import without
+from pairwright.judges.llm.redact import without
+from pairwright.judges.llm.wire import trouble
 
 RETRIES = 1
 
@@ -32,22 +33,19 @@ def probe_batch(endpoint: Endpoint, path: str = "/chat/completions") -> Finding:
             fix = "set transport: live" if gone else "see to the key, or set transport: live"
             return Finding("batch", "no" if error.status_code < 500 or gone else "unknown", f"{said_no}; {fix}")
         except (openai.OpenAIError, ValueError, AttributeError) as error:
-            return Finding("batch", "unknown", without(f"{type(error).__name__}: {str(error)[:200]}", endpoint.secret))
+            return Finding("batch", "unknown", trouble(error, endpoint.secret))
 
 
 def _try(server: Server, file: Path, path: str) -> Finding:
     left, batch = [server.upload(file)], None
     try:
         batch = server.make(left[0], path, uuid.uuid4().hex)
-        state = server.retrieve(batch)
-        if state.id != batch or not state.status:
-            return Finding("batch", "no", "a batch that was made is not found again; set transport: live")
+        server.retrieve(batch)
         return Finding("batch", "yes", "a batch of one was made and found; it is cancelled, and its file deleted")
     finally:
         if batch is not None:
             server.cancel(batch)
-            ended = server.retrieve(batch)
-            left += [one for one in (ended.output_file_id, ended.error_file_id) if one]
+            left += server.retrieve(batch).files
         for one in left:
             with contextlib.suppress(openai.APIStatusError):
                 server.delete(one)

@@ -1,15 +1,21 @@
 """Reading a reply's envelope: choices, finish reasons, log-probs and token counts, believed only where they add up."""
 
+import math
 from typing import Any, NamedTuple
 
 import orjson
+
+LONGEST_REASON = 500
+"""Characters of a reason that are kept; the reply itself is kept whole."""
+SURE, LEAST = 0.01, -1e6
+"""Log-probs lie between these, give or take what rounding to 16 bits adds to certainty."""
 
 
 class UnusableError(Exception):
     """A reply that holds no answer; the message says why."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(storable(why))
+        super().__init__(storable(why)[:LONGEST_REASON])
 
 
 def storable(text: str) -> str:
@@ -35,7 +41,9 @@ class Choice(NamedTuple):
     text: str
     finish_reason: str | None
     tokens: list[Token]
-    """Empty where the server sent no log-probs."""
+    """Empty where the server sent no log-probs, or some that cannot be."""
+    without_tokens: str = "the answer came without log-probs"
+    """Why there are none."""
 
 
 def envelope(body: str) -> dict[str, Any]:
@@ -47,8 +55,19 @@ def envelope(body: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UnusableError("the reply is no JSON object")
     if "choices" not in found and found.get("error"):
-        raise UnusableError(f"the reply is an error: {str(found['error'])[:300]}")
+        raise UnusableError(f"the reply is an error: {_told(found['error'])}")
     return found
+
+
+def _told(error: Any) -> str:
+    """The message of an error object, or all of it."""
+    message = error.get("message", error) if isinstance(error, dict) else error
+    if isinstance(message, str):
+        return message
+    try:
+        return orjson.dumps(message).decode()
+    except orjson.JSONEncodeError:  # nested deeper than it can write
+        return "of no readable form"
 
 
 def choices_of(body: str, expected: int = 1, least: int | None = None) -> list[Choice]:
@@ -57,12 +76,16 @@ def choices_of(body: str, expected: int = 1, least: int | None = None) -> list[C
     found = envelope(body).get("choices")
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise UnusableError("the reply has no list of choices")
-    numbers = [one.get("index", place) for place, one in enumerate(found)]
-    if len(set(map(str, numbers))) < len(numbers):
+    places = {_whole(one.get("index"), place): one for place, one in enumerate(found)}
+    if len(places) < len(found):
         raise UnusableError("the reply has several choices of the same index")
     if not (expected if least is None else least) <= len(found) <= expected:
         raise UnusableError(f"the reply has {len(found)} choices, expected {expected}")
-    return [_choice(one) for one in sorted(found, key=lambda one: str(one.get("index", 0)).zfill(6))]
+    return [_choice(places[place]) for place in sorted(places)]
+
+
+def _whole(value: Any, otherwise: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
 
 
 def _choice(one: dict[str, Any]) -> Choice:
@@ -76,7 +99,11 @@ def _choice(one: dict[str, Any]) -> Choice:
         text = ""
     if not isinstance(text, str):
         raise UnusableError("the reply's content is no text")
-    return Choice(text, reason if isinstance(reason, str) else None, _tokens(one.get("logprobs")))
+    reason = reason if isinstance(reason, str) else None
+    try:
+        return Choice(text, reason, _tokens(one.get("logprobs")))
+    except UnusableError as problem:
+        return Choice(text, reason, [], str(problem))
 
 
 def _text(content: Any) -> Any:
@@ -87,20 +114,48 @@ def _text(content: Any) -> Any:
 
 
 def _tokens(found: Any) -> list[Token]:
+    """Raises UnusableError for log-probs that cannot be."""
     content = (found.get("content") or _of_completion(found)) if isinstance(found, dict) else None
     if not isinstance(content, list):
         return []
     try:
         return [
             Token(
-                one["token"],
-                float(one["logprob"]),
-                {x["token"]: float(x["logprob"]) for x in one.get("top_logprobs") or []},
+                _string(one["token"]),
+                logprob_of(one["logprob"]),
+                {_string(x["token"]): logprob_of(x["logprob"]) for x in one.get("top_logprobs") or []},
             )
             for one in content
         ]
-    except (KeyError, TypeError, ValueError):
-        return []
+    except (KeyError, TypeError, AttributeError):
+        raise UnusableError("the answer's log-probs are not in the form of the protocol") from None
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise UnusableError("a token of the answer's log-probs is no text")
+    return value
+
+
+def logprob_of(value: Any) -> float:
+    """A log-probability that can be one. Raises UnusableError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not LEAST <= value <= SURE:
+        told = f"{value:g}" if isinstance(value, float) and math.isfinite(value) else f"a {type(value).__name__}"
+        raise UnusableError(f"a log-prob of the reply is {told}, which is no logarithm of a probability")
+    return float(value)
+
+
+def echoed_of(body: str, count: int) -> list[float]:
+    """Log-probs of the tokens of an echoed prompt of `count` tokens, from the second on. Raises UnusableError."""
+    found = envelope(body).get("choices")
+    choice = found[0] if isinstance(found, list) and found else None
+    logprobs = choice.get("logprobs") if isinstance(choice, dict) else None
+    listed = logprobs.get("token_logprobs") if isinstance(logprobs, dict) else None
+    if not isinstance(listed, list) or not listed:
+        raise UnusableError("the reply has no log-probs")
+    if len(listed) < count:
+        raise UnusableError(f"the reply has {len(listed)} log-probs, expected {count}")
+    return [logprob_of(one) for one in listed[1:count]]
 
 
 def _of_completion(found: dict[str, Any]) -> Any:
@@ -129,14 +184,14 @@ def answer_of(body: str) -> Choice:
 
 
 def usage_of(body: str) -> tuple[int, int]:
-    """Prompt and completion tokens that a reply states; zeros where it states none."""
-    start = body.rfind('"usage"')
-    if start < 0:
+    """Prompt and completion tokens that a reply states; zeros where it states none that can be."""
+    if '"usage"' not in body:
         return 0, 0
     try:
-        usage = orjson.loads(body).get("usage") or {}
-        counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    except (orjson.JSONDecodeError, AttributeError):
+        usage = envelope(body).get("usage")
+    except UnusableError:
         return 0, 0
-    prompt, completion = (one if isinstance(one, int) and 0 <= one < MOST_TOKENS else 0 for one in counts)
-    return prompt, completion
+    if not isinstance(usage, dict):
+        return 0, 0
+    prompt, completion = (_whole(usage.get(f"{name}_tokens"), 0) for name in ("prompt", "completion"))
+    return (prompt if 0 <= prompt < MOST_TOKENS else 0), (completion if 0 <= completion < MOST_TOKENS else 0)

@@ -24,7 +24,14 @@ LONG = 60
 class Echo(BaseHTTPRequestHandler):
     """Completions with echo; `server.manner` says how honestly."""
 
+    def do_GET(self) -> None:
+        """The list of models, as vLLM gives it."""
+        self.server.sent.append(self.headers.get("authorization"))  # type: ignore[attr-defined]
+        served = {"id": "served", "object": "model", "max_model_len": 512}
+        self._answer({"object": "list", "data": [{"id": "other", "max_model_len": 9}, served]})
+
     def do_POST(self) -> None:
+        self.server.sent.append(self.headers.get("authorization"))  # type: ignore[attr-defined]
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         ids = body["prompt"]
         if len(ids) + body["max_tokens"] > 512:
@@ -41,9 +48,12 @@ class Echo(BaseHTTPRequestHandler):
             scores = [*scores[1:], -1.0]
         choice = {"index": 0, "text": "", "finish_reason": "length"}
         choice["logprobs"] = None if manner == "silent" else {"token_logprobs": [*scores, -1.0], "tokens": []}
-        answer = json.dumps(
-            {"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]}
-        ).encode()
+        answer = {"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]}
+        odd = len(ids) > LONG and manner.startswith("{")
+        self._answer(json.loads(manner) if odd else answer)
+
+    def _answer(self, found: Any) -> None:
+        answer = json.dumps(found).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(answer)))
@@ -57,7 +67,7 @@ class Echo(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[ThreadingHTTPServer]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as one:
-        one.manner = "honest"  # type: ignore[attr-defined]
+        one.manner, one.sent = "honest", []  # type: ignore[attr-defined]
         threading.Thread(target=one.serve_forever, daemon=True).start()
         yield one
         one.shutdown()
@@ -88,7 +98,7 @@ def test_a_server_that_lies_is_found_out(server: ThreadingHTTPServer, manner: st
 
 
 @pytest.mark.parametrize(
-    ("manner", "reason"), [("refuses some", "failed (BadRequestError"), ("has holes", "does not echo")]
+    ("manner", "reason"), [("refuses some", "failed (status 400: "), ("has holes", "does not echo")]
 )
 def test_a_text_without_numbers_is_a_failure_of_its_own_that_is_asked_again(
     server: ThreadingHTTPServer, manner: str, reason: str
@@ -110,7 +120,7 @@ def test_a_server_that_goes_away_ends_the_build(server: ThreadingHTTPServer):
     need = Need(served(server))
     backend = load(need.model)
     server.manner = "gone"  # type: ignore[attr-defined]
-    with pytest.raises(JudgeError, match="failed \\(NotFoundError"):
+    with pytest.raises(JudgeError, match="failed \\(status 404: "):
         list(read(BATCH, need, backend))
 
 
@@ -126,3 +136,45 @@ def test_a_server_that_is_not_there_is_one_line():
     with pytest.raises(JudgeError, match=r"127\.0\.0\.1:9/v1 failed") as error:
         load(model)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{}",
+        '{"choices": []}',
+        '{"choices": [null]}',
+        '{"choices": [{"logprobs": 3}]}',
+        '{"choices": [{"logprobs": {"token_logprobs": ["a", true]}}]}',
+        json.dumps({"choices": [{"logprobs": {"token_logprobs": [None, 1000.0, *[-1.0] * 500]}}]}),
+        json.dumps({"choices": [{"logprobs": {"token_logprobs": [None, True, *[-1.0] * 500]}}]}),
+        json.dumps({"choices": [{"logprobs": {"token_logprobs": [None, "x", *[-1.0] * 500]}}]}),
+    ],
+)
+def test_odd_numbers_are_a_failure_of_the_text(server: ThreadingHTTPServer, body: str):
+    need = Need(served(server))
+    backend = load(need.model)
+    server.manner = body  # type: ignore[attr-defined]
+    (rows,) = read(work({"How can I bake a loaf?": ["Warm the oven. " * 12, "No."]}), need, backend)
+    assert rows["failure"].drop_nulls().str.contains("does not echo the prompt's log-probabilities").to_list() == [True]
+
+
+def test_a_key_goes_only_where_the_entry_names_it(server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch):
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "NAMED_KEY"):
+        monkeypatch.setenv(name, f"sk-{name}")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer sk-OPENAI_API_KEY")
+    load(served(server))
+    assert set(server.sent) == {"Bearer none"}  # type: ignore[attr-defined]
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    named = tiny(base_url=url, max_tokens=512, api_key_env="NAMED_KEY")
+    load(named)
+    assert set(server.sent) == {"Bearer none", "Bearer sk-NAMED_KEY"}  # type: ignore[attr-defined]
+    assert named.content() == served(server).content(), "whose key it is changes no answer"
+
+
+def test_the_limit_that_a_server_tells_is_passed_on(server: ThreadingHTTPServer):
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    with pytest.raises(JudgeError, match="the server's limit is 512, so set max_tokens: 512"):
+        load(tiny(base_url=url, served_as="served"))
+    with pytest.raises(JudgeError, match="does not tell its limit; set max_tokens"):
+        load(tiny(base_url=url, served_as="unheard of"))

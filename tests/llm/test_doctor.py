@@ -9,7 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from helpers import build, recipe_of, table, wide, write_jsonl
-from replay_server import SHOWN, App, Settings, serving
+from replay_server import SHOWN, App, Settings, reply, serving
 
 from pairwright.assets.judge import judge_shard
 from pairwright.assets.replies import budget_of, findings_file
@@ -22,7 +22,7 @@ from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.probe import Finding, probe
 from pairwright.judges.llm.probe_batch import probe_batch
 from pairwright.pipelines.doctor import examine
-from pairwright.schemas.errors import BudgetError, JudgeError
+from pairwright.schemas.errors import BudgetError, JudgeError, RecipeError
 
 ALL = {"n", "logprobs", "schema", "echo"}
 
@@ -33,8 +33,6 @@ class Able(App):
     async def complete(self, body: dict[str, Any], send: Any) -> None:
         if "messages" in body or "logprobs" in self.lies or not body.get("logprobs"):
             return await super().complete(body, send)
-        from replay_server import reply
-
         words = body["prompt"].split()
         made = [f" t{len(words) + i}" for i in range(body["max_tokens"])]
         tokens = ([f" {word}" for word in words] if body.get("echo") else []) + made
@@ -278,3 +276,30 @@ def test_served_models_and_base_models_are_asked_by_their_own_path(tmp_path: Pat
     mine = [("chat", "yes"), ("limits", "unknown"), ("n", "yes")]
     assert found == [mine, [("echo", "yes")], [("echo", "yes")]]
     assert app.probes and all("prompt" in body for body in app.probes)
+
+
+def test_what_is_refused_without_the_feature_too_says_nothing_about_it(tmp_path: Path) -> None:
+    """Some models want another name for max_tokens: their refusal is told, and no feature is held against them."""
+
+    class Newer(Able):
+        async def complete(self, body: dict[str, Any], send: Any) -> None:
+            if "max_tokens" in body:
+                said = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+                return await reply(send, 400, {"error": {"message": said}})
+            return await super().complete(body, send)
+
+    write_jsonl(tmp_path / "rows.jsonl", wide(1))
+    with serving(Newer(Settings())) as url:
+        (checked,) = examine(recipe_of(tmp_path, "rows.jsonl", judges=[duel(url)]), tmp_path / "data")
+    found = {one.feature: one for one in checked.findings}
+    assert found["schema"].state == "unknown" and "max_completion_tokens" in found["chat"].detail
+    assert not checked.fit and not findings_file(tmp_path / "data").exists()
+
+
+def test_samples_that_would_be_the_same_are_refused_when_the_recipe_is_read(tmp_path: Path) -> None:
+    policy = {"name": "small", "kind": "openai", "model": "m", "temperature": 0}
+    write_jsonl(tmp_path / "rows.jsonl", wide(1))
+    with pytest.raises(RecipeError, match=r"samples: 3 at temperature 0 .* set samples: 1"):
+        recipe_of(tmp_path, "rows.jsonl", policies=[{**policy, "samples": 3}])
+    recipe_of(tmp_path, "rows.jsonl", policies=[{**policy, "samples": 1}])
+    recipe_of(tmp_path, "rows.jsonl", policies=[{**policy, "samples": 2, "system": ["Be brief.", "Be kind."]}])

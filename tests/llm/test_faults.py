@@ -1,5 +1,6 @@
 """Judging through a server that fails in every way it can: all verdicts that can be had are had, nothing is guessed."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,12 @@ def test_a_dead_server_is_named_within_a_minute(tmp_path: Path, monkeypatch: pyt
 
 def test_a_hung_server_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pairwright.judges.llm.patience.DOWN_AFTER", 1.0)
-    with serving(App(Settings(fault_rate=1.0, faults=("stall",), stall=60))) as url:
+
+    class Hung(App):
+        async def complete(self, body: dict[str, Any], send: Any) -> None:
+            await asyncio.sleep(60)
+
+    with serving(Hung(Settings())) as url:
         write_jsonl(tmp_path / "rows.jsonl", wide(2))
         judge = {"kind": "llm-pairwise", "model": "m", "base_url": url, "deadline": 0.3}
         with pytest.raises(JudgeError, match="gave no answer"):

@@ -8,29 +8,33 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from helpers import build, recipe_of, wide, write_jsonl
-from replay_server import App, Settings, serving
+from helpers import build, judge_all, recipe_of, table, wide, write_jsonl
+from replay_server import App, Settings, reply, serving
 
+from pairwright.assets.verdicts import judges_of, verdicts_table
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.names import every_shard, job_name
-from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.errors import JudgeError, RecipeError
 from pairwright.schemas.recipe import Recipe
 
 SECRET = "sk-tEsT-0123456789-abcdefgh"
 
 
 class Echo(App):
-    """A server that puts the key that it was sent into everything it answers."""
+    """A server that puts the key that it was sent into everything it answers, as it stands or escaped for JSON."""
+
+    escaped = False
 
     async def answered(self, body: dict[str, Any], fault: str, send: Any) -> None:
-        self.answer = lambda _: f'{{"rationale": "your key is {SECRET}", "verdict": "A"}}'
+        spelt = "".join(f"\\u{ord(one):04x}" for one in SECRET) if self.escaped else SECRET
+        self.answer = lambda _: f'{{"rationale": "your key is {spelt}", "verdict": "A"}}'
         await super().answered(body, fault, send)
 
 
-def recipe(folder: Path, url: str, **parts: Any) -> Recipe:
+def recipe(folder: Path, url: str, **options: Any) -> Recipe:
     write_jsonl(folder / "rows.jsonl", wide(6))
     judge = {"kind": "llm-pairwise", "model": "m", "base_url": url, "api_key_env": "TEST_JUDGE_KEY", "orders": "one"}
-    return recipe_of(folder, "rows.jsonl", judges=[judge], **parts)
+    return recipe_of(folder, "rows.jsonl", judges=[judge | options])
 
 
 def run(recipe: Recipe, folder: Path, config: dict[str, Any] | None = None) -> tuple[bool, str]:
@@ -65,8 +69,6 @@ def test_the_key_is_nowhere(fault: str, tmp_path: Path, monkeypatch: pytest.Monk
 
     class Refusing(Echo):
         async def complete(self, body: dict[str, Any], send: Any) -> None:
-            from replay_server import reply
-
             await reply(send, 401, {"error": {"message": f"wrong key {SECRET}"}})
 
     app = Refusing(Settings()) if fault == "unauthorised" else Echo(Settings())
@@ -96,6 +98,35 @@ def test_nothing_but_the_named_variable_is_sent(tmp_path: Path, monkeypatch: pyt
     assert app.sent
     assert SECRET not in sent
     assert "org-secret" not in sent
+
+
+@pytest.mark.parametrize("transport", ["live", "batch"])
+def test_a_key_that_is_escaped_for_json_reaches_no_file(
+    transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_JUDGE_KEY", SECRET)
+    app = Echo(Settings())
+    app.escaped = True
+    spelt = "".join(f"\\u{ord(one):04x}" for one in SECRET)
+    app.answer = lambda _: f'{{"rationale": "your key is {spelt}", "verdict": "A"}}'
+    with serving(app) as url:
+        made = recipe(tmp_path, url, transport=transport, poll=0.05)
+        workspace = judge_all(made, tmp_path / "data")
+    rows = table(workspace, verdicts_table(judges_of(made)[0]))
+    assert rows.get_column("rationale").str.contains("your key is [key]", literal=True).all()
+    assert SECRET.encode() not in everything(tmp_path)
+
+
+def test_half_a_key_is_in_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_JUDGE_KEY", SECRET)
+
+    class Wordy(Echo):
+        async def complete(self, body: dict[str, Any], send: Any) -> None:
+            await reply(send, 401, {"error": {"message": "x" * 475 + SECRET}})
+
+    with serving(Wordy(Settings())) as url, pytest.raises(JudgeError) as caught:
+        judge_all(recipe(tmp_path, url), tmp_path / "data")
+    assert SECRET[:6] not in str(caught.value)
 
 
 def test_run_config_does_not_move_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
