@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pairwright.assets import face, views
 from pairwright.assets.formats.base import Format
 from pairwright.assets.progress import tell
+from pairwright.assets.splits import SPLITS
 from pairwright.assets.store import Workspace, sync
 from pairwright.assets.versions import Release, newest
 from pairwright.schemas.errors import PairwrightError, StoreError, nearest
@@ -118,7 +119,7 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
     files: dict[str, Any] = {}
     left_out: dict[str, int] = {}
     partial = _partial(made, form)
-    for split in ("train", "test"):
+    for split in SPLITS:
         paths = sorted((made.path / form.table).glob(f"{split}-*.parquet"))
         if not paths:
             continue
