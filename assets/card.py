@@ -4,6 +4,7 @@ from typing import Any
 
 import yaml
 
+from pairwright.assets.splits import SPLITS
 from pairwright.assets.text import cell
 from pairwright.schemas.recipe import Recipe
 
@@ -12,7 +13,7 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
     """README.md of a release."""
     configs = []
     for name in ("pairs", "rankings"):
-        splits = [split for split in ("train", "test") if manifest["counts"][f"{name}_{split}"]]
+        splits = [split for split in SPLITS if manifest["counts"].get(f"{name}_{split}")]
         files = [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in splits]
         if files:
             # datasets names its cache by the folder's name and what stands here: without the digest, the v1 of one data
@@ -24,16 +25,17 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
     if recipe.release.license:
         front["license"] = recipe.release.license
     counts = manifest["counts"]
-    size = counts["pairs_train"] + counts["pairs_test"]
+    size, ranked = (sum(counts.get(f"{name}_{split}", 0) for split in SPLITS) for name in ("pairs", "rankings"))
     lines = [
         "---",
         yaml.safe_dump(front, sort_keys=False, allow_unicode=True).strip(),
         "---",
         f"# {recipe.dataset}, {manifest['version']}",
         "",
-        f"{size:,} preference pairs and {counts['rankings_train'] + counts['rankings_test']:,} rankings over "
+        f"{size:,} preference pairs and {ranked:,} rankings over "
         f"{counts['prompts']:,} prompts and {counts['responses']:,} responses, made by Pairwright.",
         "",
+        *_rows(counts),
         "```python",
         "from datasets import load_dataset",
         "",
@@ -85,6 +87,19 @@ def _policies(manifest: dict[str, Any]) -> list[str]:
 
 def _outcome(one: dict[str, Any]) -> str:
     return f"{one['asked']:,} | {one['failed']:,} | {one['abstained']:,} | {one['share']:.1%}"
+
+
+def _rows(counts: dict[str, int]) -> list[str]:
+    """What became of the sources' rows, where some were not simply taken."""
+    told = []
+    if counts.get("rejects"):
+        told.append(f"{counts['rejects']:,} of {counts['rows']:,} rows of the sources could not be used.")
+    if counts.get("notices"):
+        told.append(
+            f"{counts['notices']:,} rows repeat a prompt with other references, tags, source, license, domain, tests "
+            "or split: their responses are kept, references and tags are united, and of the rest one value stands."
+        )
+    return [" ".join(told), ""] if told else []
 
 
 def _changes(manifest: dict[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from pairwright.assets.text import shown
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.recipe import ColumnMap
 from pairwright.schemas.tables import MESSAGES, STEPS
@@ -23,6 +24,8 @@ _RAW: dict[str, Any] = {
 }
 RAW = pl.Schema(_RAW)
 """What a source's row becomes: either `bad` says why it is a reject, or the rest holds."""
+LISTED = 20
+"""Names that a message lists at most."""
 
 
 class Columns(NamedTuple):
@@ -30,6 +33,8 @@ class Columns(NamedTuple):
 
     prompt: str
     system: str | None
+    own_system: bool
+    """Whether a conversation that begins with a system turn keeps that as its only one."""
     references: list[str]
     tags: list[str]
     texts: dict[str, str]
@@ -40,9 +45,21 @@ class Columns(NamedTuple):
     steps: str | None
     step_labels: str | None
 
+    def used(self) -> set[str]:
+        """The source's columns that something of ours is taken from."""
+        policies = self.policies if isinstance(self.policies, str) else None
+        single = (self.prompt, self.system, self.response, self.policy, policies, self.steps, self.step_labels)
+        several = (self.references, self.tags, self.responses, self.texts.values())
+        return {name for name in single if name} | {name for names in several for name in names}
 
-NO_COLUMNS = Columns("", None, [], [], {}, None, [], None, None, None, None)
-"""Before any record with named fields was seen."""
+
+NO_COLUMNS = Columns("", None, True, [], [], {}, None, [], None, None, None, None)
+"""Where no record has named fields."""
+
+
+def wanted_names(columns: ColumnMap) -> set[str]:
+    """Every name that a column of ours may be taken from: those that the recipe names, and our own."""
+    return {*columns.named(), *ColumnMap.model_fields, "messages"}
 
 
 def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
@@ -55,15 +72,15 @@ def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
         value = getattr(columns, field)
         if value is None:
             return [default] if default and default in found else []
-        wanted = [value] if isinstance(value, str) else list(value)
+        wanted = [name for name in ([value] if isinstance(value, str) else value) if name]
         for name in wanted:
             if name not in found:
-                raise SourceError(f"{label}: columns.{field} names {name!r}; the source has {', '.join(found)}")
+                raise SourceError(f"{label}: columns.{field} names {name!r}; the source has {_listed(found)}")
         return wanted
 
     prompt = named("prompt", "prompt") or named("prompt", "messages")
     if not prompt:
-        raise SourceError(f"{label}: no column 'prompt' or 'messages'; name one in `columns`: {', '.join(found)}")
+        raise SourceError(f"{label}: no column 'prompt' or 'messages'; name one in `columns`: {_listed(found)}")
     policies = columns.policies
     if isinstance(policies, str) or policies is None:
         policies = next(iter(named("policies", "policies")), None)
@@ -79,7 +96,8 @@ def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
         steps, labels = [], []
     return Columns(
         prompt[0],
-        next(iter(named("system")), None),
+        next(iter(named("system", "system")), None),
+        not columns.system,
         named("references", "references"),
         named("tags", "tags"),
         {field: name[0] for field in TEXTS if (name := named(field, field))},
@@ -90,3 +108,8 @@ def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
         next(iter(steps), None),
         next(iter(labels), None),
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(shown(name, 60) for name in names[:LISTED]) + more

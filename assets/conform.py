@@ -3,44 +3,33 @@
 Typed columns go through expressions; everything else row by row, with the same rules.
 """
 
-from collections.abc import Sequence
-
 import polars as pl
 
 from pairwright.assets.columns import Columns
 from pairwright.assets.conform_columns import by_column
 from pairwright.assets.conform_rows import by_row
-from pairwright.assets.readers import Records
-
-
-def column_names(records: Records) -> list[str]:
-    """The columns that a batch of records has."""
-    if records.frame is not None:
-        return [name for name in records.frame.columns if name != "_row"]
-    names: dict[str, None] = {}
-    for _, record, _ in records.objects:
-        if isinstance(record, dict):
-            names.update(dict.fromkeys(record))
-    return list(names)
+from pairwright.assets.records import Records
+from pairwright.assets.splits import known_split, unknown_split
 
 
 def conform(records: Records, columns: Columns) -> pl.DataFrame:
     """The records as a frame of type RAW."""
+    raw = _conformed(records, columns)
+    if "split" not in columns.texts:
+        return raw
+    split = pl.col("split")
+    return raw.with_columns(split=known_split(split), bad=pl.coalesce("bad", unknown_split(split)))
+
+
+def _conformed(records: Records, columns: Columns) -> pl.DataFrame:
     if records.frame is None:
         return by_row(records.objects, columns)
-    frame = records.frame
+    used = columns.used()
+    frame = pl.DataFrame([column for column in records.frame.iter_columns() if column.name in used])
     if _typed(frame, columns):
-        return by_column(frame, columns)
-    frame = frame.select("_row", *_used(columns, frame.columns))
-    objects = [(record.pop("_row"), record, None) for record in frame.to_dicts()]
+        return by_column(frame, records.first, columns)
+    objects = [(number, record, None) for number, record in enumerate(frame.to_dicts(), start=records.first)]
     return by_row(objects, columns)
-
-
-def _used(columns: Columns, there: Sequence[str]) -> list[str]:
-    """The source's columns that something of ours is taken from."""
-    used = {name for value in columns for name in ([value] if isinstance(value, str) else value or [])}
-    used |= set(columns.texts.values())
-    return [name for name in there if name in used]
 
 
 def _typed(frame: pl.DataFrame, columns: Columns) -> bool:

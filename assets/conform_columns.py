@@ -7,28 +7,31 @@ from pairwright.assets.text import SPACES
 from pairwright.schemas.tables import STEPS
 
 
-def by_column(frame: pl.DataFrame, columns: Columns) -> pl.DataFrame:
-    """Rows of type RAW from a frame whose columns are texts and lists of texts."""
-    prompt = pl.col(columns.prompt)
+def by_column(frame: pl.DataFrame, first: int, columns: Columns) -> pl.DataFrame:
+    """Rows of type RAW from a frame whose columns are texts and lists of texts; its rows are numbered from `first`."""
+    at = {name: str(position) for position, name in enumerate(frame.columns)}
+    frame = frame.rename(at)  # a name may be a pattern to polars, like `*` or `^a.*$`
+    prompt = pl.col(at[columns.prompt])
     turn = pl.struct(role=pl.lit("user"), content=prompt)
     messages = pl.concat_list(turn)
     if columns.system:
-        with_system = pl.concat_list(pl.struct(role=pl.lit("system"), content=pl.col(columns.system)), turn)
-        messages = pl.when(_says_something(pl.col(columns.system))).then(with_system).otherwise(messages)
-    answers, bad_answers = _answers_by_column(frame, columns)
+        system = pl.col(at[columns.system])
+        with_system = pl.concat_list(pl.struct(role=pl.lit("system"), content=system), turn)
+        messages = pl.when(_says_something(system)).then(with_system).otherwise(messages)
+    answers, bad_answers = _answers_by_column(frame, columns, at)
     bad = pl.coalesce(
         pl.when(prompt.is_null()).then(pl.lit(f"{columns.prompt} is missing")),
         pl.when(~_says_something(prompt)).then(pl.lit(f"{columns.prompt} is empty")),
         bad_answers,
     )
     return frame.select(
-        row="_row",
+        row=pl.int_range(first, first + pl.len(), dtype=pl.UInt64),
         bad=bad,
         excerpt=prompt.str.slice(0, 200).fill_null(""),
         messages=messages,
-        references=_texts_by_column(frame, columns.references),
-        tags=_texts_by_column(frame, columns.tags),
-        **{field: _text_by_column(columns.texts.get(field)) for field in TEXTS},
+        references=_texts_by_column(frame, [at[name] for name in columns.references]),
+        tags=_texts_by_column(frame, [at[name] for name in columns.tags]),
+        **{field: _text_by_column(at[columns.texts[field]] if field in columns.texts else None) for field in TEXTS},
         answers=answers,
     ).cast(RAW)
 
@@ -54,26 +57,25 @@ def _texts_by_column(frame: pl.DataFrame, names: list[str]) -> pl.Expr:
     return pl.concat_list(lists).list.eval(pl.element().filter(_says_something(pl.element())))
 
 
-def _answers_by_column(frame: pl.DataFrame, columns: Columns) -> tuple[pl.Expr, pl.Expr]:
+def _answers_by_column(frame: pl.DataFrame, columns: Columns, at: dict[str, str]) -> tuple[pl.Expr, pl.Expr]:
     none, fine = pl.lit([], ANSWERS), pl.lit(None, pl.String)
     if columns.response:
-        named = pl.col(columns.policy).cast(pl.String) if columns.policy else pl.lit(None, pl.String)
+        text = pl.col(at[columns.response])
+        named = pl.col(at[columns.policy]).cast(pl.String) if columns.policy else pl.lit(None, pl.String)
         policy = pl.when(named != "").then(named).otherwise(pl.lit("unknown"))
-        answer = pl.concat_list(_answer(policy, pl.col(columns.response)))
-        missing = pl.when(pl.col(columns.response).is_null()).then(pl.lit(f"{columns.response} is missing"))
-        return answer, missing
+        missing = pl.when(text.is_null()).then(pl.lit(f"{columns.response} is missing"))
+        return pl.concat_list(_answer(policy, text)), missing
     if not columns.responses:
         return none, fine
-    if len(columns.responses) > 1:
+    texts = [pl.col(at[name]) for name in columns.responses]
+    if len(texts) > 1:
         names = columns.policies if isinstance(columns.policies, list) else columns.responses
-        answers = pl.concat_list(
-            [_answer(pl.lit(policy), pl.col(name)) for policy, name in zip(names, columns.responses, strict=True)]
-        )
+        answers = pl.concat_list([_answer(pl.lit(policy), text) for policy, text in zip(names, texts, strict=True)])
         return answers.list.eval(pl.element().filter(pl.element().struct.field("text").is_not_null())), fine
-    only = pl.col(columns.responses[0])
-    texts = only if isinstance(frame.schema[columns.responses[0]], pl.List) else pl.concat_list(only)
-    texts = texts.cast(pl.List(pl.String)).fill_null([])
-    answers = texts.list.eval(_answer(pl.lit("unknown"), pl.element()))
+    only = texts[0]
+    if not isinstance(frame.schema[at[columns.responses[0]]], pl.List):
+        only = pl.concat_list(only)
+    answers = only.cast(pl.List(pl.String)).fill_null([]).list.eval(_answer(pl.lit("unknown"), pl.element()))
     return answers.list.eval(pl.element().filter(pl.element().struct.field("text").is_not_null())), fine
 
 

@@ -1,5 +1,6 @@
 """Records of any shape to our columns, one by one: each becomes a conversation with its responses, or says why not."""
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,8 +8,12 @@ import polars as pl
 
 from pairwright.assets.columns import RAW, Columns
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
-LAST_ROLES = ("user", "tool")
+ROLES = ("system", "developer", "user", "assistant")
+SYSTEM_ROLES = ("system", "developer")
+TOOL_ROLES = ("tool", "function")
+TOOL_FIELDS = ("tool_calls", "function_call", "tool_call_id")
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 240
 
 
 def by_row(objects: Sequence[tuple[int, Any, str | None]], columns: Columns) -> pl.DataFrame:
@@ -38,7 +43,7 @@ def _conformed(record: Any, columns: Columns) -> dict[str, Any]:
         text = _text(record.get(name), name)
         row[field] = text if text and text.strip() else None
     system = _text(record.get(columns.system), columns.system) if columns.system else None
-    if system and system.strip():
+    if system and system.strip() and not (columns.own_system and row["messages"][0]["role"] in SYSTEM_ROLES):
         row["messages"] = [{"role": "system", "content": system}, *row["messages"]]
     return row
 
@@ -52,21 +57,40 @@ def _messages(value: Any, name: str) -> list[dict[str, str]]:
         return [{"role": "user", "content": value}]
     if not isinstance(value, list):
         raise ValueError(f"{name} is {_kind(value)}, expected a text or a list of messages")
-    messages = []
-    for turn, message in enumerate(value, start=1):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise ValueError(f"{name}: turn {turn} is no message with role and content")
-        if message["role"] not in ROLES:
-            raise ValueError(f"{name}: turn {turn} has role {message['role']!r}; allowed: {', '.join(ROLES)}")
-        content = _text(message.get("content"), f"{name}: turn {turn}")
-        if content is None:
-            raise ValueError(f"{name}: turn {turn} has no content")
-        messages.append({"role": message["role"], "content": content})
+    messages = [_message(message, f"{name}: turn {turn}") for turn, message in enumerate(value, start=1)]
     if not messages or not messages[-1]["content"].strip():
         raise ValueError(f"{name} is empty")
-    if messages[-1]["role"] not in LAST_ROLES:
+    if messages[-1]["role"] != "user":
         raise ValueError(f"{name} ends with the {messages[-1]['role']}'s turn, expected the user's")
     return messages
+
+
+def _message(message: Any, place: str) -> dict[str, str]:
+    """A turn's role and text. What tools are asked and answer has no place there, nor have pictures and sound."""
+    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+        raise ValueError(f"{place} is no message with role and content")
+    role = message["role"]
+    if len(message) > 2:
+        for field in TOOL_FIELDS:
+            if _holds_something(message.get(field)):
+                raise ValueError(f"{place} has {field}; conversations with tool calls are not supported")
+    if role in TOOL_ROLES:
+        raise ValueError(f"{place} is a {role}'s; conversations with tool calls are not supported")
+    if role not in ROLES:
+        raise ValueError(f"{place} has role {_short(role)}; allowed: {', '.join(ROLES)}")
+    content = _text(message.get("content"), place)
+    if content is None:
+        raise ValueError(f"{place} has no content")
+    return {"role": role, "content": content}
+
+
+def _holds_something(value: Any) -> bool:
+    """False for what typed tables put where other rows have a call: nulls, and structs and lists of nothing else."""
+    while isinstance(value, (dict, list)) and len(value) == 1:
+        value = next(iter(value.values() if isinstance(value, dict) else value))
+    if isinstance(value, (dict, list)):
+        return any(map(_holds_something, value.values() if isinstance(value, dict) else value))
+    return value is not None and value != ""
 
 
 def _answers(record: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
@@ -156,11 +180,16 @@ def _text(value: Any, name: str | None) -> str | None:
 
 
 def _kind(value: Any) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} ({text if len(text) <= 40 else text[:37] + '…'})"
+    return f"{type(value).__name__} ({_short(value)})"
+
+
+def _short(value: Any, limit: int = 40) -> str:
+    """The beginning of a value's repr, which is not made whole: a value may be deep, or long."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "…"
 
 
 def _excerpt(record: Any, columns: Columns) -> str:
     value = record.get(columns.prompt) if isinstance(record, dict) else record
-    text = value if isinstance(value, str) else "" if value is None else repr(value)
+    text = value if isinstance(value, str) else "" if value is None else _short(value, 200)
     return text[:200].encode(errors="replace").decode()

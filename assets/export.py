@@ -17,6 +17,7 @@ from pairwright.assets.formats.base import Format
 from pairwright.assets.integrity import file_hash, read_record, record_text
 from pairwright.assets.progress import tell
 from pairwright.assets.run_log import in_run_log
+from pairwright.assets.splits import SPLITS
 from pairwright.assets.store import Workspace, sync
 from pairwright.assets.versions import Release, newest, scan_release, verify_release
 from pairwright.schemas.errors import DamagedError, PairwrightError, StoreError
@@ -135,7 +136,7 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
     files: dict[str, Any] = {}
     left_out: dict[str, int] = {}
     partial = _partial(made, form)
-    for split in ("train", "test"):
+    for split in SPLITS:
         paths = sorted((made.path / form.table).glob(f"{split}-*.parquet"))
         if not paths:
             continue

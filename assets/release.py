@@ -25,8 +25,17 @@ from pairwright.assets.replies import costs
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.route import routers_of
 from pairwright.assets.run_log import in_run_log
-from pairwright.assets.splits import assign_splits
-from pairwright.assets.store import Shard, Workspace, locked, read_table, scan, sync, version_of, write_record
+from pairwright.assets.splits import SPLITS, assign_splits
+from pairwright.assets.store import (
+    Shard,
+    Workspace,
+    locked,
+    read_table,
+    scan,
+    sync,
+    version_of,
+    write_record,
+)
 from pairwright.assets.verdicts import judges_of
 from pairwright.assets.versions import Release, all_there, damage, latest, next_version, rows_of
 from pairwright.schemas.errors import PairwrightError
@@ -182,8 +191,9 @@ def _described(path: Path) -> dict[str, Any]:
 def _counts(workspace: Workspace, files: dict[str, Any]) -> dict[str, int]:
     intake = read_record(workspace.root / "intake.json") or {}
     counts = {name: int(intake[name]) for name in ("prompts", "responses", "rows", "rejects")}
+    counts["notices"] = int(intake.get("notices", 0))
     for name in CONTENT:
-        for split in ("train", "test"):
+        for split in SPLITS:
             rows = [one["rows"] for path, one in files.items() if path.startswith(f"{name}/{split}-")]
             counts[f"{name}_{split}"] = sum(rows)
     return counts
@@ -199,7 +209,7 @@ def splits_of(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     """The release of a recipe."""
     checks = {
-        "no_leakage": "No prompt is in both splits.",
+        "no_leakage": "No prompt is in two splits.",
         "watch_length_bias": "The longer side is chosen in 30 % to 70 % of the pairs.",
     }
 
@@ -220,7 +230,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         view = views.kept_view(workspace, "release", [made.manifest["digest"]], lambda: _view(made))
         leaked, longer, rows = int(view.pop("leaked")), float(view.pop("longer")), int(view.pop("rows"))
         found = {
-            "no_leakage": (leaked == 0, f"{leaked} prompts in both splits"),
+            "no_leakage": (leaked == 0, f"{leaked} prompts in two splits"),
             "watch_length_bias": (0.3 <= longer <= 0.7, f"chosen is the longer side in {longer:.1%}"),
         }
         facts = {
@@ -238,7 +248,7 @@ def _view(made: Release) -> dict[str, str]:
     pairs = rows_of(made, "pairs")
     size = {side: pl.col(side).list.last().struct.field("content").str.len_chars() for side in ("chosen", "rejected")}
     longer = (size["chosen"] > size["rejected"]).cast(pl.Float64) + (size["chosen"] == size["rejected"]) / 2
-    split = pl.col("file").str.extract(r"(train|test)-\d+\.parquet$")
+    split = pl.col("file").str.extract(r"([a-z]+)-\d+\.parquet$")
     counts = pairs.select(rows=pl.len(), longer=longer.mean()).collect().row(0, named=True)
     leaked = pairs.select("prompt_id", split=split).unique().group_by("prompt_id").len().filter(pl.col("len") > 1)
     steps = [FunnelStep(**step) for step in made.manifest["funnel"]]

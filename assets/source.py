@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,14 +9,11 @@ import dagster as dg
 import polars as pl
 
 from pairwright.assets import face, reasoned, views
-from pairwright.assets.columns import NO_COLUMNS, RAW, settle
-from pairwright.assets.conform import column_names, conform
 from pairwright.assets.integrity import kept_record, verify
-from pairwright.assets.merge import merged, said
 from pairwright.assets.progress import tell
-from pairwright.assets.readers import Opened, open_source
+from pairwright.assets.readers import open_source
 from pairwright.assets.run_log import in_run_log
-from pairwright.assets.spool import Spool, unspool
+from pairwright.assets.source_rows import Spooled, fail_on, refuse_empty, settle_shard, spool
 from pairwright.assets.store import (
     DERIVED,
     GIVEN,
@@ -32,12 +28,12 @@ from pairwright.assets.store import (
     write,
     write_record,
 )
-from pairwright.schemas.errors import DamagedError, SourceError
-from pairwright.schemas.ids import fingerprint, prompt_id, response_id
-from pairwright.schemas.recipe import Recipe, Source
-from pairwright.schemas.tables import Prompts, Rejects, Responses, check, empty
+from pairwright.schemas.errors import DamagedError
+from pairwright.schemas.ids import fingerprint
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Notices, Prompts, Rejects, Responses, check, empty
 
-CODE = 2
+CODE = 3
 """Raised when taking in the same rows would give other tables."""
 
 
@@ -48,6 +44,8 @@ class Intake(NamedTuple):
     responses: int
     rows: int
     rejects: int
+    notices: int
+    """Rows that say other things of their prompt than what stands; their responses are kept."""
     fresh: bool
     """Whether anything was read; False when the sources have not changed."""
 
@@ -60,18 +58,12 @@ def responses_table(recipe: Recipe) -> str:
 def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
     """Bring the prompts and responses tables up to the sources, unless they are.
 
-    Raises SourceError for a missing source or column, and for the first bad row under `on_bad_row: fail`.
+    Raises SourceError for a missing source or column, for a source of which no row can be used, and for the first bad
+    row under `on_bad_row: fail`.
     """
     opened = [open_source(source, recipe.path.parent) for source in recipe.sources]
-    version = fingerprint(
-        {
-            "code": CODE,
-            "sources": [
-                [source.version, one.model_dump(exclude={"source", "revision"})]
-                for source, one in _both(recipe, opened)
-            ],
-        }
-    )
+    options = [[one.version, one.source.model_dump(exclude={"source", "revision"})] for one in opened]
+    version = fingerprint({"code": CODE, "sources": options})
     tables = ("prompts", responses_table(recipe))
     files = [workspace.file(table, shard) for table in tables for shard in workspace.each_shard()]
     with locked(workspace.root / "intake.lock"):
@@ -79,16 +71,16 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
         known = _known(workspace, version)
         if known and all(last_stamp(path).get("source") == version for path in files):
             return known
-        with replacing_folder(workspace.root / "intake") as spool:
-            rows, rejects = _spool(recipe, opened, workspace, spool)
-            prompts = responses = 0
-            for shard in workspace.each_shard():
-                made = _settle_shard(recipe, spool, shard, workspace, version)
-                prompts, responses = prompts + made.prompts, responses + made.responses
-                rejects += made.rejects
-            rejects_table = pl.concat([empty(Rejects), *rejects]).sort("source", "row", "reason")
-        write(check(rejects_table, Rejects), workspace.root / "rejects.parquet", {"version": version})
-        counts = {"prompts": prompts, "responses": responses, "rows": rows, "rejects": rejects_table.height}
+        with replacing_folder(workspace.root / "intake") as scratch:
+            spooled = spool(opened, workspace.shards, scratch)
+            made = [_settle_shard(recipe, scratch, shard, workspace, version) for shard in workspace.each_shard()]
+        counts = {
+            "prompts": sum(one.prompts for one in made),
+            "responses": sum(one.responses for one in made),
+            "rows": sum(spooled.rows),
+            "rejects": _keep_rejects(recipe, workspace, spooled, [one.rejects for one in made], version),
+            "notices": _keep(Notices, [one.notices.drop("origin") for one in made], workspace, version),
+        }
         write_record(workspace.root / "intake.json", {"version": version, **counts})
     return Intake(**counts, fresh=True)
 
@@ -97,11 +89,36 @@ def _known(workspace: Workspace, version: str) -> Intake | None:
     """What the last intake came to, if it was of these sources and what it says is whole."""
     known = kept_record(workspace.root / "intake.json") or {}
     try:
-        verify(workspace.root / "rejects.parquet")
-        counts = {name: int(known[name]) for name in ("prompts", "responses", "rows", "rejects")}
+        for table in (Rejects, Notices):
+            verify(_kept_in(table, workspace))
+        counts = {name: int(known[name]) for name in Intake._fields if name != "fresh"}
     except (DamagedError, FileNotFoundError, KeyError, TypeError, ValueError):
         return None
     return Intake(**counts, fresh=False) if known.get("version") == version else None
+
+
+def _keep_rejects(
+    recipe: Recipe, workspace: Workspace, spooled: Spooled, homeless: list[pl.DataFrame], version: str
+) -> int:
+    """Write the rejects; how many. Raises SourceError for a further source none of whose rows has a prompt."""
+    rejects = [
+        [*bad, *(one.filter(pl.col("origin") == number).drop("origin") for one in homeless)]
+        for number, bad in enumerate(spooled.rejects)
+    ]
+    for source, rows, bad in zip(recipe.sources, spooled.rows, rejects, strict=True):
+        refuse_empty(source, rows, bad)
+    return _keep(Rejects, [one for bad in rejects for one in bad], workspace, version)
+
+
+def _keep(schema: type[Rejects], frames: list[pl.DataFrame], workspace: Workspace, version: str) -> int:
+    """Write `rejects.parquet` or `notices.parquet`; its rows."""
+    rows = pl.concat([empty(schema), *frames]).sort("source", "row", "reason")
+    write(check(rows, schema), _kept_in(schema, workspace), {"version": version})
+    return rows.height
+
+
+def _kept_in(schema: type[Rejects], workspace: Workspace) -> Path:
+    return workspace.root / f"{schema.__name__.lower()}.parquet"
 
 
 def _drop_other_layouts(workspace: Workspace) -> None:
@@ -110,10 +127,6 @@ def _drop_other_layouts(workspace: Workspace) -> None:
         for path in (workspace.root / table).glob("*-of-*.parquet"):
             if not path.stem.endswith(f"-of-{workspace.shards:05d}"):
                 path.unlink()
-
-
-def _both(recipe: Recipe, opened: list[Opened]) -> Iterator[tuple[Opened, Source]]:
-    return zip(opened, recipe.sources, strict=True)
 
 
 class replacing_folder:  # noqa: N801 - reads as a verb, like contextlib's own
@@ -131,103 +144,26 @@ class replacing_folder:  # noqa: N801 - reads as a verb, like contextlib's own
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def _spool(recipe: Recipe, opened: list[Opened], workspace: Workspace, folder: Path) -> tuple[int, list[pl.DataFrame]]:
-    """Stream every source into a file of prompts and one of responses per shard; the row count and the rejects."""
-    total, rejects = 0, []
-    prompts = Spool(folder, "prompts", workspace.shards)
-    responses = Spool(folder, "responses", workspace.shards)
-    for number, (opened_source, source) in enumerate(_both(recipe, opened)):
-        rows = 0
-        columns, names, part = NO_COLUMNS, list[str](), ""
-        for records in opened_source.stream():
-            if records.part != part:
-                names, part = [], records.part
-            if new := [name for name in column_names(records) if name not in names]:
-                names += new  # records of JSON Lines need not all have the same fields
-                columns = settle(source.columns, names, records.part)
-            if number > 0:
-                columns = columns._replace(references=[], tags=[], texts={})
-            raw = conform(records, columns)
-            bad = raw.filter(pl.col("bad").is_not_null())
-            if bad.height:
-                rejects.append(_rejects(bad, records.part))
-                _fail_on(rejects[-1], source)
-            good = _identified(raw.filter(pl.col("bad").is_null()), number, records.part)
-            if number == 0:
-                prompts.add(_without_repeats(good).drop("answers"))
-            responses.add(_answers(good))
-            rows += raw.height
-            tell("source", total + rows)
-        if rows and not names:
-            raise SourceError(f"{source.source}: none of its {rows} rows is a record with named fields")
-        total += rows
-    prompts.close()
-    responses.close()
-    return total, rejects
-
-
-def _fail_on(rejects: pl.DataFrame, source: Source) -> None:
-    if source.on_bad_row == "fail" and rejects.height:
-        first = rejects.sort("source", "row").row(0, named=True)
-        raise SourceError(f"{first['source']}, row {first['row']}: {first['reason']} (on_bad_row: fail)")
-
-
-def _without_repeats(good: pl.DataFrame) -> pl.DataFrame:
-    """Without rows that say nothing new of their prompt; their answers are spooled on their own, and count them."""
-    silent = pl.col("answers").list.len() == 0
-    told = good.filter(~silent).unique(["prompt_id", "variant"], keep="first", maintain_order=True)
-    return pl.concat([told, good.filter(silent)])
-
-
-def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
-    return bad.select(source=pl.lit(part), row="row", reason="bad", excerpt="excerpt")
-
-
-def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
-    ids = [prompt_id(messages) for messages in raw.get_column("messages").to_list()]
-    return raw.drop("bad").with_columns(
-        pl.Series("prompt_id", ids, pl.String),
-        origin=pl.lit(number, pl.UInt32),
-        part=pl.lit(part),
-        variant=pl.struct(said()).hash(),  # tells rows of a prompt apart within this run; never stored
-    )
-
-
-def _answers(good: pl.DataFrame) -> pl.DataFrame:
-    excerpt = pl.when(pl.col("origin") > 0).then("excerpt")  # of a row that may turn out to be nobody's
-    rows = (
-        good.select("prompt_id", "variant", "origin", "part", "row", excerpt, answer="answers")
-        .explode("answer", empty_as_null=False)
-        .unnest("answer")
-    )
-    ids = [response_id(*key) for key in rows.select("prompt_id", "text").iter_rows()]
-    return rows.with_columns(pl.Series("response_id", ids, pl.String))
-
-
-_NO_ROWS = _identified(pl.DataFrame(schema=RAW), 0, "").drop("answers")
-_NO_ANSWERS = _answers(_identified(pl.DataFrame(schema=RAW), 0, ""))
-
-
 class _Settled(NamedTuple):
     prompts: int
     responses: int
-    rejects: list[pl.DataFrame]
+    rejects: pl.DataFrame
+    notices: pl.DataFrame
 
 
 def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspace, version: str) -> _Settled:
     """Write one shard's prompts and responses from what was spooled."""
-    rows = unspool(folder, "prompts", shard.index)
-    answers = unspool(folder, "responses", shard.index)
-    prompts, responses, rejects = merged(
-        _NO_ROWS if rows is None else rows, _NO_ANSWERS if answers is None else answers
-    )
+    made = settle_shard(folder, shard.index)
     for number, source in enumerate(recipe.sources):
-        _fail_on(rejects.filter(pl.col("origin") == number), source)
-    for table, frame, schema in (("prompts", prompts, Prompts), (responses_table(recipe), responses, Responses)):
+        fail_on(made.rejects.filter(pl.col("origin") == number), source)
+    for table, frame, schema in (
+        ("prompts", made.prompts, Prompts),
+        (responses_table(recipe), made.responses, Responses),
+    ):
         checked = check(frame, schema)
         write(checked, workspace.file(table, shard), {"version": content_version(checked), "source": version})
     tell("source: shards", shard.index + 1, shard.count)
-    return _Settled(prompts.height, responses.height, [rejects.drop("origin")])
+    return _Settled(made.prompts.height, made.responses.height, made.rejects, made.notices)
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
@@ -243,11 +179,15 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         """Conversations that end before the assistant's turn, from the recipe's sources."""
         workspace = Workspace.of(recipe)
         made = take_in(recipe, workspace)
-        context.log.info(f"{made.prompts} prompts and {made.responses} responses; {made.rejects} rows rejected")
-        rejects = read_table(workspace.root / "rejects.parquet")
-        metadata = {**counted(context, workspace, "prompts"), "rejects": made.rejects}
-        if made.rejects:
-            metadata["first rejects"] = dg.MarkdownMetadataValue(views.table(rejects))
+        context.log.info(
+            f"{made.prompts} prompts and {made.responses} responses; {made.rejects} rows rejected; {made.notices} rows "
+            "repeat a prompt with other attributes, their responses are kept"
+        )
+        metadata = {**counted(context, workspace, "prompts"), "rejects": made.rejects, "notices": made.notices}
+        for table in ("rejects", "notices"):
+            if metadata[table]:
+                rows = read_table(workspace.root / f"{table}.parquet")
+                metadata[f"first {table}"] = dg.MarkdownMetadataValue(views.table(rows))
         few = made.rejects <= 0.05 * made.rows
         return face.result(metadata, {"watch_rejects": (few, f"{made.rejects} of {made.rows} rows")})
 

@@ -3,6 +3,7 @@
 A prompt's own draw is a number in [0, 1) from its id. Near-duplicates (MinHash over words, found by LSH and checked)
 form groups, and a group is in test when its smallest draw is: as the data grows a prompt can move from train to
 test, where a near-duplicate of it already is, but not from test to train (unless its group grows into a template).
+What the source says of a prompt goes before its draw, and holds for its near-duplicates, too.
 """
 
 import numpy as np
@@ -10,8 +11,17 @@ import polars as pl
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from pairwright.assets.text import SPACES
 from pairwright.schemas.ids import digest
 
+SPLITS = ("train", "validation", "test")
+"""Of a release; of near-duplicates, and of rows of one prompt, the last one that any of them is in counts."""
+_NAMES = {
+    "train": "train|training",
+    "validation": "validation|valid|val|dev|devel|development|eval|evaluation",
+    "test": "test|testing|heldout|held|holdout|hold",
+}
+"""Words that sources begin their splits' names with."""
 BANDS, ROWS = 8, 6
 """Of the LSH: prompts that share 90 % of their words meet with probability .998, 80 % with .91, 50 % with .12."""
 SKETCH = BANDS * ROWS
@@ -47,21 +57,44 @@ def sketches(texts: pl.DataFrame) -> pl.DataFrame:
     return texts.select("prompt_id").join(made, on="prompt_id", how="left").with_columns(pl.col("sketch").fill_null([]))
 
 
+def known_split(name: pl.Expr) -> pl.Expr:
+    """One of SPLITS for what a source calls a split, like Test, dev or train_prefs; null for any other name."""
+    word = name.str.strip_chars(SPACES).str.to_lowercase()
+    cases = [
+        pl.when(word.str.contains(rf"^(?:{names})(?:sets?|s)?(?:[^a-z]|$)")).then(pl.lit(split))
+        for split, names in _NAMES.items()
+    ]
+    return pl.coalesce(cases)
+
+
+def unknown_split(name: pl.Expr) -> pl.Expr:
+    """Why a row with that split cannot be used; null where it can. To guess would put test rows into train."""
+    reason = pl.format(
+        "split '{}' is none of train, validation (dev, val, eval) and test; "
+        "rename it, or write `split: ''` under columns to take none",
+        name.str.slice(0, 40),
+    )
+    return pl.when(name.is_not_null() & known_split(name).is_null()).then(reason)
+
+
 def assign_splits(prompts: pl.DataFrame, test_fraction: float) -> pl.DataFrame:
     """The split of every prompt of a data set.
 
-    `prompts` has prompt_id, split (what the source says, or null) and sketch. Returns prompt_id and split, `train` or
-    `test`, sorted by prompt_id. A group with a prompt that the source puts in test is in test.
+    `prompts` has prompt_id, split (what the source says: one of SPLITS, or null) and sketch. Returns prompt_id and
+    split, sorted by prompt_id. A group with a prompt that the source puts in test is in test, and one with a prompt
+    in validation is not in train.
     """
     if not prompts.get_column("prompt_id").is_sorted():
         prompts = prompts.sort("prompt_id")
     draw = pl.col("prompt_id").str.slice(0, 12).str.to_integer(base=16, dtype=pl.UInt64) / 2**48
-    said = pl.col("split").str.to_lowercase()
-    given = pl.when(said.str.starts_with("test")).then(-1.0).when(said.is_not_null()).then(1.0)
-    shared = pl.when(pl.len().over("group") <= TEMPLATE).then(pl.col("draw").min().over("group"))
-    in_test = pl.coalesce(shared, pl.col("draw")) < test_fraction
-    return prompts.with_columns(draw=pl.coalesce(given, draw), group=pl.Series(_groups(prompts))).select(
-        "prompt_id", split=pl.when(in_test).then(pl.lit("test")).otherwise(pl.lit("train"))
+    ranks = {name: rank for rank, name in enumerate(SPLITS)}
+    place = known_split(pl.col("split")).replace_strict(ranks, return_dtype=pl.Int32)
+    drawn = pl.when(draw < test_fraction).then(SPLITS.index("test")).otherwise(SPLITS.index("train"))
+    own = pl.coalesce(place, drawn)
+    shared = pl.when(pl.len().over("group") <= TEMPLATE).then(pl.col("own").max().over("group")).otherwise("own")
+    names = dict(enumerate(SPLITS))
+    return prompts.with_columns(own=own, group=pl.Series(_groups(prompts))).select(
+        "prompt_id", split=shared.replace_strict(names, return_dtype=pl.String)
     )
 
 

@@ -7,29 +7,40 @@ import pyarrow as pa
 
 from pairwright.schemas.ids import shard_of
 
+HELD = 64 << 20
+"""Bytes of rows that wait in memory, so that each shard's file is opened seldom, and one at a time."""
+
 
 class Spool:
-    """One growing Arrow file a shard."""
+    """One growing file a shard, of Arrow streams one behind the other; at most one is open at a time."""
 
     def __init__(self, folder: Path, table: str, shards: int) -> None:
         self.folder, self.table, self.shards = folder, table, shards
-        self._writers: dict[int, pa.RecordBatchStreamWriter] = {}
+        self._waiting: list[pl.DataFrame] = []
+        self._held = 0
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Append each row to its prompt's shard."""
-        shard = shard_of(pl.col("prompt_id"), self.shards)
-        for (index,), part in frame.with_columns(_shard=shard).partition_by("_shard", as_dict=True).items():
-            table = part.drop("_shard").to_arrow(compat_level=pl.CompatLevel.oldest())
-            if index not in self._writers:
-                options = pa.ipc.IpcWriteOptions(compression="lz4")
-                path = str(spooled(self.folder, self.table, index))
-                self._writers[index] = pa.ipc.new_stream(path, table.schema, options=options)
-            self._writers[index].write_table(table)
+        """Append each row to its prompt's shard, at the latest with `close`."""
+        self._waiting.append(frame)
+        self._held += int(frame.estimated_size())
+        if self._held >= HELD:
+            self.close()
 
     def close(self) -> None:
-        """Finish every file."""
-        for writer in self._writers.values():
-            writer.close()
+        """Write what waits."""
+        if not self._waiting:
+            return
+        shard = shard_of(pl.col("prompt_id"), self.shards)
+        frame = pl.concat(self._waiting).with_columns(_shard=shard)
+        self._waiting, self._held = [], 0
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        for (index,), part in frame.partition_by("_shard", as_dict=True, include_key=False).items():
+            table = part.to_arrow(compat_level=pl.CompatLevel.oldest())
+            with (
+                spooled(self.folder, self.table, index).open("ab") as file,
+                pa.ipc.new_stream(file, table.schema, options=options) as writer,
+            ):
+                writer.write_table(table)
 
 
 def spooled(folder: Path, table: str, shard: int) -> Path:
@@ -42,7 +53,10 @@ def unspool(folder: Path, table: str, shard: int) -> pl.DataFrame | None:
     path = spooled(folder, table, shard)
     if not path.exists():
         return None
+    tables = []
     with pa.memory_map(str(path)) as file:
-        frame = pl.from_arrow(pa.ipc.open_stream(file).read_all())
+        while file.tell() < file.size():
+            tables.append(pa.ipc.open_stream(file).read_all())
+    frame = pl.from_arrow(pa.concat_tables(tables))
     assert isinstance(frame, pl.DataFrame)
     return frame

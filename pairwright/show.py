@@ -16,6 +16,7 @@ from pairwright.assets.evaluate import Agreement
 from pairwright.assets.evaluate import as_json as agreements_as_json
 from pairwright.assets.failures import Outcome
 from pairwright.assets.progress import Step, listening
+from pairwright.assets.splits import SPLITS
 from pairwright.assets.text import shown
 from pairwright.assets.versions import Release
 from pairwright.judges.base import Estimate
@@ -156,9 +157,15 @@ def release(made: Release, answers: Sequence[Outcome]) -> None:
         click.echo(f"{kind}: {one.table}, {one.check.removeprefix('watch_').replace('_', ' ')}: {shown(one.found)}")
     counts = made.manifest["counts"]
     for name in ("pairs", "rankings"):
-        click.echo(f"{name}: {counts[f'{name}_train']:,} train, {counts[f'{name}_test']:,} test")
+        splits = [split for split in SPLITS if split != "validation" or counts.get(f"{name}_{split}")]
+        click.echo(f"{name}: " + ", ".join(f"{counts[f'{name}_{split}']:,} {split}" for split in splits))
     if counts["rejects"]:
         click.echo(f"rejected rows: {counts['rejects']:,} (rejects.parquet says which and why)")
+    if counts.get("notices"):
+        click.echo(
+            f"rows that repeat a prompt with other attributes: {counts['notices']:,}, their responses are kept "
+            "(notices.parquet says which)"
+        )
     click.echo("a new version" if made.fresh else "nothing changed: this version holds the same rows")
     click.echo(str(made.path))
 
@@ -186,7 +193,7 @@ def releases(dataset: str, made: list[Release], as_json: bool) -> None:
     for one in made:
         counts, changes = one.manifest["counts"], one.manifest["changes"]
         changed = ", ".join(f"{count:,} {what}" for what, count in changes.items() if count) if changes else ""
-        pairs, rankings = (counts[f"{name}_train"] + counts[f"{name}_test"] for name in ("pairs", "rankings"))
+        pairs, rankings = (sum(counts.get(f"{name}_{split}", 0) for split in SPLITS) for name in ("pairs", "rankings"))
         table.add_row(one.version, f"{pairs:,}", f"{rankings:,}", changed, str(one.path))
     _print(table)
 

@@ -26,12 +26,14 @@ HUB_REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
 class ColumnMap(Part):
-    """Which column of the source holds what. Left out: the column of the same name, where the source has one."""
+    """Which column of the source holds what. Left out: the column of the same name, where the source has one; an empty
+    text or list takes none."""
 
     prompt: str | None = None
     """Text of the user's turn, or a list of {role, content} messages that ends before the assistant's turn."""
     system: str | None = None
-    """System prompt, put before a textual prompt."""
+    """System prompt, put before the prompt. A conversation that begins with a system turn keeps that alone, unless the
+    recipe names this column."""
     references: Columns | None = None
     """One or several columns of gold answers, each a text or a list of texts."""
     response: str | None = None
@@ -58,7 +60,13 @@ class ColumnMap(Part):
     tags: Columns | None = None
     """Labels, a text or a list of texts."""
     split: str | None = None
-    """`train` or `test`, where the source decides it."""
+    """Where the source decides it: `train`, `validation` or `test`, in any case and also as their usual names (`dev`,
+    `val`, `eval`; `heldout`; `test_prefs`). Rows with another name are rejected. Empty: by the prompt's id."""
+
+    def named(self) -> list[str]:
+        """Every column that the recipe names."""
+        values = [value for field, value in self if not (field == "policies" and isinstance(value, list))]
+        return [name for value in values for name in ([value] if isinstance(value, str) else value or []) if name]
 
 
 class Source(Part):

@@ -265,6 +265,10 @@ class Rejects(dy.Schema):
     excerpt = dy.String(nullable=False)
 
 
+class Notices(Rejects):
+    """A row of a source that says other things of its prompt than what was settled on; its responses are kept."""
+
+
 def types(schema: type[dy.Schema]) -> dict[str, pl.DataType]:
     """The polars type of each column."""
     return dict(schema.create_empty().schema)

@@ -29,7 +29,8 @@ class Axolotl(Format):
     def beside(self, dataset: str, files: Sequence[str]) -> dict[str, str]:
         """`axolotl.yaml`: to be pasted into a configuration; paths start where Axolotl is started."""
         stanza = dict(self.settings)
-        for split, key in (("train", "datasets"), ("test", "test_datasets")):
+        held_out = "validation" if any(name.startswith("validation") for name in files) else "test"
+        for split, key in (("train", "datasets"), (held_out, "test_datasets")):
             entries = [
                 {"path": name, "ds_type": "json", "split": "train", **self.described(name)}
                 for name in files

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from hypothesis import strategies as st
 
 from pairwright.assets.columns import settle
 from pairwright.assets.conform import conform
-from pairwright.assets.readers import Records
+from pairwright.assets.records import Records
 from pairwright.assets.source import Intake, take_in
+from pairwright.assets.spool import Spool, unspool
 from pairwright.assets.store import Workspace, locked
 from pairwright.schemas.errors import PairwrightError, SourceError
+from pairwright.schemas.ids import digest, prompt_id
 from pairwright.schemas.recipe import ColumnMap
 
 LINE = b'{"prompt": "q", "responses": ["a", "bb"]}\n'
@@ -36,6 +39,10 @@ def taken(folder: Path, source: str | dict[str, Any], **parts: Any) -> tuple[Int
 
 def rejects(workspace: Workspace) -> list[tuple[int, str]]:
     return pl.read_parquet(workspace.root / "rejects.parquet").select("row", "reason").rows()
+
+
+def notices(workspace: Workspace) -> list[tuple[int, str]]:
+    return pl.read_parquet(workspace.root / "notices.parquet").select("row", "reason").rows()
 
 
 def texts(workspace: Workspace) -> dict[str, list[str]]:
@@ -190,7 +197,7 @@ def test_damaged_pages_of_parquet_are_one_clear_line(tmp_path: Path) -> None:
 def test_an_empty_source_has_no_rows(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b"")
     made, workspace = taken(tmp_path, "a.jsonl", shards=3)
-    assert made == Intake(prompts=0, responses=0, rows=0, rejects=0, fresh=True)
+    assert made == Intake(prompts=0, responses=0, rows=0, rejects=0, notices=0, fresh=True)
     assert table(workspace, "prompts").is_empty()
 
 
@@ -280,9 +287,8 @@ def test_parquet_columns_of_odd_types_harm_nothing(tmp_path: Path) -> None:
 
 def test_a_prompt_column_of_bytes_is_rejected_not_guessed(tmp_path: Path) -> None:
     pq.write_table(pa.table({"prompt": [b"q"], "response": ["a"]}), tmp_path / "a.parquet")
-    made, workspace = taken(tmp_path, "a.parquet")
-    assert made.prompts == 0
-    assert rejects(workspace) == [(1, "prompt is bytes (b'q'), expected a text or a list of messages")]
+    with pytest.raises(SourceError, match=r"prompt is bytes \(b'q'\), expected a text or a list of messages"):
+        taken(tmp_path, "a.parquet")
 
 
 def test_a_text_of_ten_million_characters_comes_through(tmp_path: Path) -> None:
@@ -291,8 +297,49 @@ def test_a_text_of_ten_million_characters_comes_through(tmp_path: Path) -> None:
     assert texts(taken(tmp_path, "a.jsonl")[1]) == {"q": [huge]}
 
 
+LATE: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "a mapped field": (
+        [{"q": f"p{i}"} for i in range(9)] + [{"q": "late", "gold": ["g"]}],
+        {"prompt": "q", "references": "gold"},
+    ),
+    "prompt after messages": ([{"messages": f"p{i}"} for i in range(9)] + [{"prompt": "late"}], {}),
+    "response after none": ([{"prompt": f"p{i}"} for i in range(9)] + [{"prompt": "late", "response": "a"}], {}),
+    "steps after none": (
+        [{"prompt": f"p{i}", "steps": ["s"]} for i in range(9)]
+        + [{"prompt": "late", "steps": ["t"], "step_labels": [1]}],
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LATE)
+def test_what_a_row_becomes_does_not_depend_on_when_a_field_first_shows_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setattr("pairwright.assets.read_text.BATCH", 4)
+    rows, columns = LATE[case]
+    seen = set()
+    for order in (rows, rows[::-1]):
+        write_jsonl(tmp_path / "a.jsonl", order)
+        _, workspace = taken(tmp_path, {"source": "a.jsonl", "columns": columns})
+        prompts = table(workspace, "prompts").drop("sketch").to_dicts()
+        reasons = pl.read_parquet(workspace.root / "rejects.parquet").get_column("reason").sort().to_list()
+        seen.add(str((prompts, texts(workspace), reasons)))
+    assert len(seen) == 1 and "late" in seen.pop()
+
+
+def test_a_field_that_is_in_one_of_several_files_is_a_column_of_all(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "1.jsonl", [{"prompt": "q"}])
+    write_jsonl(tmp_path / "2.jsonl", [{"prompt": "r", "gold": "g"}])
+    (tmp_path / "3.jsonl").write_bytes(b"")
+    _, workspace = taken(tmp_path, {"source": "?.jsonl", "columns": {"references": "gold"}})
+    assert sorted(table(workspace, "prompts").get_column("references").to_list()) == [[], ["g"]]
+    with pytest.raises(SourceError, match=r"1\.jsonl: columns\.references names 'good'; the source has prompt"):
+        taken(tmp_path, {"source": "?.jsonl", "columns": {"references": "good"}})
+
+
 def test_fields_that_first_show_up_late_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pairwright.assets.readers.BATCH", 4)
+    monkeypatch.setattr("pairwright.assets.read_text.BATCH", 4)
     rows: list[Any] = [None] * 5 + [{"prompt": f"p{i}"} for i in range(9)]
     rows += [{"prompt": "late", "responses": ["a"], "references": ["gold"], "domain": "d"}]
     write_jsonl(tmp_path / "a.jsonl", rows)
@@ -303,14 +350,12 @@ def test_fields_that_first_show_up_late_are_taken(tmp_path: Path, monkeypatch: p
     assert made.rejects == 5
 
 
-@pytest.mark.parametrize("kind", ["field", "conflict", "homeless"])
+@pytest.mark.parametrize("kind", ["field", "homeless"])
 def test_on_bad_row_fail_stops_the_build_and_names_the_row(tmp_path: Path, kind: str) -> None:
     rows: list[Any] = [{"prompt": "q", "domain": "a", "responses": ["x"]}]
     extra: list[Any] = [{"prompt": "q", "response": "y"}]
     if kind == "field":
         rows.append({"prompt": ""})
-    elif kind == "conflict":
-        rows.append({"prompt": "q", "domain": "b"})
     else:
         extra.append({"prompt": "nobody asked", "response": "y"})
     write_jsonl(tmp_path / "a.jsonl", rows)
@@ -325,39 +370,84 @@ def test_on_bad_row_fail_stops_the_build_and_names_the_row(tmp_path: Path, kind:
         )
 
 
-def test_of_conflicting_rows_one_stays_whatever_the_order(tmp_path: Path) -> None:
+def test_rows_that_repeat_a_prompt_keep_their_responses_whatever_the_order(tmp_path: Path) -> None:
     rows = [
-        {"prompt": "q", "domain": "b", "references": ["1"], "responses": ["x"]},
-        {"prompt": "q", "domain": "a", "references": ["2"], "responses": ["y"]},
+        {"prompt": "q", "domain": "b", "references": ["1"], "tags": ["x"], "responses": ["x"]},
+        {"prompt": "q", "domain": "a", "references": ["2", "1"], "source": "s", "responses": ["y"]},
         {"prompt": "q", "license": "mit", "responses": ["z"]},
-        {"prompt": [{"role": "user", "content": "q"}], "domain": "c", "responses": ["w", "v"]},
-        {"prompt": "other", "responses": ["x"]},
+        {"prompt": [{"role": "user", "content": "q"}], "tags": ["w", "x"], "domain": "c", "responses": ["w", "v"]},
+        {"prompt": "other", "references": ["2", "2"], "responses": ["x"]},
     ]
     seen = set()
     for seed in range(6):
         random.Random(seed).shuffle(rows)
         write_jsonl(tmp_path / "a.jsonl", rows)
         made, workspace = taken(tmp_path, "a.jsonl")
-        assert (made.prompts, made.rejects) == (2, 2)
-        assert [reason for _, reason in rejects(workspace)].count("the same prompt came with other domain") >= 1
+        assert (made.prompts, made.responses, made.rejects, made.notices) == (2, 6, 0, 2)
         prompts = table(workspace, "prompts").drop("messages", "sketch")
-        seen.add((str(prompts.to_dicts()), str(texts(workspace))))
+        seen.add(
+            (str(prompts.to_dicts()), str(texts(workspace)), str(sorted(reason for _, reason in notices(workspace))))
+        )
     assert len(seen) == 1
-    assert texts(workspace) == {"q": ["x", "z"], "other": ["x"]}
+    assert texts(workspace) == {"q": ["v", "w", "x", "y", "z"], "other": ["x"]}
+    told = {reason.rpartition(" other ")[2] for _, reason in notices(workspace)}
+    assert told == {"references, domain", "tags, domain"}
+    found = {row["license"]: row for row in prompts.to_dicts()}
+    assert found[None]["references"] == ["2", "2"], "what no other row contradicts stays as it is"
+    assert (found["mit"]["references"], found["mit"]["tags"]) == (["1", "2"], ["w", "x"]), "the union"
+    assert (found["mit"]["domain"], found["mit"]["source"]) == ("c", None), "of the row that has the say"
 
 
-def test_conflicts_are_counted_however_the_rows_are_batched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{"prompt": "q", "domain": domain} for domain in "abbbbabab"]
+def test_rows_that_say_the_same_of_a_prompt_have_the_ids_that_they_always_had(tmp_path: Path) -> None:
+    """Verdicts are kept under these."""
+    rows = [
+        {"prompt": "q", "references": ["1", "2"], "responses": ["x"]},
+        {"prompt": "q", "tags": ["t"], "domain": "d", "responses": ["y"]},
+        {"prompt": "q", "references": ["1", "2"], "domain": "d"},
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    made, workspace = taken(tmp_path, "a.jsonl")
+    assert (made.rejects, made.notices) == (0, 0)
+    row = table(workspace, "prompts").row(0, named=True)
+    assert (row["prompt_id"], row["references_id"]) == ("b4dcc44807e4d39c51288a58", "5c9fbd2720aee4357d1745e5")
+    assert (row["references"], row["tags"], row["domain"]) == (["1", "2"], ["t"], "d")
+
+
+def test_a_prompt_that_is_in_two_splits_is_held_out(tmp_path: Path) -> None:
+    rows = [{"prompt": name, "split": split} for name in "abc" for split in ("train", "dev", "test")[: ord(name) - 96]]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    made, workspace = taken(tmp_path, "a.jsonl")
+    found = table(workspace, "prompts").select(pl.col("messages").list.first().struct.field("content"), "split")
+    assert sorted(found.rows()) == [("a", "train"), ("b", "validation"), ("c", "test")]
+    assert {reason for _, reason in notices(workspace)} == {"the same prompt came with other split"}
+    assert made.notices == 3
+
+
+@pytest.mark.parametrize("gold", ["human_pairs", "multi_response"])
+def test_no_response_of_a_real_source_is_lost_to_attributes_that_differ(tmp_path: Path, gold: str) -> None:
+    if not SHARED.is_dir():
+        pytest.skip("the real data is not beside this checkout")
+    columns = {"responses": ["response_a", "response_b"]} if gold == "human_pairs" else {"policy": "model"}
+    made, _ = taken(tmp_path, {"source": str(SHARED / f"{gold}.parquet"), "columns": columns})
+    rows = pl.read_parquet(SHARED / f"{gold}.parquet").filter(pl.col("prompt").str.strip_chars() != "")
+    sides = [name for name in rows.columns if name in ("response", "response_a", "response_b")]
+    long = pl.concat([rows.select("prompt", text=side).drop_nulls() for side in sides])
+    assert made.responses == long.n_unique()
+    assert made.notices == (0 if gold == "multi_response" else 1)
+
+
+def test_notices_are_counted_however_the_rows_are_batched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"prompt": "q", "domain": domain, "responses": [f"{i}"]} for i, domain in enumerate("abbbbabab")]
     write_jsonl(tmp_path / "a.jsonl", rows)
     for batch in (1, 2, 100):
-        monkeypatch.setattr("pairwright.assets.readers.BATCH", batch)
+        monkeypatch.setattr("pairwright.assets.read_text.BATCH", batch)
         made, _ = taken(tmp_path, "a.jsonl", dataset=f"by-{batch}")
-        assert made.rejects == 6
+        assert (made.notices, made.responses, made.rejects) == (6, 9, 0)
 
 
 def test_references_are_compared_as_lists(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a.jsonl", [{"prompt": "q", "references": one} for one in (["a\x1fb"], ["a", "b"])])
-    assert taken(tmp_path, "a.jsonl")[0].rejects == 1
+    assert taken(tmp_path, "a.jsonl")[0].notices == 1
 
 
 def test_the_same_text_twice_is_one_response_that_counts_both(tmp_path: Path) -> None:
@@ -405,6 +495,127 @@ def test_wide_form_names_policies_by_list_column_or_recipe(tmp_path: Path) -> No
         taken(tmp_path, {"source": "a.jsonl", "columns": {"responses": ["x", "y"], "policies": ["s"]}})
 
 
+CALL = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+TOOLS: dict[str, tuple[dict[str, Any], str]] = {
+    "tool_calls": ({"role": "assistant", "content": "", "tool_calls": [CALL]}, "turn 2 has tool_calls"),
+    "without content": ({"role": "assistant", "content": None, "tool_calls": [CALL]}, "turn 2 has tool_calls"),
+    "function_call": ({"role": "assistant", "content": "", "function_call": {"name": "f"}}, "turn 2 has function_call"),
+    "an answer": ({"role": "tool", "content": "22", "tool_call_id": "1"}, "turn 2 has tool_call_id"),
+    "a tool's turn": ({"role": "tool", "content": "22"}, "turn 2 is a tool's"),
+    "a function's turn": ({"role": "function", "name": "f", "content": "22"}, "turn 2 is a function's"),
+    "a picture": ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "turn 2 is list ("),
+}
+
+
+@pytest.mark.parametrize("case", TOOLS)
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_what_a_conversation_of_texts_cannot_hold_is_rejected_not_dropped(
+    tmp_path: Path, case: str, ending: str
+) -> None:
+    message, reason = TOOLS[case]
+    first, last = {"role": "user", "content": "q"}, {"role": "user", "content": "r"}
+    plain = [first, {"role": "assistant", "content": "a"}, last]
+    rows = [{"messages": plain}, {"messages": [first, message, last]}]
+    if ending == "parquet":
+        if case == "a picture":
+            pytest.skip("has no Arrow type beside a text")
+        pq.write_table(pa.Table.from_pylist(rows[::-1]), tmp_path / "a.parquet")
+    else:
+        write_jsonl(tmp_path / "a.jsonl", rows[::-1])
+    _, workspace = taken(tmp_path, f"a.{ending}")
+    ((row, told),) = rejects(workspace)
+    assert row == 1 and told.startswith(f"messages: {reason}")
+    assert table(workspace, "prompts").get_column("messages").to_list() == [plain]
+    assert table(workspace, "prompts").item(0, "prompt_id") == prompt_id(plain)
+
+
+SPLITS_AS_WRITTEN = {
+    "train": ["train", "TRAIN", " Training ", "train_prefs", "train[:80%]", "train-00001", "trainset"],
+    "validation": ["validation", "valid", "val", "dev", "Dev-mini", "eval", "evaluation", "validation_matched"],
+    "test": ["test", "Test", "test_prefs", "testing", "heldout", "held-out", "holdout"],
+}
+
+
+def test_a_split_that_is_not_train_never_becomes_train(tmp_path: Path) -> None:
+    names = [(split, name) for split, written in SPLITS_AS_WRITTEN.items() for name in written]
+    rows = [{"prompt": name, "split": name} for _, name in names]
+    rows += [{"prompt": "none", "split": " "}, {"prompt": "odd", "split": "trainval"}, {"prompt": "more", "split": "x"}]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    pl.DataFrame(rows).write_parquet(tmp_path / "a.parquet")
+    for source in ("a.jsonl", "a.parquet"):
+        _, workspace = taken(tmp_path, source)
+        found = table(workspace, "prompts").select(pl.col("messages").list.first().struct.field("content"), "split")
+        assert dict(found.rows()) == {name: split for split, name in names} | {"none": None}
+        assert [(row, reason[:41]) for row, reason in rejects(workspace)] == [
+            (len(names) + 2, "split 'trainval' is none of train, valida"),
+            (len(names) + 3, "split 'x' is none of train, validation (d"),
+        ]
+    _, workspace = taken(tmp_path, {"source": "a.jsonl", "columns": {"split": ""}})
+    assert table(workspace, "prompts").get_column("split").null_count() == len(rows)
+
+
+def test_the_column_system_is_taken_and_a_conversation_keeps_its_own(tmp_path: Path) -> None:
+    own = [{"role": "system", "content": "own"}, {"role": "user", "content": "r"}]
+    rows = [{"prompt": "q", "system": "be kind"}, {"prompt": "p", "system": None}]
+    pl.DataFrame(rows).write_parquet(tmp_path / "a.parquet")
+    talks = [{"prompt": own, "system": "be kind"}, {"prompt": own[1:], "system": "be kind"}]
+    write_jsonl(tmp_path / "b.jsonl", rows + talks)
+    kind = {"role": "system", "content": "be kind"}
+    first = [[kind, {"role": "user", "content": "q"}], [{"role": "user", "content": "p"}]]
+    for source, columns, expected in (
+        ("a.parquet", {}, first),
+        ("b.jsonl", {}, [*first, own, [kind, own[1]]]),
+        ("b.jsonl", {"system": "system"}, [*first, [kind, *own], [kind, own[1]]]),
+        ("a.parquet", {"system": ""}, [[{"role": "user", "content": "q"}], [{"role": "user", "content": "p"}]]),
+    ):
+        _, workspace = taken(tmp_path, {"source": source, "columns": columns})
+        found = table(workspace, "prompts").get_column("messages").to_list()
+        assert sorted(found, key=str) == sorted(expected, key=str)
+
+
+def test_a_source_of_which_no_row_can_be_used_says_why(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"prompt": ""}, {"prompt": 3}, {"prompt": " "}])
+    with pytest.raises(SourceError) as raised:
+        taken(tmp_path, "a.jsonl")
+    assert str(raised.value) == (
+        "a.jsonl: all 3 rows are rejected: prompt is empty (2, first row 1); "
+        "prompt is int (3), expected a text or a list of messages (1, first row 2)"
+    )
+    write_jsonl(tmp_path / "a.jsonl", [{"prompt": "q"}])
+    write_jsonl(tmp_path / "b.jsonl", [{"prompt": "r", "response": "a"}, {"prompt": "", "response": "a"}])
+    with pytest.raises(
+        SourceError, match=r"b\.jsonl: all 2 rows are rejected: no prompt of the prompts source .*; prompt is"
+    ):
+        taken(tmp_path, "a.jsonl", responses=[{"source": "b.jsonl"}])
+
+
+@pytest.mark.parametrize("shards", [48, pytest.param(600, marks=pytest.mark.slow)])
+def test_many_shards_need_few_open_files(tmp_path: Path, shards: int) -> None:
+    write_jsonl(tmp_path / "a.jsonl", wide(1500, responses=2))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    there = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").exists() else 100
+    resource.setrlimit(resource.RLIMIT_NOFILE, (there + 24, before[1]))
+    try:
+        made, workspace = taken(tmp_path, "a.jsonl", shards=shards)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert (made.prompts, made.responses) == (1500, 3000)
+    assert table(workspace, "prompts").get_column("prompt_id").is_sorted()
+
+
+def test_rows_come_out_of_the_scratch_files_as_they_went_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.DataFrame({"prompt_id": [digest(str(i)) for i in range(500)], "row": range(500), "text": ["é"] * 500})
+    for held, shards in ((1, 3), (1 << 20, 3), (1 << 20, 600)):
+        monkeypatch.setattr("pairwright.assets.spool.HELD", held)
+        spool = Spool(tmp_path, f"{held}-{shards}", shards)
+        for part in frame.iter_slices(64):
+            spool.add(part)
+        spool.close()
+        parts = [unspool(tmp_path, f"{held}-{shards}", shard) for shard in range(shards)]
+        found = [part for part in parts if part is not None]
+        assert pl.concat(found).sort("row").equals(frame)
+
+
 CELL = st.one_of(st.none(), st.sampled_from(["", " ", "a", "b\x1c", "\x1f", "\u3000", "\x85", "é\x00", "long " * 60]))
 ROW = st.fixed_dictionaries(
     {
@@ -437,9 +648,8 @@ def test_typed_columns_give_what_row_by_row_gives(form: str, rows: list[dict[str
     lists = {"references", "responses", "policies"}
     schema = {name: pl.List(pl.String) if name in lists else pl.String for name in names}
     rows = [{name: row[name] for name in names} for row in rows]
-    numbered = pl.DataFrame(rows, schema=schema).with_columns(_row=pl.int_range(1, len(rows) + 1, dtype=pl.UInt64))
     columns = settle(MAPS[form](), names, "test")
-    fast = conform(Records("test", numbered, []), columns)
+    fast = conform(Records("test", pl.DataFrame(rows, schema=schema), [], 1), columns)
     slow = conform(Records("test", None, [(i, row, None) for i, row in enumerate(rows, start=1)]), columns)
     assert fast.select("row", "bad", "excerpt").rows() == slow.select("row", "bad", "excerpt").rows()
     assert fast.filter(pl.col("bad").is_null()).equals(slow.filter(pl.col("bad").is_null()))
