@@ -60,15 +60,18 @@ def _print(found: "Evaluation") -> None:
 
 
 def _table(rows: list["Agreement"], group: str | None) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from pairwright import show
     from pairwright.assets.text import shown
 
-    table = Table("judge", title=None if group is None else shown(group), title_justify="left")
-    names = ("agreement", "95 %", "longer wins, same pairs", "coin, same pairs", "pairs", "ties", "not scored")
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=None if group is None else shown(group))
+    table.title_justify = "left"
+    table.add_column("judge", no_wrap=True)
+    names = ("agreement", "95 %", "longer wins there", "a coin there", "pairs", "ties", "not scored")
     for name in (*names, "prompts", "surest 75 %", "50 %", "25 %"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name in ("agreement", "95 %"))
     for one in rows:
         unscored = sum(one.left_out.values())
         if not one.n:
@@ -77,7 +80,7 @@ def _table(rows: list["Agreement"], group: str | None) -> None:
         table.add_row(
             one.judge,
             f"{one.agreement:.1%}",
-            f"{one.low:.0%} to {one.high:.0%}",
+            f"{one.low:.1%} to {one.high:.1%}",
             *(f"{share:.1%}" for share in (one.longer_wins, one.random)),
             *(f"{number:,}" for number in (one.n, one.ties, unscored, one.prompts)),
             *(f"{step.agreement:.1%}" for step in one.by_margin[1:]),
@@ -86,7 +89,7 @@ def _table(rows: list["Agreement"], group: str | None) -> None:
 
 
 def _why(reasons: dict[str, int]) -> str:
-    """The commonest reasons, in brackets."""
+    """The most frequent reasons, in brackets."""
     from pairwright.assets.text import shown
 
     most = sorted(reasons.items(), key=lambda one: -one[1])

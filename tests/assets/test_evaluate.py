@@ -160,6 +160,6 @@ def test_messages_name_the_columns_of_the_file_alone(tmp_path: Path) -> None:
     )
     pl.DataFrame([row(1, "a")]).drop("human_label").write_parquet(path)
     with pytest.raises(
-        SourceError, match="no column 'human_label'; it has prompt, response_a, response_b, references$"
+        SourceError, match=r"no column 'human_label'; it has prompt, response_a, response_b, references$"
     ):
         evaluate(recipe(tmp_path, [{"kind": "length"}]), path, tmp_path / "data")
