@@ -2,7 +2,7 @@
 
 import glob
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,14 +28,15 @@ class Opened(NamedTuple):
         for part in self.open():
             yield from part.records(None)
 
-    def open(self) -> Iterator[Part]:
+    def open(self, also: Collection[str] = ()) -> Iterator[Part]:
         """Each part with the names of its columns; those of JSON Lines are looked up in every record first.
 
-        Of several files of JSON Lines, a field that the recipe names counts as a column of each if one has it.
+        Of several files of JSON Lines, a field that the recipe names counts as a column of each if one has it. `also`
+        are further fields to look for there.
         """
         columns = self.source.columns
         lines = [path for _, path in self.parts if path and _is_json(path)]
-        names = {path: field_names(path, wanted_names(columns)) for path in lines}
+        names = {path: field_names(path, {*wanted_names(columns), *also}) for path in lines}
         mapped = [name for name in columns.named() if any(name in there for there in names.values())]
         for label, path in self.parts:
             if path is None or path.is_dir():

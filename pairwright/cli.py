@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from pairwright import __version__
+from pairwright.diff_command import diff
 from pairwright.doctor_command import doctor
+from pairwright.evaluate_command import evaluate
 from pairwright.export_command import export, push
-from pairwright.options import DATA, RECIPE
+from pairwright.options import DATA, JSON, RECIPE
 from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
-
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
 class _Commands(click.Group):
@@ -115,23 +115,6 @@ def releases(recipe_path: Path, data: Path, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("old", metavar="V1")
-@click.argument("new", metavar="V2")
-@DATA
-@JSON
-def diff(old: str, new: str, data: Path, as_json: bool) -> None:
-    """Compare two versions: DATASET/v1, a release folder, or v1 where there is one data set only."""
-    from pairwright import show
-    from pairwright.assets.changes import difference
-    from pairwright.assets.versions import resolve, verify_release
-
-    a, b = resolve(data, old), resolve(data, new)
-    for made in (a, b):
-        verify_release(made)
-    show.diff(a.version, b.version, difference(a.path, b.path), as_json)
-
-
-@main.command()
 @click.argument("pair_id", metavar="PAIR_ID")
 @DATA
 @JSON
@@ -141,24 +124,6 @@ def explain(pair_id: str, data: Path, as_json: bool) -> None:
     from pairwright.assets.explain import explain as find_out
 
     show.explanation(find_out(pair_id, data), as_json)
-
-
-@main.command()
-@RECIPE
-@click.option("--gold", required=True, type=click.Path(path_type=Path), help="Pairs with human labels.")
-@click.option("--by", metavar="COLUMN", help="Report each value of a gold column besides the whole.")
-@DATA
-@JSON
-def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, as_json: bool) -> None:
-    """Compare each judge and the jury with human labels, beside longer-wins and a coin."""
-    from pairwright import show
-    from pairwright.assets.evaluate import evaluate as compare
-    from pairwright.schemas.reading import load_recipe
-
-    recipe = load_recipe(recipe_path)
-    with show.progress(quiet=as_json):
-        results = compare(recipe, gold, data, by)
-    show.agreements(results, as_json)
 
 
 @main.command()
@@ -178,5 +143,5 @@ def ui(recipes: Path | None, port: int, read_only: bool, data: Path) -> None:
     serve(port, read_only)
 
 
-for command in (doctor, export, push, relabel):
+for command in (diff, doctor, evaluate, export, push, relabel):
     main.add_command(command)

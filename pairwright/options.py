@@ -13,3 +13,4 @@ DATA = click.option(
     help="Folder of all tables and releases.",
 )
 RECIPE = click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

