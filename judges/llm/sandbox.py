@@ -114,7 +114,7 @@ def decoded(value: Any) -> Any:
     ((kind, content),) = value.items()
     if kind == "tuple":
         name, fields, members = content
-        return namedtuple(name, fields, module="builtins")(*map(decoded, members))  # type: ignore[misc]
+        return namedtuple(name, fields, module="builtins")(*map(decoded, members))
     inside = {name: decoded(one) for name, one in content.items()}
     return SimpleNamespace(**inside) if kind == "model" else inside
 
