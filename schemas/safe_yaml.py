@@ -6,7 +6,7 @@ code, grow without bound, or fail without saying where. Dates are texts, as in Y
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import yaml
 
@@ -28,10 +28,11 @@ _READ = yaml.constructor.SafeConstructor()
 class _Loader(yaml.SafeLoader):
     """Without dates and `=`: no option is one, and a name or a revision may look like one."""
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in known if tag not in {f"{TAG}timestamp", f"{TAG}value"}]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag not in {f"{TAG}timestamp", f"{TAG}value"}]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def read_yaml(path: Path) -> Any:

@@ -133,7 +133,7 @@ def test_gpt_4_comes_out_of_evaluate(tmp_path: Path, compared: list[tuple[dict[s
     with serving(App(Settings(), answer)) as url:
         judge = {"name": "gpt-4", "kind": "llm-pairwise", "model": "gpt-4", "base_url": url}
         made = recipe_of(tmp_path, "gold.parquet", judges=[judge])
-        (found,) = [one for one in evaluate(made, gold, tmp_path / "data") if one.judge == "gpt-4"]
+        (found,) = [one for one in evaluate(made, gold, tmp_path / "data").agreements if one.judge == "gpt-4"]
     assert (found.n, found.agreement) == (100, pytest.approx(0.955))
     assert found.ties == 5, "of the pairs, 95 are judged alike in both orders"
 
