@@ -69,7 +69,7 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
 
 
 def _judges(recipe: Recipe, manifest: dict[str, Any]) -> list[str]:
-    answers = {one["name"]: one for one in manifest["answers"] if one["part"] == "judge"}
+    answers = {one["name"]: one for one in manifest.get("answers", []) if one["part"] == "judge"}
     return [
         f"| {cell(name)} | {one['kind']} | {recipe.weights[name]:g} | {_outcome(answers[name])} "
         f"| `{one['fingerprint']}` |"
@@ -78,7 +78,9 @@ def _judges(recipe: Recipe, manifest: dict[str, Any]) -> list[str]:
 
 
 def _policies(manifest: dict[str, Any]) -> list[str]:
-    rows = [f"| {cell(one['name'])} | {_outcome(one)} |" for one in manifest["answers"] if one["part"] == "policy"]
+    rows = [
+        f"| {cell(one['name'])} | {_outcome(one)} |" for one in manifest.get("answers", []) if one["part"] == "policy"
+    ]
     if not rows:
         return []
     head = ["| policy | samples | failed | abstained | failures |", "|---|---:|---:|---:|---:|"]

@@ -242,6 +242,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     checks = {
         "sides_differ": "No pair has the same response on both sides, and chosen is strictly better.",
         "funnel_adds_up": "What a step lets through is what the next one gets.",
+        "watch_unknown": "Each filter has a value for at least 95 % of the pairs that come to it.",
     }
 
     @dg.asset(
@@ -261,6 +262,8 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
             "sides_differ": (same == 0, f"{same} of {rows} pairs"),
             "funnel_adds_up": (view.pop("adds up") == "yes", "see the funnel"),
         }
+        unknown = view.pop("unknown")
+        found["watch_unknown"] = (not unknown, unknown or "nearly all have one")
         return face.result(
             {"dagster/row_count": rows} | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found
         )
@@ -282,6 +285,11 @@ def _view(recipe: Recipe, workspace: Workspace) -> dict[str, str]:
         "rows": str(counts["rows"]),
         "same": str(counts["same"]),
         "adds up": "yes" if adds_up else "no",
+        "unknown": "; ".join(
+            f"{step.step}: no value for {step.unknown} of {step.entered}"
+            for step in steps
+            if step.unknown > 0.05 * step.entered
+        ),
         "funnel": views.funnel_picture(steps),
         "funnel as a table": views.table(pl.DataFrame(steps, schema=FunnelStep._fields, orient="row")),
         "preview": views.table(rows.head(views.PREVIEW).collect()),

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from helpers import build, calls, recipe_of, table, wide, write_jsonl
 from replay_server import App, Settings, serving
 
+from pairwright.assets import pair as pair_stage
 from pairwright.assets.failures import Outcome, outcomes
 from pairwright.assets.judge import judge_shard
 from pairwright.assets.pair import pair
@@ -170,6 +171,12 @@ def test_the_end_of_a_build_shows_failed_checks_and_every_share(
     line = next(line for line in result.stdout.splitlines() if "judge shaky" in line)
     assert [word for word in line.split() if word[0].isdigit()] == ["120", "12", "0", "10.0%"]
     assert result.stdout.splitlines()[-1].endswith("v1")
+    view = pair_stage._view
+    monkeypatch.setattr(pair_stage, "_view", lambda *inputs: {**view(*inputs), "same": "3"})
+    result = CliRunner().invoke(main, ["build", str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "other")])
+    assert result.exit_code == 1
+    told = "error: tested: no release, since a check failed (pairs, sides_differ: 3 of 27 pairs)"
+    assert result.stderr.splitlines()[-1] == told
 
 
 def test_the_report_states_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
