@@ -84,7 +84,7 @@ class Live:
 
     async def _fetch(self, call: Call, attempt: int) -> Kept | str:
         """A whole reply, kept; or why there is none."""
-        begun, troubles = time.monotonic(), 0
+        begun, troubles, last = time.monotonic(), 0, False
         body = {**call.body, "seed": call.body["seed"] + attempt} if "seed" in call.body else call.body
         while True:
             started, wire = await self._request(call, body, attempt)
@@ -99,10 +99,14 @@ class Live:
                 self.gate.pushed_back(started)
             troubles += wire.wait is None
             spent = troubles > TROUBLES or time.monotonic() - begun > LONGEST
-            if await self._is_well(call, wire, started if spent else None) and spent:
+            well = await self._is_well(call, wire, started if spent else None)
+            if spent and well and last:
                 failure = f"gave up after {troubles} lost requests: {wire.problem}"
                 self._of_no_use(call, failure, None)
                 return failure
+            last = spent and well  # it may have come back only just now
+            if not well:
+                begun, troubles = time.monotonic(), 0
             wait = backoff(min(troubles, TROUBLES))
             await self._pause(wait if wire.wait is None else wire.wait + wait / 10)
 
