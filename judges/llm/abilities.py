@@ -9,7 +9,7 @@ import orjson
 from pairwright.judges.llm.desk import Desk, Spent
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.probe import Finding, probe
-from pairwright.schemas.errors import BudgetError, JudgeError
+from pairwright.schemas.errors import BudgetError, JudgeError, StoreError
 from pairwright.schemas.ids import digest
 
 TOKENS = 100
@@ -37,6 +37,8 @@ def keep(file: Path | None, endpoint: Endpoint, found: list[Finding]) -> dict[st
     """Keep what was found out, in place of what was known; that part of it, by feature."""
     sure = {one.feature: one for one in found if one.state != "unknown"}
     if file is not None and sure:
+        if file.is_dir():
+            raise StoreError(f"{file} is a folder, where what servers can do is to be kept; move it away")
         everything = _everything(file)
         mine = everything.setdefault(_key(endpoint), {})
         mine |= {name: [one.state, one.detail] for name, one in sure.items()}
