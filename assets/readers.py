@@ -2,7 +2,7 @@
 
 import glob
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,10 +50,16 @@ class Opened(NamedTuple):
                 yield open_parquet(label, path)
 
 
-def open_source(source: Source, beside: Path) -> Opened:
+def file_hash(path: Path) -> bytes:
+    """Hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).digest()
+
+
+def open_source(source: Source, beside: Path, hash_of: Callable[[Path], bytes] = file_hash) -> Opened:
     """Find a source; relative paths start at `beside`, then at the working directory.
 
-    Raises SourceError saying what was looked for and what lies there.
+    `hash_of` is asked for each file's hash. Raises SourceError saying what was looked for and what lies there.
     """
     if source.source.startswith("hf://"):
         return Opened(_hub_revision(source), [(source.source, None)], source)
@@ -65,7 +71,7 @@ def open_source(source: Source, beside: Path) -> Opened:
         for path in found:
             for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
                 if file.is_file():
-                    state.update(_file_hash(file))
+                    state.update(hash_of(file))
     except (OSError, ValueError) as error:  # no right to read it, a name that no file can have
         raise SourceError(f"the source {source.source!r} cannot be read: {error}") from error
     labels = [source.source if len(found) == 1 else _label(path, folder) for path in found]
@@ -114,11 +120,6 @@ def _not_found(name: str, beside: Path) -> str:
         return f"no source at {beside / name}: the folder {folder} does not exist"
     there = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     return f"no source at {beside / name}; {folder} holds {', '.join(there[:12]) or 'nothing'}"
-
-
-def _file_hash(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).digest()
 
 
 def _hub_revision(source: Source) -> str:

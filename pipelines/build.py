@@ -21,7 +21,7 @@ from pairwright.assets import (
     source,
 )
 from pairwright.assets.report import page
-from pairwright.pipelines import nightly
+from pairwright.pipelines import nightly, source_sensor
 from pairwright.pipelines.io_manager import NO_VALUES
 from pairwright.pipelines.names import job_name
 from pairwright.schemas.recipe import Recipe
@@ -45,7 +45,7 @@ def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
             for recipe in recipes
         ],
         schedules=nightly.schedules(recipes),
-        sensors=nightly.sensors(recipes),
+        sensors=source_sensor.sensors(recipes),
         resources={"io_manager": NO_VALUES},
         executor=dg.in_process_executor,
     )

@@ -1,4 +1,4 @@
-"""The schedule and the sensor: off until switched on, one run a night, and a run's tag is all that a night needs."""
+"""The schedule: off until switched on, one run a night, and a run's tag is all that a night needs."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,21 +32,6 @@ def test_without_a_schedule_there_is_no_drift_asset(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "rows.jsonl", wide(4))
     plain = definitions([recipe_of(tmp_path, "rows.jsonl")])
     assert not list(plain.schedules or []) and dg.AssetKey(["tested", "drift"]) not in plain.resolve_all_asset_keys()
-
-
-def test_the_sensor_builds_when_a_source_file_changes(tmp_path: Path) -> None:
-    source = write_jsonl(tmp_path / "rows.jsonl", wide(4))
-    sensor = definitions([recipe_of(tmp_path, "rows.jsonl")]).resolve_sensor_def("tested_sources")
-    assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
-    first = sensor.evaluate_tick(dg.build_sensor_context())
-    assert len(first.run_requests or []) == 1
-    again = sensor.evaluate_tick(dg.build_sensor_context(cursor=first.cursor))
-    assert not again.run_requests and "not changed" in str(again.skip_message)
-    write_jsonl(source, wide(5))
-    assert len(sensor.evaluate_tick(dg.build_sensor_context(cursor=first.cursor)).run_requests or []) == 1
-    source.unlink()
-    gone = sensor.evaluate_tick(dg.build_sensor_context(cursor=first.cursor))
-    assert not gone.run_requests and "cannot be read" in str(gone.skip_message)
 
 
 def test_a_nightly_run_through_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
