@@ -16,6 +16,7 @@ from helpers import all_files, build, data_files, recipe_of, wide, write_jsonl
 from pairwright.assets import release as releases
 from pairwright.assets import rolling, views
 from pairwright.assets.changes import difference
+from pairwright.assets.export import export, format_named
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.store import Workspace, sweep
 from pairwright.assets.text import UNLINKED, cell, shown
@@ -85,6 +86,26 @@ def test_a_release_without_a_test_split_reads_too(tmp_path: Path, monkeypatch: p
     made, _ = made_in(tmp_path, count=5, release={"test_fraction": 0})
     read = datasets.load_dataset(str(made.path), "pairs", cache_dir=str(tmp_path / "cache"))
     assert set(read) == {"train"}
+
+
+def test_validation_stays_apart_in_release_card_and_exports(tmp_path: Path) -> None:
+    names = ["train", "dev", "test"]
+    rows = [{**row, "split": names[i % 3]} for i, row in enumerate(wide(30))]
+    rows.append({**rows[0], "references": ["other"]})
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    made = build(recipe_of(tmp_path, "rows.jsonl", release={"test_fraction": 0}), tmp_path / "data")
+    for split, name in zip(("train", "validation", "test"), names, strict=True):
+        assert made.manifest["counts"][f"pairs_{split}"] == 10
+        found = pl.read_parquet(made.path / "pairs" / f"{split}-00000.parquet").get_column("prompt").to_list()
+        assert {turns[0]["content"] for turns in found} == {row["prompt"] for row in rows if row["split"] == name}
+    page = (made.path / "README.md").read_text(encoding="utf-8")
+    assert "path: pairs/validation-*.parquet" in page and "30 preference pairs" in page
+    assert "1 rows repeat a prompt with other references" in page
+    for kind, ending in (("trl", "parquet"), ("axolotl", "jsonl")):
+        done = export(made, format_named(kind), tmp_path / kind)
+        assert set(done.stamp["files"]) == {f"{split}.{ending}" for split in ("train", "validation", "test")}
+    stanza = yaml.safe_load((tmp_path / "axolotl" / "axolotl.yaml").read_text(encoding="utf-8"))
+    assert [Path(entry["path"]).name for entry in stanza["test_datasets"]] == ["validation.jsonl"]
 
 
 def test_no_prompt_or_near_duplicate_is_in_both_splits(tmp_path: Path) -> None:

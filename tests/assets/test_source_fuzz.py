@@ -66,7 +66,7 @@ def odd_columns(rng: random.Random, rows: int) -> list[tuple[str, Any]]:
         lambda: pa.nulls(rows),
         lambda: broken(rows),
         lambda: pa.array([["x"] * 2] * rows, pa.list_(pa.string(), 2)),
-        lambda: deep(rows, rng.choice([3, 20, 60])),
+        lambda: deep(rows, rng.choice([3, 20, 40])),
         lambda: pa.array([True, None][: rows and 1] * rows),
     ]
     return [(rng.choice(NAMES), rng.choice(makers)()) for _ in range(rng.randint(1, 3))]

@@ -64,6 +64,8 @@ def test_what_the_source_says_counts_even_without_a_test_fraction() -> None:
         found = splits(texts, fraction, said)
         assert (found["one"], found["two"], found["three"]) == ("test", "train", "test")
     assert splits(texts, 0.0, said)["four"] == "train"
+    assert splits(["one", "two"], 0.5, ["validation", "dev"]) == {"one": "validation", "two": "validation"}
+    assert set(splits(["a b c d", "A B C D!"], 0.0, ["train", "validation"]).values()) == {"validation"}
     assert splits(["a b c d", "A B C D!"], 0.0, ["test", "train"]) == {"a b c d": "test", "A B C D!": "test"}
 
 
