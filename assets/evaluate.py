@@ -1,12 +1,14 @@
 """How well judges and jury agree with gold labels, always beside what longer-wins and a coin would reach."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from pairwright.assets.build_lock import building
 from pairwright.assets.columns import Columns, settle
 from pairwright.assets.conform import conform
 from pairwright.assets.judge import judge_shard
@@ -50,12 +52,20 @@ class Agreement(NamedTuple):
     group: str | None = None
 
 
-def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> list[Agreement]:
+def evaluate(
+    recipe: Recipe,
+    gold: Path,
+    data: Path,
+    by: str | None = None,
+    wait: float = 0.0,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Agreement]:
     """Judge the gold pairs and compare.
 
     `gold` has the columns prompt, response_a, response_b, human_label (a, b or tie) and, where there are any,
     references and domain. Pairs labelled tie are left out. Verdicts are kept, so a second run pays for nothing. `by`
-    names a column to report groups of besides the whole. Raises SourceError for a missing column or an unknown label.
+    names a column to report groups of besides the whole. Another evaluation of the same pairs is waited for, up to
+    `wait` seconds, and `say` told who that is. Raises SourceError for a missing column or an unknown label.
     """
     rows = _read(gold, recipe)
     if by is not None and by not in rows.columns:
@@ -63,6 +73,18 @@ def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> l
     only_judging = {"responses": [], "policies": [], "filters": [], "release": ReleaseOptions()}
     copy = recipe.model_copy(update={"prompts": _as_source(gold, rows), **only_judging})
     workspace = Workspace(data, f"{recipe.dataset}.gold-{digest(str(gold.resolve()), size=4)}", recipe.shards)
+    with building(workspace, "`pairwright evaluate`", recipe.path, wait, say):
+        _judge(recipe, copy, workspace)
+        margins = _margins(rows, scan(workspace.files("preferences")))
+    names = ["jury", *(judge.name for judge in judges_of(recipe)), "longer-wins", "random"]
+    groups: list[tuple[str | None, pl.DataFrame]] = [(None, margins)]
+    if by is not None:
+        groups += [(str(key[0]), part) for key, part in sorted(margins.partition_by(by, as_dict=True).items())]
+    return [agreement(name, part, group) for group, part in groups for name in names]
+
+
+def _judge(recipe: Recipe, copy: Recipe, workspace: Workspace) -> None:
+    """All stages up to the preferences, over a `copy` of the recipe whose source is the gold pairs."""
     take_in(copy, workspace)
     budget = budget_of(recipe, workspace)
     for router in routers_of(copy):
@@ -74,12 +96,6 @@ def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> l
         for shard in workspace.each_shard():
             judge_shard(judge, workspace, shard, budget)
     prefer(copy, workspace)
-    margins = _margins(rows, scan(workspace.files("preferences")))
-    names = ["jury", *(judge.name for judge in judges_of(recipe)), "longer-wins", "random"]
-    groups: list[tuple[str | None, pl.DataFrame]] = [(None, margins)]
-    if by is not None:
-        groups += [(str(key[0]), part) for key, part in sorted(margins.partition_by(by, as_dict=True).items())]
-    return [agreement(name, part, group) for group, part in groups for name in names]
 
 
 def agreement(name: str, margins: pl.DataFrame, group: str | None = None) -> Agreement:

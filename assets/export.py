@@ -1,8 +1,6 @@
 """Exports: a release in the layout that a trainer reads, streamed, written aside and renamed whole."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +14,10 @@ import pyarrow.parquet as pq
 from pairwright.assets import face, views
 from pairwright.assets.formats.base import Format
 from pairwright.assets.progress import tell
-from pairwright.assets.store import Workspace, sync
+from pairwright.assets.store import Workspace
 from pairwright.assets.versions import Release, newest
 from pairwright.schemas.errors import PairwrightError, StoreError, nearest
+from pairwright.schemas.files import commit, scratch_folder, sweep
 from pairwright.schemas.kinds import kinds
 from pairwright.schemas.recipe import Recipe
 
@@ -67,7 +66,7 @@ def export(made: Release, form: Format, out: Path) -> Export:
     known = _known(out)
     if known is not None and {key: known.get(key) for key in stamp} == stamp:
         return Export(out, known, fresh=False)
-    with _aside(out) as folder:
+    with _aside(out.resolve()) as folder:
         files, left_out = _write(made, form, folder)
         stamp |= {"files": files, "left_out": left_out}
         for name, text in form.beside(made.manifest["dataset"], sorted(files)).items():
@@ -92,25 +91,14 @@ def _known(out: Path) -> dict[str, Any] | None:
 @contextmanager
 def _aside(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place when the block ends well and is removed when it does not."""
-    out = out.resolve()
-    folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    old = out.with_name(f".{out.name}.{os.getpid()}.old.tmp")
+    sweep(out.parent, out.name)  # what exports left there that were killed
     try:
-        for left in out.parent.glob(f".{out.name}.*.tmp"):  # of an export that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        folder.mkdir(parents=True)
-        yield folder
-        for path in folder.iterdir():
-            sync(path)
-        if out.exists():
-            out.rename(old)
-        folder.rename(out)
+        with scratch_folder(out) as folder:
+            yield folder
+            commit(folder, out)
     except (OSError, pl.exceptions.PolarsError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise StoreError(f"the export to {out} failed and left nothing there: {reason}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], dict[str, int]]:

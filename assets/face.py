@@ -24,6 +24,11 @@ def partitions(recipe: Recipe) -> dg.StaticPartitionsDefinition:
     return dg.StaticPartitionsDefinition([f"{shard:05d}" for shard in range(recipe.shards)])
 
 
+def builder(recipe: Recipe) -> str:
+    """The resource that a run over assets of the data set holds from its start to its end: the data set's lock."""
+    return f"{group(recipe)}_builder"
+
+
 def common(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
     """Arguments of every asset. All share one backfill policy, since a mismatch would split a run."""
     arguments: dict[str, Any] = {
@@ -31,6 +36,7 @@ def common(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
         "group_name": group(recipe),
         "kinds": {"polars", "parquet"},
         "tags": {"pairwright/dataset": recipe.dataset},
+        "required_resource_keys": {builder(recipe)},
     }
     if sharded:
         arguments |= {"partitions_def": partitions(recipe), "backfill_policy": dg.BackfillPolicy.single_run()}

@@ -6,8 +6,6 @@ an atomic rename. Work done under another shard count, or for another data set i
 over by key, because its folder is named by what the work is (a fingerprint), not by who asked for it.
 """
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,8 +14,10 @@ import dataframely as dy
 import polars as pl
 import pyarrow as pa
 
-from pairwright.assets.store import Shard, Workspace, content_version, locked, stamp_of, write
+from pairwright.assets.journal import Journal, journal_frames
+from pairwright.assets.store import Shard, Workspace, content_version, stamp_of, write
 from pairwright.schemas.errors import StoreError
+from pairwright.schemas.files import locked, writing
 from pairwright.schemas.tables import check, empty, types
 
 
@@ -31,25 +31,26 @@ class Ledger:
         self.schema = schema
         self.wanted_by = wanted_by
         self._workspace, self._table, self._shard = workspace, table, shard
-        self._journal: pa.RecordBatchStreamWriter | None = None
-        self._file: Any = None
-        self._lock: Any = None
+        self._journal: Journal | None = None
+        self._lock = locked(self.path.with_suffix(".lock"))
         self._arrow: pa.Schema | None = None
 
     def __enter__(self) -> "Ledger":
-        self._lock = locked(self.path.with_suffix(".lock"))
         self._lock.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close_journal()
-        self._lock.__exit__(kind, error, trace)
+        try:
+            self._close_journal()
+        finally:
+            self._lock.__exit__(kind, error, trace)
 
     def rows(self) -> pl.DataFrame:
         """All rows known: the shard's file and what journals hold beyond it. Later rows win over earlier failures."""
-        return _newest([*_parquet(self.path), *journal_frames(self._segments())], self.schema)
+        journals = list(journal_frames(self._segments()))  # first: what another has merged since is in the table
+        return _newest([*_parquet(self.path), *journals], self.schema)
 
     def missing(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """The rows of `wanted` (by its key) that have no answer yet, after taking over what lies elsewhere."""
@@ -69,20 +70,25 @@ class Ledger:
         lacking = [pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in frame.columns]
         rows = check(frame.with_columns(lacking).cast(columns), self.schema)
         table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
-        if self._journal is None:
-            self._file = self._next_segment().open("xb", buffering=0)
-            self._journal = pa.ipc.new_stream(self._file, table.schema)
-        self._journal.write_table(table)
+        self._keep(table.schema, table.to_batches())
 
     def append_row(self, row: dict[str, Any]) -> None:
         """Write one finished row at once, as cheaply as can be: its rules are checked when journal and table merge."""
         if self._arrow is None:
             self._arrow = empty(self.schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
         batch = pa.RecordBatch.from_pylist([row], schema=self._arrow)
-        if self._journal is None:
-            self._file = self._next_segment().open("xb", buffering=0)
-            self._journal = pa.ipc.new_stream(self._file, batch.schema)
-        self._journal.write_batch(batch)
+        self._keep(self._arrow, [batch])
+
+    def _keep(self, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+        """Append to this build's own journal. Raises StoreError when the disk is full; the next rows begin another."""
+        with writing(self.path):
+            self._journal = self._journal or Journal(self._next_segment(), schema)
+            try:
+                self._journal.append(batches)
+            except BaseException:
+                self._journal.close()
+                self._journal = None
+                raise
 
     def journalled(self) -> pl.DataFrame:
         """The rows that journals hold beyond the file: those of this build, or of one that was killed."""
@@ -117,7 +123,8 @@ class Ledger:
             frames += [frame.join(left, on=self.wanted_by, how="semi") for frame in known]
         rows = _newest(frames, self.schema).filter(~pl.col("retry"))
         if rows.height:
-            self.append(rows)
+            mine = {"adopted": pl.lit(True)} if "adopted" in self.schema.columns() else {}
+            self.append(rows.with_columns(**mine))
         return rows.select(self.wanted_by).unique()
 
     def _segments(self) -> list[Path]:
@@ -130,11 +137,10 @@ class Ledger:
         return self.path.with_suffix(f".{max(used, default=0) + 1:06d}.arrows")
 
     def _close_journal(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._journal = None
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            with writing(self.path):
+                journal.close()
 
 
 def _segment_of(segment: Path, table: Path) -> bool:
@@ -148,27 +154,6 @@ def _parquet(path: Path) -> list[pl.DataFrame]:
         return [pl.read_parquet(path, glob=False)]
     except pl.exceptions.PolarsError as error:
         raise StoreError(f"{path} is damaged ({error}); delete it and build again") from error
-
-
-def journal_frames(segments: list[Path]) -> Iterator[pl.DataFrame]:
-    """Every whole batch of journal files, oldest first; a torn tail is left out."""
-    for segment in segments:
-        if not segment.exists():
-            continue  # another process has just made it part of its table, which is read after
-        with pa.OSFile(str(segment), "rb") as file:
-            try:
-                reader = pa.ipc.open_stream(file)
-            except pa.ArrowInvalid:
-                continue  # killed before the header was whole: nothing was journalled
-            batches = []
-            try:
-                while True:
-                    batches.append(reader.read_next_batch())
-            except (StopIteration, pa.ArrowInvalid, OSError):
-                pass  # the end, or a batch that was being written
-            frame = pl.from_arrow(pa.Table.from_batches(batches, reader.schema))
-        if isinstance(frame, pl.DataFrame):
-            yield frame
 
 
 def _newest(frames: list[pl.DataFrame], schema: type[dy.Schema]) -> pl.DataFrame:

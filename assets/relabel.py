@@ -21,11 +21,12 @@ from pairwright.assets.progress import tell
 from pairwright.assets.replies import budget_of
 from pairwright.assets.retest import again, opinions
 from pairwright.assets.rounds import answers, ledger_of, second_round
-from pairwright.assets.store import Shard, Workspace, replacing
+from pairwright.assets.store import Shard, Workspace
 from pairwright.assets.verdicts import KEY, guides_first, judges_of, value_of, verdicts_table, wanted, work_of
 from pairwright.judges.base import Judge
 from pairwright.judges.llm.desk import Budget
 from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.files import replacing
 from pairwright.schemas.ids import drawn
 from pairwright.schemas.recipe import Recipe, Schedule
 

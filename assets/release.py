@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,10 @@ from pairwright import __version__
 from pairwright.assets import face, likelihood, views
 from pairwright.assets.card import card
 from pairwright.assets.changes import causes, difference
-from pairwright.assets.pair import FunnelStep, funnel
+from pairwright.assets.pair import FunnelStep, funnel, paired
+from pairwright.assets.prefer import preferred
 from pairwright.assets.progress import tell
+from pairwright.assets.rank import ranked
 from pairwright.assets.relabel import last_night
 from pairwright.assets.release_rows import pairs, rankings
 from pairwright.assets.replies import costs
@@ -24,10 +25,11 @@ from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.route import routers_of
 from pairwright.assets.sample import policies_of
 from pairwright.assets.splits import assign_splits
-from pairwright.assets.store import Shard, Workspace, locked, replacing, version_of
+from pairwright.assets.store import Shard, Workspace, version_of
 from pairwright.assets.verdicts import judges_of
 from pairwright.assets.versions import Release, latest
-from pairwright.schemas.errors import PairwrightError
+from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.files import commit, locked, replacing, scratch_folder, sweep, writing
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 
@@ -40,9 +42,11 @@ CONTENT = ("pairs", "rankings")
 def release(recipe: Recipe, workspace: Workspace) -> Release:
     """The version with the present rows: a new one if they differ from the last one's, else that.
 
-    Raises PairwrightError when no pair is left, with the funnel that says where they went.
+    Raises PairwrightError when no pair is left, with the funnel that says where they went, and StoreError when the
+    tables were made by another recipe, or of an earlier state of what they are made from.
     """
     with locked(workspace.releases / "release.lock"):
+        _refuse_others(recipe, workspace)
         made_from = _made_from(recipe, workspace)
         parent = latest(workspace)
         seen = workspace.releases / "seen.json"
@@ -53,15 +57,23 @@ def release(recipe: Recipe, workspace: Workspace) -> Release:
             lost = "; ".join(f"{one.step}: {one.left} of {one.entered}" for one in steps)
             raise PairwrightError(f"{recipe.dataset}: no pair is left to release ({lost})")
         version = f"v{int(parent.version[1:]) + 1 if parent else 1}"
-        aside = workspace.releases / f".{version}.{os.getpid()}.tmp"
-        shutil.rmtree(aside, ignore_errors=True)  # of a killed process that had the same number
-        try:
+        sweep(workspace.releases, version)
+        with writing(workspace.releases), scratch_folder(workspace.releases / version) as aside:
             made = _write(recipe, workspace, aside, version, steps, parent)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
         with replacing(seen) as path:
             path.write_text(json.dumps({made_from: made.version}))
         return made
+
+
+def _refuse_others(recipe: Recipe, workspace: Workspace) -> None:
+    """Raises StoreError unless preferences, pairs and rankings are those of this recipe: the manifest will say so."""
+    for table, is_current in (("preferences", preferred), ("pairs", paired), ("rankings", ranked)):
+        workspace.files(table)
+        if not is_current(recipe, workspace):
+            raise StoreError(
+                f"table {table} of {recipe.dataset} was not made by {recipe.path} from the present verdicts; "
+                f"materialise it before the release, or run `pairwright build {recipe.path}`"
+            )
 
 
 def _made_from(recipe: Recipe, workspace: Workspace) -> str:
@@ -121,7 +133,7 @@ def _write(
     manifest_text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (aside / "manifest.json").write_text(manifest_text, encoding="utf-8")
     path = workspace.releases / version
-    aside.rename(path)
+    commit(aside, path)
     return Release(version, path, manifest, fresh=True)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from pairwright.assets.ledger import Ledger, journal_frames
+from pairwright.assets.journal import journal_frames
+from pairwright.assets.ledger import Ledger
 from pairwright.assets.progress import tell
 from pairwright.assets.store import Shard, Workspace
 from pairwright.judges.llm.desk import Budget, Desk, Kept, Spent
@@ -87,6 +88,9 @@ def costs(askers: Iterable[Kind], workspace: Workspace) -> dict[str, dict[str, f
 
 
 def _counts(rows: pl.LazyFrame) -> pl.DataFrame:
+    """COUNTED of what was paid for here: replies that were taken over stand in the books of where they come from."""
+    if "adopted" in rows.collect_schema():
+        rows = rows.filter(~pl.col("adopted").fill_null(False))
     return rows.select(
         calls=pl.len().cast(pl.Int64),
         prompt_tokens=pl.col("prompt_tokens").sum().cast(pl.Int64),
@@ -98,6 +102,7 @@ def _counts(rows: pl.LazyFrame) -> pl.DataFrame:
 def budget_of(recipe: Recipe, workspace: Workspace) -> Budget:
     """The recipe's budget, less what its data set has cost in all builds so far.
 
+    Read it anew at the start of each step that pays, while the data set's lock is held: then nobody else spends.
     Raises RecipeError for a cap in USD over a distant server without prices: it would hold nothing.
     """
     for one in [*recipe.policies, *recipe.judges]:

@@ -1,8 +1,6 @@
 """Taking sources in: rows become prompts and responses, sharded by prompt id; what cannot be used becomes rejects."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,18 +15,9 @@ from pairwright.assets.merge import merged, said
 from pairwright.assets.progress import tell
 from pairwright.assets.readers import Opened, open_source
 from pairwright.assets.spool import Spool, unspool
-from pairwright.assets.store import (
-    Shard,
-    Workspace,
-    content_version,
-    locked,
-    replacing,
-    scan,
-    stamp_of,
-    version_of,
-    write,
-)
+from pairwright.assets.store import Shard, Workspace, content_version, scan, stamp_of, version_of, write
 from pairwright.schemas.errors import SourceError
+from pairwright.schemas.files import locked, replacing, scratch_folder, writing
 from pairwright.schemas.ids import fingerprint, prompt_id, response_id
 from pairwright.schemas.recipe import Recipe, Source
 from pairwright.schemas.tables import Prompts, Rejects, Responses, check, empty
@@ -79,7 +68,7 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
             known = json.loads(summary.read_text())
             if known.pop("version") == version:
                 return Intake(**known, fresh=False)
-        with replacing_folder(workspace.root / "intake") as spool:
+        with writing(workspace.root), scratch_folder(workspace.root / "intake") as spool:
             rows, rejects = _spool(recipe, opened, workspace, spool)
             prompts = responses = 0
             for shard in workspace.each_shard():
@@ -104,21 +93,6 @@ def _drop_other_layouts(workspace: Workspace) -> None:
 
 def _both(recipe: Recipe, opened: list[Opened]) -> Iterator[tuple[Opened, Source]]:
     return zip(opened, recipe.sources, strict=True)
-
-
-class replacing_folder:  # noqa: N801 - reads as a verb, like contextlib's own
-    """A scratch folder beside a path, removed when the block ends; a killed one is swept by the next build."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
-        return self.path
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _spool(recipe: Recipe, opened: list[Opened], workspace: Workspace, folder: Path) -> tuple[int, list[pl.DataFrame]]:

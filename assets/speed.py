@@ -6,12 +6,13 @@ from pathlib import Path
 
 import polars as pl
 
-from pairwright.assets.store import Workspace, replacing
+from pairwright.assets.store import Workspace
 from pairwright.judges.base import Batch
 from pairwright.judges.likelihood.backend import load
 from pairwright.judges.likelihood.engine import read
 from pairwright.judges.likelihood.loading import is_small
 from pairwright.judges.likelihood.need import Need
+from pairwright.schemas.files import replacing
 
 ENOUGH = 32
 """Responses of a build from which a pace is taken."""

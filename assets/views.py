@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from pairwright import __version__
-from pairwright.assets.store import Workspace, replacing
+from pairwright.assets.store import Workspace
 from pairwright.assets.text import cell
+from pairwright.schemas.files import replacing
 from pairwright.schemas.ids import fingerprint
 
 PREVIEW = 6

@@ -9,7 +9,7 @@ import click
 from pairwright import __version__
 from pairwright.doctor_command import doctor
 from pairwright.export_command import export, push
-from pairwright.options import DATA, RECIPE
+from pairwright.options import DATA, RECIPE, WAIT, say
 from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
 
@@ -67,7 +67,8 @@ def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
 @main.command()
 @RECIPE
 @DATA
-def build(recipe_path: Path, data: Path) -> None:
+@WAIT
+def build(recipe_path: Path, data: Path, wait: float) -> None:
     """Make everything that is missing, up to a release; the last line is the release's folder."""
     from pairwright import show
     from pairwright.pipelines.run import build as run_build
@@ -75,7 +76,7 @@ def build(recipe_path: Path, data: Path) -> None:
 
     recipe = load_recipe(recipe_path)
     with show.progress():
-        made = run_build(recipe, data)
+        made = run_build(recipe, data, wait=wait, say=say)
     show.release(made)
 
 
@@ -126,8 +127,9 @@ def explain(pair_id: str, data: Path, as_json: bool) -> None:
 @click.option("--gold", required=True, type=click.Path(path_type=Path), help="Pairs with human labels.")
 @click.option("--by", metavar="COLUMN", help="Report each value of a gold column besides the whole.")
 @DATA
+@WAIT
 @JSON
-def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, as_json: bool) -> None:
+def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, wait: float, as_json: bool) -> None:
     """Compare each judge and the jury with human labels, beside longer-wins and a coin."""
     from pairwright import show
     from pairwright.assets.evaluate import evaluate as compare
@@ -135,7 +137,7 @@ def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, as_json:
 
     recipe = load_recipe(recipe_path)
     with show.progress(quiet=as_json):
-        results = compare(recipe, gold, data, by)
+        results = compare(recipe, gold, data, by, wait, say)
     show.agreements(results, as_json)
 
 

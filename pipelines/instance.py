@@ -6,6 +6,10 @@ from typing import Any
 
 import yaml
 
+from pairwright.schemas.files import locked, replacing
+
+PATIENCE = 120.0
+"""Seconds that another process may take to make a home ready."""
 SETTINGS: dict[str, Any] = {
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
@@ -20,12 +24,21 @@ SETTINGS: dict[str, Any] = {
 
 
 def use_home(data: Path) -> Path:
-    """Set DAGSTER_HOME to `<data>/.dagster` unless it is set, write its dagster.yaml if there is none, return it."""
+    """Set DAGSTER_HOME to `<data>/.dagster` unless it is set, make it ready if it is new, and return it.
+
+    Dagster makes its databases at their first use, and two that do so at once leave them unusable for good: so they are
+    made here, one process at a time, before anything else uses them.
+    """
+    import dagster as dg
+
     given = os.environ.get("DAGSTER_HOME")
     home = Path(given) if given else (data / ".dagster").resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    settings = home / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(yaml.safe_dump(SETTINGS, sort_keys=False))
     os.environ["DAGSTER_HOME"] = str(home)
+    with locked(home / "ready.lock", wait=PATIENCE):
+        settings = home / "dagster.yaml"
+        if not settings.exists():
+            with replacing(settings) as path:
+                path.write_text(yaml.safe_dump(SETTINGS, sort_keys=False), encoding="utf-8")
+        with dg.DagsterInstance.get():  # makes the databases of runs, events and schedules
+            pass
     return home

@@ -1,13 +1,15 @@
 """Running a recipe's job in this process, through the same Dagster assets that the UI shows."""
 
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
 
+from pairwright.assets.build_lock import building
 from pairwright.assets.relabel import NIGHT
-from pairwright.assets.store import Workspace, sweep
+from pairwright.assets.store import Workspace
 from pairwright.assets.versions import Release, latest
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.instance import use_home
@@ -18,16 +20,28 @@ from pairwright.schemas.recipe import Recipe
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def build(recipe: Recipe, data: Path, night: datetime | None = None) -> Release:
+def build(
+    recipe: Recipe,
+    data: Path,
+    night: datetime | None = None,
+    wait: float = 0.0,
+    say: Callable[[str], None] = lambda line: None,
+) -> Release:
     """Build a recipe to a release; the run shows in the UI's history.
 
-    With a `night`, its run also judges again what the recipe's schedule asks for on it.
-    Raises PairwrightError with the reason when no release was made.
+    With a `night`, its run also judges again what the recipe's schedule asks for on it. Another build of the data set
+    is waited for, up to `wait` seconds, and `say` told who that is. Raises PairwrightError with the reason when no
+    release was made, naming who else builds the data set.
     """
-    os.environ["PAIRWRIGHT_DATA"] = str(data)  # where the job's assets write
     workspace = Workspace.of(recipe, data)
-    sweep(workspace.root)
-    use_home(data)
+    command = "`pairwright relabel`" if night else "`pairwright build`"
+    with building(workspace, command, recipe.path, wait, say):
+        return _build(recipe, workspace, night)
+
+
+def _build(recipe: Recipe, workspace: Workspace, night: datetime | None) -> Release:
+    os.environ["PAIRWRIGHT_DATA"] = str(workspace.data)  # where the job's assets write
+    use_home(workspace.data)
     before = latest(workspace)
     tags = every_shard(recipe) | ({NIGHT: night.isoformat()} if night else {})
     job = definitions([recipe]).resolve_job_def(job_name(recipe))

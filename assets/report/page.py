@@ -19,9 +19,10 @@ from pairwright.assets import face
 from pairwright.assets.changes import CAUSES
 from pairwright.assets.report import charts, figures
 from pairwright.assets.report.sample import sampled_pairs
-from pairwright.assets.store import Workspace, replacing
+from pairwright.assets.store import Workspace
 from pairwright.assets.verdicts import judges_of
 from pairwright.assets.versions import Release, newest
+from pairwright.schemas.files import replacing
 from pairwright.schemas.recipe import Recipe
 
 NAME = "report.html"

@@ -19,8 +19,9 @@ from pairwright.assets.columns import settle
 from pairwright.assets.conform import conform
 from pairwright.assets.readers import Records
 from pairwright.assets.source import Intake, take_in
-from pairwright.assets.store import Workspace, locked
+from pairwright.assets.store import Workspace
 from pairwright.schemas.errors import PairwrightError, SourceError
+from pairwright.schemas.files import locked
 from pairwright.schemas.recipe import ColumnMap
 
 LINE = b'{"prompt": "q", "responses": ["a", "bb"]}\n'

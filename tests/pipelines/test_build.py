@@ -56,7 +56,9 @@ def test_run_config_cannot_move_sources_or_data(tmp_path: Path) -> None:
     repository = definitions([recipe_of(tmp_path, "rows.jsonl")]).get_repository_def()
     for node in repository.get_job("tested_build").nodes:
         assert node.definition.config_schema.as_field().config_type.given_name in (None, "Any", "AnyType")  # type: ignore[attr-defined]
-        assert not node.definition.required_resource_keys - {"io_manager"}  # type: ignore[attr-defined]
+        assert not node.definition.required_resource_keys - {"io_manager", "tested_builder"}  # type: ignore[attr-defined]
+    schema = repository.get_job("tested_build").resource_defs["tested_builder"].config_schema
+    assert schema.as_field().config_type.fields == {}  # type: ignore[attr-defined]
 
 
 def test_what_the_ui_shows_of_hostile_rows_is_inert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
