@@ -59,7 +59,10 @@ def building(
     with file:
         _held.set(_held.get() | {path})
         try:
-            _sign(path, Holder(command, os.getpid(), socket.gethostname(), _now(), str(recipe or "")))
+            _sign(
+                path,
+                Holder(command, os.getpid(), socket.gethostname(), _now(), str(recipe.resolve() if recipe else "")),
+            )
             sweep(workspace.root)
             yield
         finally:

@@ -1,12 +1,16 @@
 """Where Dagster keeps its history: beside the data, unless DAGSTER_HOME says otherwise."""
 
+import contextlib
 import os
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pairwright.schemas.files import locked, replacing
+from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.files import FULL, error_number, locked, replacing
 
 PATIENCE = 120.0
 """Seconds that another process may take to make a home ready."""
@@ -34,7 +38,7 @@ def use_home(data: Path) -> Path:
     given = os.environ.get("DAGSTER_HOME")
     home = Path(given) if given else (data / ".dagster").resolve()
     os.environ["DAGSTER_HOME"] = str(home)
-    with locked(home / "ready.lock", wait=PATIENCE):
+    with room_for_history(home), locked(home / "ready.lock", wait=PATIENCE):
         settings = home / "dagster.yaml"
         if not settings.exists():
             with replacing(settings) as path:
@@ -42,3 +46,32 @@ def use_home(data: Path) -> Path:
         with dg.DagsterInstance.get():  # makes the databases of runs, events and schedules
             pass
     return home
+
+
+@contextlib.contextmanager
+def room_for_history(home: Path) -> Iterator[None]:
+    """Raises StoreError in one line where the disk is full, whoever of Dagster's libraries came upon it first."""
+    try:
+        yield
+    except Exception as error:
+        chain = list(_chain(error))
+        told = next((one for one in chain if isinstance(one, PairwrightError)), None)
+        if told is not None and told is not error:
+            raise told from None  # what the step said, before its failure could not be noted either
+        if not any(map(_is_full, chain)):
+            raise
+        raise StoreError(
+            f"{home} could not be written: the disk is full; make room there, then build again: "
+            "what was finished is kept"
+        ) from error
+
+
+def _is_full(error: BaseException) -> bool:
+    return error_number(error) in FULL or (isinstance(error, sqlite3.Error) and "full" in str(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it, latest first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -12,7 +12,7 @@ from pairwright.assets.relabel import NIGHT
 from pairwright.assets.store import Workspace
 from pairwright.assets.versions import Release, latest
 from pairwright.pipelines.build import definitions
-from pairwright.pipelines.instance import use_home
+from pairwright.pipelines.instance import room_for_history, use_home
 from pairwright.pipelines.names import every_shard, job_name
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
@@ -41,11 +41,11 @@ def build(
 
 def _build(recipe: Recipe, workspace: Workspace, night: datetime | None) -> Release:
     os.environ["PAIRWRIGHT_DATA"] = str(workspace.data)  # where the job's assets write
-    use_home(workspace.data)
+    home = use_home(workspace.data)
     before = latest(workspace)
     tags = every_shard(recipe) | ({NIGHT: night.isoformat()} if night else {})
     job = definitions([recipe]).resolve_job_def(job_name(recipe))
-    with dg.DagsterInstance.get() as instance:
+    with room_for_history(home), dg.DagsterInstance.get() as instance:
         run = job.execute_in_process(instance=instance, tags=tags, run_config=QUIET)
     made = latest(workspace)
     if not run.success or made is None:
