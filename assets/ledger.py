@@ -6,6 +6,7 @@ an atomic rename. Work done under another shard count, or for another data set i
 over by key, because its folder is named by what the work is (a fingerprint), not by who asked for it.
 """
 
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,10 +33,11 @@ class Ledger:
         self.wanted_by = wanted_by
         self._workspace, self._table, self._shard = workspace, table, shard
         self._journal: Journal | None = None
-        self._lock = locked(self.path.with_suffix(".lock"))
+        self._lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         self._arrow: pa.Schema | None = None
 
     def __enter__(self) -> "Ledger":
+        self._lock = locked(self.path.with_suffix(".lock"))
         self._lock.__enter__()
         return self
 

@@ -16,6 +16,7 @@ from helpers import all_files, build, data_files, recipe_of, wide, write_jsonl
 from pairwright.assets import release as releases
 from pairwright.assets import rolling, views
 from pairwright.assets.changes import difference
+from pairwright.assets.pair import pair
 from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.store import Workspace
 from pairwright.assets.text import UNLINKED, cell, shown
@@ -180,6 +181,18 @@ def test_sweeping_removes_what_the_dead_left_and_nothing_else(tmp_path: Path) ->
         assert live.exists() and (folder / "d.parquet").exists()
         (folder / "d.parquet").unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "c.parquet"])
+
+
+def test_tables_of_another_recipe_are_not_released_under_this_ones_name(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", wide(8))
+    mine = recipe_of(tmp_path, "rows.jsonl")
+    other = recipe_of(tmp_path, "rows.jsonl", pairs={"strategy": "all"})
+    build(mine, tmp_path / "data")
+    workspace = Workspace.of(mine, tmp_path / "data")
+    pair(other, workspace)
+    with pytest.raises(StoreError, match="table pairs of tested was not made by .*recipe.yaml"):
+        releases.release(mine, workspace)
+    assert build(mine, tmp_path / "data").version == "v1"
 
 
 @pytest.mark.parametrize("content", [None, "", "{"])

@@ -182,10 +182,10 @@ def replies_in(data: Path) -> int:
 def test_who_does_not_wait_is_told_who_builds_and_a_plan_goes_on(tmp_path: Path) -> None:
     paths = recipes(tmp_path, prompts=4)
     data = tmp_path / "data"
-    with building(Workspace(data, "shared", 2), "`pairwright build`", paths[0]):
-        with ThreadPoolExecutor(1) as pool:  # a thread of its own, which does not hold the lock
-            task = {"recipe": str(paths[1]), "data": str(data)}
-            told, planned = pool.map(builder.answer, [{**task, "how": "build"}, {**task, "how": "plan"}])
+    task = {"recipe": str(paths[1]), "data": str(data)}
+    held = building(Workspace(data, "shared", 2), "`pairwright build`", paths[0])
+    with held, ThreadPoolExecutor(1) as pool:  # a thread of its own, which does not hold the lock
+        told, planned = pool.map(builder.answer, [{**task, "how": "build"}, {**task, "how": "plan"}])
     assert told["error"].startswith(
         f"shared is in use by `pairwright build` (process {os.getpid()} on {os.uname().nodename}, since 20"
     )
