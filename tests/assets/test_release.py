@@ -190,7 +190,7 @@ def test_tables_of_another_recipe_are_not_released_under_this_ones_name(tmp_path
     build(mine, tmp_path / "data")
     workspace = Workspace.of(mine, tmp_path / "data")
     pair(other, workspace)
-    with pytest.raises(StoreError, match="table pairs of tested was not made by .*recipe.yaml"):
+    with pytest.raises(StoreError, match=r"table pairs of tested was not made by .*recipe\.yaml"):
         releases.release(mine, workspace)
     assert build(mine, tmp_path / "data").version == "v1"
 
