@@ -1,6 +1,7 @@
 """How well judges and jury agree with gold labels, always beside what longer-wins and a coin would reach."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from pairwright.assets.agreement import BASELINES, Agreement, agreement
+from pairwright.assets.build_lock import building
 from pairwright.assets.gold import Gold, as_source, find_gold, read_gold, source_rows
 from pairwright.assets.judge import judge_shard
 from pairwright.assets.likelihood import passes, read_pass
@@ -38,19 +40,28 @@ class Evaluation(NamedTuple):
     agreements: list[Agreement]
 
 
-def evaluate(recipe: Recipe, gold: Path, data: Path, by: str | None = None) -> Evaluation:
+def evaluate(
+    recipe: Recipe,
+    gold: Path,
+    data: Path,
+    by: str | None = None,
+    wait: float = 0.0,
+    say: Callable[[str], None] = lambda line: None,
+) -> Evaluation:
     """Judge the gold pairs and compare.
 
     `gold` has the columns prompt, response_a, response_b, human_label (a, b or tie) and, where there are any,
     references and domain. Pairs labelled tie are judged and not compared. Verdicts are kept, so a second run pays for
     nothing. `by` names a column to report groups of besides the whole; of a list, a pair is in each value's group.
-    Raises SourceError where there is no such file, for a missing column and for an unknown label.
+    Another evaluation of the same pairs is waited for, up to `wait` seconds, and `say` told who that is. Raises
+    SourceError where there is no such file, for a missing column and for an unknown label.
     """
     path = find_gold(gold, recipe)
     read = read_gold(path, by)
     workspace = Workspace(data, f"{recipe.dataset}.gold-{digest(str(path), size=4)}", recipe.shards)
-    mended(workspace.root, lambda: _judge(recipe, read, workspace))
-    margins, lost = _margins(recipe, read, workspace)
+    with building(workspace, "`pairwright evaluate`", recipe.path, wait, say):
+        mended(workspace.root, lambda: _judge(recipe, read, workspace))
+        margins, lost = _margins(recipe, read, workspace)
     used = margins.filter(pl.col("won").is_not_null())
     names = [JURY, *(judge.name for judge in judges_of(recipe)), *BASELINES]
     groups: list[tuple[str | None, pl.DataFrame]] = [(None, used)]

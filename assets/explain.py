@@ -1,5 +1,6 @@
 """Why a pair is in or out: everything known of it, found by its id."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,15 @@ from pairwright.assets.integrity import damaged
 from pairwright.assets.store import Workspace, scan
 from pairwright.assets.versions import Release, scan_release, verify_release, versions
 from pairwright.schemas.errors import StoreError
+from pairwright.schemas.files import file_state
 
 SHORTEST = 6
 """Characters of an id that may stand for it."""
+TABLES = ("pairs", "prompts", "responses", "preferences")
+"""What is read beside the releases: the tables in use, which a build may replace meanwhile."""
+TRIES = 25
+PAUSE = 0.2
+"""Seconds until the next try, when that happened."""
 
 
 def explain(identifier: str, data: Path) -> dict[str, Any]:
@@ -20,6 +27,27 @@ def explain(identifier: str, data: Path) -> dict[str, Any]:
     `identifier` is a pair_id or prompt_id, or the start of one, of any data set under `data`. Raises StoreError when
     nothing or more than one thing is meant.
     """
+    for _ in range(TRIES):
+        before = _tables(data)
+        try:
+            found = _explain(identifier, data)
+        except (StoreError, OSError, pl.exceptions.PolarsError):
+            if _tables(data) == before:
+                raise
+        else:
+            if _tables(data) == before:
+                return found
+        time.sleep(PAUSE)
+    raise StoreError(f"a build is replacing the tables under {data} right now; ask again in a moment")
+
+
+def _tables(data: Path) -> dict[Path, tuple[int, int]]:
+    """Tells whether a build has replaced a table that is read here, or made a release."""
+    files = [path for table in TABLES for path in data.glob(f"*/{table}/*.parquet")]
+    return {path: file_state(path) for path in [*files, *data.glob("*/releases/v*")]}
+
+
+def _explain(identifier: str, data: Path) -> dict[str, Any]:
     if len(identifier) < SHORTEST:
         raise StoreError(f"{identifier!r} is too short to mean one pair; give at least {SHORTEST} characters")
     found = [
@@ -33,7 +61,13 @@ def explain(identifier: str, data: Path) -> dict[str, Any]:
     if len(names) > 1:
         raise StoreError(f"{identifier!r} is the start of {len(names)} ids: {', '.join(names[:5])}; give more of it")
     folder, kind, name = found[0]
-    return _pair(folder, name) if kind == "pair" else _prompt(folder, name)
+    try:
+        return _pair(folder, name) if kind == "pair" else _prompt(folder, name)
+    except LookupError as error:
+        raise StoreError(
+            f"the tables of {folder.name} are of two builds, since one is at work or has stopped half-way; "
+            "ask again after the next `pairwright build`"
+        ) from error
 
 
 def _matches(identifier: str, folder: Path) -> list[tuple[Path, str, str]]:
@@ -90,6 +124,7 @@ def _pair(folder: Path, pair_id: str) -> dict[str, Any]:
         }
     row = current[0]
     sides = {side: _response(folder, row["prompt_id"], row[f"{side}_id"]) for side in ("chosen", "rejected")}
+    _same_build(row, {one["response_id"]: one for one in sides.values()})
     filters = [
         {"name": name, "value": row[f"filter_{name}"], "kept": row[f"kept_{name}"]}
         for name in (key.removeprefix("filter_") for key in row if key.startswith("filter_"))
@@ -118,6 +153,13 @@ def _sides(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _same_build(pair: dict[str, Any], responses: dict[str, dict[str, Any]]) -> None:
+    """Raises LookupError where a pair was not drawn from these preferences."""
+    for side in ("chosen", "rejected"):
+        if pair[f"score_{side}"] != responses[pair[f"{side}_id"]]["utility"]:
+            raise LookupError(pair["pair_id"])
+
+
 def _messages(folder: Path, prompt_id: str) -> list[dict[str, str]]:
     return list(_rows(folder, "prompts", prompt_id=prompt_id)[0]["messages"])
 
@@ -140,6 +182,8 @@ def _prompt(folder: Path, prompt_id: str) -> dict[str, Any]:
         _response(folder, prompt_id, row["response_id"]) for row in _rows(folder, "responses", prompt_id=prompt_id)
     ]
     pairs = _rows(folder, "pairs", prompt_id=prompt_id)
+    for pair in pairs:
+        _same_build(pair, {one["response_id"]: one for one in responses})
     return {
         "prompt_id": prompt_id,
         "dataset": folder.name,

@@ -1,7 +1,5 @@
 """Exports: a release in the layout that a trainer reads, streamed, written aside and renamed whole."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +16,10 @@ from pairwright.assets.integrity import file_hash, read_record, record_text
 from pairwright.assets.progress import tell
 from pairwright.assets.run_log import in_run_log
 from pairwright.assets.splits import SPLITS
-from pairwright.assets.store import Workspace, sync
+from pairwright.assets.store import Workspace
 from pairwright.assets.versions import Release, newest, scan_release, verify_release
 from pairwright.schemas.errors import DamagedError, PairwrightError, StoreError
+from pairwright.schemas.files import commit, scratch_folder, sweep
 from pairwright.schemas.kinds import kinds, nearest_kind
 from pairwright.schemas.recipe import Recipe
 
@@ -73,7 +72,7 @@ def export(made: Release, form: Format, out: Path, ours: bool = False) -> Export
     if known is not None and _whole(out, known, ours) and {key: known.get(key) for key in stamp} == stamp:
         return Export(out, known, fresh=False)
     verify_release(made, (form.table,))
-    with _aside(out) as folder:
+    with _aside(out.resolve()) as folder:
         files, left_out = _write(made, form, folder)
         stamp |= {"files": files, "left_out": left_out}
         for name, text in form.beside(made.manifest["dataset"], sorted(files)).items():
@@ -110,25 +109,14 @@ def _whole(out: Path, known: dict[str, Any], ours: bool) -> bool:
 @contextmanager
 def _aside(out: Path) -> Iterator[Path]:
     """A folder beside `out` that takes its place when the block ends well and is removed when it does not."""
-    out = out.resolve()
-    folder = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    old = out.with_name(f".{out.name}.{os.getpid()}.old.tmp")
+    sweep(out.parent, out.name)  # what exports left there that were killed
     try:
-        for left in out.parent.glob(f".{out.name}.*.tmp"):  # of an export that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        folder.mkdir(parents=True)
-        yield folder
-        for path in folder.iterdir():
-            sync(path)
-        if out.exists():
-            out.rename(old)
-        folder.rename(out)
+        with scratch_folder(out) as folder:
+            yield folder
+            commit(folder, out)
     except (OSError, pl.exceptions.PolarsError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise StoreError(f"the export to {out} failed and left nothing there: {reason}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], dict[str, int]]:

@@ -31,6 +31,11 @@ def _partition(shard: int) -> str:
     return f"{shard:05d}"
 
 
+def builder(recipe: Recipe) -> str:
+    """The resource that a run over assets of the data set holds from its start to its end: the data set's lock."""
+    return f"{group(recipe)}_builder"
+
+
 def common(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
     """Arguments of every asset. All share one backfill policy, since a mismatch would split a run."""
     arguments: dict[str, Any] = {
@@ -39,6 +44,7 @@ def common(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
         "kinds": {"polars", "parquet"},
         "tags": {"pairwright/dataset": recipe.dataset},
         "hooks": {repair.after_damage},
+        "required_resource_keys": {builder(recipe)},
     }
     if sharded:
         arguments |= {"partitions_def": partitions(recipe), "backfill_policy": dg.BackfillPolicy.single_run()}

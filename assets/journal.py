@@ -6,7 +6,9 @@ what lies behind it is read all the same, and the file is kept.
 
 import functools
 import hashlib
+import io
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,9 +23,45 @@ SUM = b"sum"
 _BROKEN = (pa.ArrowException, OSError, ValueError, EOFError)
 
 
-def append_batch(journal: pa.RecordBatchStreamWriter, batch: pa.RecordBatch) -> None:
-    """Write a batch with its checksum."""
-    journal.write_batch(batch, custom_metadata={SUM: _checksum(batch)})
+class Journal:
+    """A new journal file. Whatever becomes of an `append`, the file holds whole batches only."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        """Raises OSError where the file cannot be made, and FileExistsError where there is one."""
+        self._path = path
+        self._buffer = io.BytesIO()
+        self._file = path.open("xb", buffering=0)
+        self._stream = pa.ipc.new_stream(self._buffer, schema)
+        self._whole = 0
+
+    def append(self, batches: list[pa.RecordBatch]) -> None:
+        """Write rows to the disk at once. Raises OSError when it does not take them, and cuts off what it took."""
+        for batch in batches:
+            self._stream.write_batch(batch, custom_metadata={SUM: _checksum(batch)})
+        rest = memoryview(self._taken())
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) or 0 :]
+        except BaseException:
+            os.ftruncate(self._file.fileno(), self._whole)
+            raise
+        self._whole = self._file.tell()
+
+    def _taken(self) -> bytes:
+        content = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        return content
+
+    def close(self) -> None:
+        """Put the rows on the disk for good; a file without any goes. Readers need no mark of the stream's end."""
+        try:
+            if self._whole:
+                os.fsync(self._file.fileno())
+            else:
+                self._path.unlink(missing_ok=True)
+        finally:
+            self._file.close()
 
 
 def _checksum(batch: pa.RecordBatch) -> bytes:

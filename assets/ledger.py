@@ -6,7 +6,7 @@ an atomic rename. Work done under another shard count, or for another data set i
 over by key, because its folder is named by what the work is (a fingerprint), not by who asked for it.
 """
 
-import os
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,9 +15,10 @@ import dataframely as dy
 import polars as pl
 import pyarrow as pa
 
-from pairwright.assets.journal import append_batch, journal_frames
-from pairwright.assets.store import Shard, Workspace, content_version, locked, read_table, stamp_of, write
+from pairwright.assets.journal import Journal, journal_frames
+from pairwright.assets.store import Shard, Workspace, content_version, read_table, stamp_of, write
 from pairwright.schemas.errors import StoreError
+from pairwright.schemas.files import locked, writing
 from pairwright.schemas.tables import check, empty, types
 
 
@@ -31,9 +32,8 @@ class Ledger:
         self.schema = schema
         self.wanted_by = wanted_by
         self._workspace, self._table, self._shard = workspace, table, shard
-        self._journal: pa.RecordBatchStreamWriter | None = None
-        self._file: Any = None
-        self._lock: Any = None
+        self._journal: Journal | None = None
+        self._lock: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         self._arrow: pa.Schema | None = None
         self._broken: set[Path] = set()
 
@@ -45,12 +45,15 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close_journal()
-        self._lock.__exit__(kind, error, trace)
+        try:
+            self._close_journal()
+        finally:
+            self._lock.__exit__(kind, error, trace)
 
     def rows(self) -> pl.DataFrame:
         """All rows known: the shard's file and what journals hold beyond it. Later rows win over earlier failures."""
-        return _newest([*_parquet(self.path), *journal_frames(self._segments(), self._broken)], self.schema)
+        journals = list(journal_frames(self._segments(), self._broken))  # first: what is merged since is in the table
+        return _newest([*_parquet(self.path), *journals], self.schema)
 
     def missing(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """The rows of `wanted` (by its key) that have no answer yet, after taking over what lies elsewhere."""
@@ -70,21 +73,25 @@ class Ledger:
         lacking = [pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in frame.columns]
         rows = check(frame.with_columns(lacking).cast(columns), self.schema)
         table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
-        if self._journal is None:
-            self._file = self._next_segment().open("xb", buffering=0)
-            self._journal = pa.ipc.new_stream(self._file, table.schema)
-        for batch in table.to_batches():
-            append_batch(self._journal, batch)
+        self._keep(table.schema, table.to_batches())
 
     def append_row(self, row: dict[str, Any]) -> None:
         """Write one finished row at once, as cheaply as can be: its rules are checked when journal and table merge."""
         if self._arrow is None:
             self._arrow = empty(self.schema).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
         batch = pa.RecordBatch.from_pylist([row], schema=self._arrow)
-        if self._journal is None:
-            self._file = self._next_segment().open("xb", buffering=0)
-            self._journal = pa.ipc.new_stream(self._file, batch.schema)
-        append_batch(self._journal, batch)
+        self._keep(self._arrow, [batch])
+
+    def _keep(self, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+        """Append to this build's own journal. Raises StoreError when the disk is full; the next rows begin another."""
+        with writing(self.path):
+            self._journal = self._journal or Journal(self._next_segment(), schema)
+            try:
+                self._journal.append(batches)
+            except BaseException:
+                self._journal.close()
+                self._journal = None
+                raise
 
     def journalled(self) -> pl.DataFrame:
         """The rows that journals hold beyond the file: those of this build, or of one that was killed."""
@@ -124,7 +131,8 @@ class Ledger:
             frames += [frame.join(left, on=self.wanted_by, how="semi") for frame in known]
         rows = _newest(frames, self.schema).filter(~pl.col("retry"))
         if rows.height:
-            self.append(rows)
+            mine = {"adopted": pl.lit(True)} if "adopted" in self.schema.columns() else {}
+            self.append(rows.with_columns(**mine))
         return rows.select(self.wanted_by).unique()
 
     def _segments(self) -> list[Path]:
@@ -137,11 +145,10 @@ class Ledger:
         return self.path.with_suffix(f".{max(used, default=0) + 1:06d}.arrows")
 
     def _close_journal(self) -> None:
-        if self._journal is not None:
-            self._journal.close()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._journal = None
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            with writing(self.path):
+                journal.close()
 
 
 def _segment_of(segment: Path, table: Path) -> bool:

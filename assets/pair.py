@@ -10,7 +10,7 @@ from pairwright.assets import face, likelihood, views
 from pairwright.assets.filters.base import Cutoff, Filter
 from pairwright.assets.progress import tell
 from pairwright.assets.run_log import in_run_log
-from pairwright.assets.store import Shard, Workspace, derive, read_table, scan, version_of
+from pairwright.assets.store import Shard, Workspace, derive, is_made, read_table, scan, version_of
 from pairwright.judges.likelihood.need import Need
 from pairwright.schemas.ids import scattered
 from pairwright.schemas.recipe import PairOptions, Recipe
@@ -42,6 +42,13 @@ def pair(recipe: Recipe, workspace: Workspace) -> int:
         made += derive(path, made_from, _judged_shard, recipe, workspace, shard, cutoffs)
         tell("pairs", shard.index + 1, shard.count)
     return made
+
+
+def paired(recipe: Recipe, workspace: Workspace) -> bool:
+    """Whether the pairs are there and `pair` has nothing to do."""
+    cutoffs = _cutoffs(recipe, workspace)
+    files = zip(workspace.files("pairs"), workspace.each_shard(), strict=True)
+    return all(is_made(path, {**_made_from(recipe, workspace, shard), "cutoffs": cutoffs}) for path, shard in files)
 
 
 def filters_of(recipe: Recipe) -> list[Filter]:

@@ -10,7 +10,7 @@ from pairwright.assets import face, views
 from pairwright.assets.progress import tell
 from pairwright.assets.route import domains_table, routers_of
 from pairwright.assets.run_log import in_run_log
-from pairwright.assets.store import Shard, Workspace, derive, read_table, scan, version_of
+from pairwright.assets.store import Shard, Workspace, derive, is_made, read_table, scan, version_of
 from pairwright.assets.verdicts import KEY, choice_of, judges_of, response_scores, verdicts_table
 from pairwright.judges.jury import Scale, mean_z, scale_of
 from pairwright.schemas.recipe import Recipe
@@ -25,18 +25,29 @@ def prefer(recipe: Recipe, workspace: Workspace) -> int:
     made = 0
     scale = scales(recipe, workspace)
     for shard in workspace.each_shard():
-        inputs = [*_asked_about(recipe, workspace, shard), *_verdict_files(recipe, workspace, shard)]
-        made_from = {
-            "code": CODE,
-            "inputs": [version_of(path) for path in inputs],
-            "scales": list(scale.items()),
-            "jury": {**recipe.jury.model_dump(mode="json"), "weights": recipe.weights},
-            "choices": [choice_of(judge) for judge in judges_of(recipe)],
-        }
+        made_from = _made_from(recipe, workspace, shard, scale)
         path = workspace.file("preferences", shard)
         made += derive(path, made_from, _shard, recipe, workspace, shard, scale)
         tell("preferences", shard.index + 1, shard.count)
     return made
+
+
+def preferred(recipe: Recipe, workspace: Workspace) -> bool:
+    """Whether the preferences are there and `prefer` has nothing to do."""
+    scale = scales(recipe, workspace)
+    files = zip(workspace.files("preferences"), workspace.each_shard(), strict=True)
+    return all(is_made(path, _made_from(recipe, workspace, shard, scale)) for path, shard in files)
+
+
+def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard, scale: dict[str, Scale]) -> dict[str, Any]:
+    inputs = [*_asked_about(recipe, workspace, shard), *_verdict_files(recipe, workspace, shard)]
+    return {
+        "code": CODE,
+        "inputs": [version_of(path) for path in inputs],
+        "scales": list(scale.items()),
+        "jury": {**recipe.jury.model_dump(mode="json"), "weights": recipe.weights},
+        "choices": [choice_of(judge) for judge in judges_of(recipe)],
+    }
 
 
 def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:

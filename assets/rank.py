@@ -1,6 +1,7 @@
 """Rankings: a prompt's ranked responses with scores, ranks and soft targets, for listwise objectives."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -8,7 +9,7 @@ import polars as pl
 from pairwright.assets import face, views
 from pairwright.assets.progress import tell
 from pairwright.assets.run_log import in_run_log
-from pairwright.assets.store import Workspace, derive, read_table, scan, version_of
+from pairwright.assets.store import Workspace, derive, is_made, read_table, scan, version_of
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Rankings, check
 
@@ -20,15 +21,21 @@ def rank(recipe: Recipe, workspace: Workspace) -> int:
     """Bring the rankings of all shards up to the preferences; how many shards were made."""
     made = 0
     for shard in workspace.each_shard():
-        preferences = workspace.file("preferences", shard)
-        made_from = {
-            "code": CODE,
-            "inputs": [version_of(preferences)],
-            "options": recipe.rankings.model_dump(),
-        }
-        made += derive(workspace.file("rankings", shard), made_from, _shard, preferences, recipe.rankings.temperature)
+        path, preferences = (workspace.file(table, shard) for table in ("rankings", "preferences"))
+        made_from = _made_from(recipe, preferences)
+        made += derive(path, made_from, _shard, preferences, recipe.rankings.temperature)
         tell("rankings", shard.index + 1, shard.count)
     return made
+
+
+def ranked(recipe: Recipe, workspace: Workspace) -> bool:
+    """Whether the rankings are there and `rank` has nothing to do."""
+    files = zip(workspace.files("rankings"), workspace.files("preferences"), strict=True)
+    return all(is_made(path, _made_from(recipe, preferences)) for path, preferences in files)
+
+
+def _made_from(recipe: Recipe, preferences: Path) -> dict[str, Any]:
+    return {"code": CODE, "inputs": [version_of(preferences)], "options": recipe.rankings.model_dump()}
 
 
 def _shard(preferences: Path, temperature: float) -> pl.DataFrame:

@@ -1,8 +1,6 @@
 """Releases: immutable versions of a data set, written aside and renamed whole, and only when rows have changed."""
 
 import logging
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,11 @@ from pairwright.assets.card import card
 from pairwright.assets.changes import causes, difference
 from pairwright.assets.failures import Outcome, commonest, outcomes, stop_over, told
 from pairwright.assets.integrity import file_hash, kept_record, read_record, record_text
-from pairwright.assets.pair import FunnelStep, funnel
+from pairwright.assets.pair import FunnelStep, funnel, paired
 from pairwright.assets.pool import policies_of
+from pairwright.assets.prefer import preferred
 from pairwright.assets.progress import tell
+from pairwright.assets.rank import ranked
 from pairwright.assets.relabel import last_night
 from pairwright.assets.release_rows import pairs, rankings
 from pairwright.assets.replies import costs
@@ -26,19 +26,11 @@ from pairwright.assets.rolling import SplitWriter
 from pairwright.assets.route import routers_of
 from pairwright.assets.run_log import in_run_log
 from pairwright.assets.splits import SPLITS, assign_splits
-from pairwright.assets.store import (
-    Shard,
-    Workspace,
-    locked,
-    read_table,
-    scan,
-    sync,
-    version_of,
-    write_record,
-)
+from pairwright.assets.store import Shard, Workspace, read_table, scan, version_of, write_record
 from pairwright.assets.verdicts import judges_of
 from pairwright.assets.versions import Release, all_there, damage, latest, next_version, rows_of
-from pairwright.schemas.errors import PairwrightError
+from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.files import commit, locked, scratch_folder, sweep, sync, writing
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 
@@ -52,9 +44,11 @@ def release(recipe: Recipe, workspace: Workspace) -> Release:
     """The version with the present rows: a new one if they differ from the last one's, else that.
 
     Raises PairwrightError when more answers of a judge or policy failed than it may, and when no pair is left, with the
-    funnel that says where they went.
+    funnel that says where they went; StoreError when the tables were made by another recipe, or of an earlier state of
+    what they are made from.
     """
     with locked(workspace.releases / "release.lock"):
+        _refuse_others(recipe, workspace)
         made_from = _made_from(recipe, workspace)
         answers = outcomes(recipe, workspace)
         stop_over(recipe, answers)
@@ -66,14 +60,22 @@ def release(recipe: Recipe, workspace: Workspace) -> Release:
         if steps[-1].left == 0:
             raise PairwrightError(f"{recipe.dataset}: no pair is left to release ({_lost(workspace, steps, answers)})")
         version = next_version(workspace)
-        aside = workspace.releases / f".{version}.{os.getpid()}.tmp"
-        shutil.rmtree(aside, ignore_errors=True)  # of a killed process that had the same number
-        try:
+        sweep(workspace.releases, version)
+        with writing(workspace.releases), scratch_folder(workspace.releases / version) as aside:
             made = _write(recipe, workspace, aside, version, steps, answers, parent)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
         write_record(seen, {made_from: made.version})
         return made
+
+
+def _refuse_others(recipe: Recipe, workspace: Workspace) -> None:
+    """Raises StoreError unless preferences, pairs and rankings are those of this recipe: the manifest will say so."""
+    for table, is_current in (("preferences", preferred), ("pairs", paired), ("rankings", ranked)):
+        workspace.files(table)
+        if not is_current(recipe, workspace):
+            raise StoreError(
+                f"table {table} of {recipe.dataset} was not made by {recipe.path} from the present verdicts; "
+                f"materialise it before the release, or run `pairwright build {recipe.path}`"
+            )
 
 
 def _lost(workspace: Workspace, steps: list[FunnelStep], answers: list[Outcome]) -> str:
@@ -149,7 +151,7 @@ def _write(
     (aside / "README.md").write_text(card(recipe, manifest), encoding="utf-8")
     (aside / "manifest.json").write_text(record_text(manifest, indent=2), encoding="utf-8")
     path = workspace.releases / version
-    aside.rename(path)
+    commit(aside, path)
     return Release(version, path, manifest, fresh=True)
 
 

@@ -111,6 +111,9 @@ def _table_counts(path: Path) -> pl.DataFrame:
 
 
 def _counts(rows: pl.LazyFrame) -> pl.DataFrame:
+    """COUNTED of what was paid for here: replies that were taken over stand in the books of where they come from."""
+    if "adopted" in rows.collect_schema():
+        rows = rows.filter(~pl.col("adopted").fill_null(False))
     return rows.select(
         calls=pl.len().cast(pl.Int64),
         prompt_tokens=pl.col("prompt_tokens").sum().cast(pl.Int64),
@@ -122,6 +125,7 @@ def _counts(rows: pl.LazyFrame) -> pl.DataFrame:
 def budget_of(recipe: Recipe, workspace: Workspace) -> Budget:
     """The recipe's budget, less what its data set has cost in all builds so far.
 
+    Read it anew at the start of each step that pays, while the data set's lock is held: then nobody else spends.
     Raises RecipeError for a cap in USD over a distant server without prices: it would hold nothing.
     """
     for one in [*recipe.policies, *recipe.judges]:

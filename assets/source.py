@@ -1,7 +1,5 @@
 """Taking sources in: rows become prompts and responses, sharded by prompt id; what cannot be used becomes rejects."""
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +19,6 @@ from pairwright.assets.store import (
     Workspace,
     content_version,
     last_stamp,
-    locked,
     read_table,
     scan,
     version_of,
@@ -29,6 +26,7 @@ from pairwright.assets.store import (
     write_record,
 )
 from pairwright.schemas.errors import DamagedError
+from pairwright.schemas.files import locked, scratch_folder, writing
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Notices, Prompts, Rejects, Responses, check, empty
@@ -71,7 +69,7 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
         known = _known(workspace, version)
         if known and all(last_stamp(path).get("source") == version for path in files):
             return known
-        with replacing_folder(workspace.root / "intake") as scratch:
+        with writing(workspace.root), scratch_folder(workspace.root / "intake") as scratch:
             spooled = spool(opened, workspace.shards, scratch)
             made = [_settle_shard(recipe, scratch, shard, workspace, version) for shard in workspace.each_shard()]
         counts = {
@@ -127,21 +125,6 @@ def _drop_other_layouts(workspace: Workspace) -> None:
         for path in (workspace.root / table).glob("*-of-*.parquet"):
             if not path.stem.endswith(f"-of-{workspace.shards:05d}"):
                 path.unlink()
-
-
-class replacing_folder:  # noqa: N801 - reads as a verb, like contextlib's own
-    """A scratch folder beside a path, removed when the block ends; a killed one is swept by the next build."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-
-    def __enter__(self) -> Path:
-        shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
-        return self.path
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 class _Settled(NamedTuple):

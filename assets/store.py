@@ -1,12 +1,9 @@
 """Tables on disk: one Parquet file per table and shard, replaced atomically, stamped with what it was made from."""
 
-import contextlib
-import fcntl
 import hashlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +14,7 @@ import pyarrow.parquet as pq
 
 from pairwright.assets import integrity
 from pairwright.schemas.errors import DamagedError, StoreError
+from pairwright.schemas.files import replacing
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 
@@ -123,27 +121,6 @@ def scan(paths: Sequence[Path]) -> pl.LazyFrame:
     return pl.scan_parquet(list(paths), glob=False)  # noqa: TID251 - verified above
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed onto it when the block ends well and removed when it does not."""
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder, where a file of that name is to be written; move it away")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Ask the system to put a file's bytes on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
 def stamp_of(path: Path) -> dict[str, Any]:
     """The stamp in a file's footer; empty where there is no file. Raises DamagedError for a damaged file."""
     try:
@@ -189,45 +166,12 @@ def derive(path: Path, made_from: dict[str, Any], make: Callable[..., pl.DataFra
 
     `made_from` names everything that the rows depend on: the versions of the inputs, the options, the code.
     """
-    version = fingerprint(made_from)
-    if last_stamp(path).get("version") == version:
+    if is_made(path, made_from):
         return False
-    write(make(*inputs), path, {"version": version})
+    write(make(*inputs), path, {"version": fingerprint(made_from)})
     return True
 
 
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file, which the system frees when the process ends, however it ends.
-
-    Raises StoreError when another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{path.parent} is in use by another build; wait for it or stop it") from None
-        yield
-
-
-def sweep(folder: Path) -> None:
-    """Remove what killed writers left behind: temporary files and folders of processes that are gone."""
-    for path in folder.rglob(".*.tmp"):
-        owner = path.name.rsplit(".", 2)[-2]
-        if owner.isdigit() and _alive(int(owner)):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return process != os.getpid()
+def is_made(path: Path, made_from: dict[str, Any]) -> bool:
+    """Whether a table's file is there and was made by `derive` from just that."""
+    return last_stamp(path).get("version") == fingerprint(made_from)

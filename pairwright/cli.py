@@ -14,7 +14,7 @@ from pairwright.diff_command import diff
 from pairwright.doctor_command import doctor
 from pairwright.evaluate_command import evaluate
 from pairwright.export_command import export, push
-from pairwright.options import DATA, JSON, RECIPE
+from pairwright.options import DATA, JSON, RECIPE, WAIT, say
 from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
 
@@ -85,7 +85,8 @@ def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
 @main.command()
 @RECIPE
 @DATA
-def build(recipe_path: Path, data: Path) -> None:
+@WAIT
+def build(recipe_path: Path, data: Path, wait: float) -> None:
     """Make everything that is missing, up to a release; the last line is the release's folder."""
     from pairwright import show
     from pairwright.assets.failures import outcomes
@@ -95,7 +96,7 @@ def build(recipe_path: Path, data: Path) -> None:
 
     recipe = load_recipe(recipe_path)
     with show.progress():
-        made = run_build(recipe, data)
+        made = run_build(recipe, data, wait=wait, say=say)
     show.release(made, outcomes(recipe, Workspace.of(recipe, data)))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pairwright.options import DATA, JSON, RECIPE
+from pairwright.options import DATA, JSON, RECIPE, WAIT, say
 
 if TYPE_CHECKING:
     from pairwright.assets.agreement import Agreement
@@ -26,8 +26,9 @@ REASONS = 3
 )
 @click.option("--by", metavar="COLUMN", help="Report each value of a gold column besides the whole.")
 @DATA
+@WAIT
 @JSON
-def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, as_json: bool) -> None:
+def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, wait: float, as_json: bool) -> None:
     """Compare each judge and the jury with human labels, beside longer-wins and a coin on the same pairs.
 
     A row of gold is a pair: `prompt` (a text or messages), `response_a`, `response_b`, `human_label` (a, b or tie) and,
@@ -40,7 +41,7 @@ def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, as_json:
 
     recipe = load_recipe(recipe_path)
     with show.progress(quiet=as_json):
-        found = compare(recipe, gold, data, by)
+        found = compare(recipe, gold, data, by, wait, say)
     if as_json:
         click.echo(json_of(found))
     else:

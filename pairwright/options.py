@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +12,34 @@ DATA = click.option(
     show_default=True,
     envvar="PAIRWRIGHT_DATA",
     help="Folder of all tables and releases.",
+)
+
+
+class _Seconds(click.FloatRange):
+    """Seconds to wait; `--wait` takes the next word for them, so a wrong one says where it belongs."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return float(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r} is no number of seconds; put --wait last, or write --wait=600", param, ctx)
+
+
+def say(line: str) -> None:
+    """Print a line that is no result."""
+    click.echo(line, err=True)
+
+
+WAIT = click.option(
+    "--wait",
+    is_flag=False,
+    flag_value="inf",
+    default=0.0,
+    type=_Seconds(min=0),
+    metavar="[SECONDS]",
+    help="Wait while another builds the data set, instead of stopping; without a number, as long as it takes.",
 )
 RECIPE = click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

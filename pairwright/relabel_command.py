@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 
-from pairwright.options import DATA, RECIPE
+from pairwright.options import DATA, RECIPE, WAIT, say
 
 
 @click.command()
 @RECIPE
 @DATA
-def relabel(recipe_path: Path, data: Path) -> None:
+@WAIT
+def relabel(recipe_path: Path, data: Path, wait: float) -> None:
     """Bring a data set up to date and judge a share of its verdicts again, as the recipe's `schedule` says."""
     from pairwright import show
     from pairwright.assets.failures import outcomes
@@ -25,7 +26,7 @@ def relabel(recipe_path: Path, data: Path) -> None:
     if recipe.schedule is None:
         raise RecipeError(f"{recipe_path} has no `schedule:`; relabelling wants one with `relabel:` in it")
     with show.progress():
-        made = build(recipe, data, night=datetime.now(UTC))
+        made = build(recipe, data, night=datetime.now(UTC), wait=wait, say=say)
     for one in (last_night(Workspace.of(recipe, data)) or {"drift": []})["drift"]:
         agreement = "" if one["agreement"] is None else f", {one['agreement']:.1%} of {one['compared']:,} orders agree"
         click.echo(f"{one['judge']}: {one['judged_again']:,} judged again{agreement}, {one['flipped']:,} flipped")

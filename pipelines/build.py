@@ -1,7 +1,7 @@
 """A recipe as Dagster definitions: its assets, and the job that builds them all."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -20,7 +20,9 @@ from pairwright.assets import (
     sample,
     source,
 )
+from pairwright.assets.build_lock import building
 from pairwright.assets.report import page
+from pairwright.assets.store import Workspace
 from pairwright.pipelines import nightly, source_sensor
 from pairwright.pipelines.io_manager import NO_VALUES
 from pairwright.pipelines.names import job_name
@@ -30,6 +32,23 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 STAGES = (source, route, sample, likelihood, judge, relabel, prefer, pair, rank, release, page, export, hub)
 """The asset modules, in the order in which data flows."""
+
+
+WAIT = 12 * 3600.0
+"""Seconds that a run of the UI, a schedule or a backfill waits for another build of its data set."""
+
+
+def _builder(recipe: Recipe) -> dg.ResourceDefinition:
+    """Makes a run the data set's one builder, from before its first step until after its last."""
+
+    @dg.resource(config_schema={})
+    def builder(context: dg.InitResourceContext) -> Iterator[None]:
+        run = context.run.run_id[:8] if context.run else "without a number"
+        say = context.log.info if context.log else print
+        with building(Workspace.of(recipe), f"Dagster's run {run}", recipe.path, WAIT, say):
+            yield
+
+    return builder
 
 
 def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
@@ -46,6 +65,6 @@ def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
         ],
         schedules=nightly.schedules(recipes),
         sensors=source_sensor.sensors(recipes),
-        resources={"io_manager": NO_VALUES},
+        resources={"io_manager": NO_VALUES, **{face.builder(recipe): _builder(recipe) for recipe in recipes}},
         executor=dg.in_process_executor,
     )

@@ -1,8 +1,9 @@
 """Where Dagster keeps its history: beside the data, unless DAGSTER_HOME says otherwise."""
 
+import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import dagster as dg
 import yaml
 from sqlalchemy.exc import DatabaseError
 
-from pairwright.assets.store import replacing
-from pairwright.schemas.errors import StoreError
+from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.files import FULL, error_number, locked, replacing
 
+PATIENCE = 120.0
+"""Seconds that another process may take to make a home ready."""
 SETTINGS: dict[str, Any] = {
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
@@ -27,16 +30,22 @@ SETTINGS: dict[str, Any] = {
 
 
 def use_home(data: Path) -> Path:
-    """Set DAGSTER_HOME to `<data>/.dagster` unless it is set, write its dagster.yaml if there is none, return it."""
+    """Set DAGSTER_HOME to `<data>/.dagster` unless it is set, make it ready if it is new, and return it.
+
+    Dagster makes its databases at their first use, and two that do so at once leave them unusable for good: so they are
+    made here, one process at a time, before anything else uses them.
+    """
     given = os.environ.get("DAGSTER_HOME")
     home = Path(given) if given else (data / ".dagster").resolve()
-    home.mkdir(parents=True, exist_ok=True)
-    settings = home / "dagster.yaml"
-    ours = home.resolve() == (data / ".dagster").resolve()
-    if not settings.exists() or (ours and not _holds_settings(settings)):
-        with replacing(settings) as temporary:
-            temporary.write_text(yaml.safe_dump(SETTINGS, sort_keys=False), encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
+    with room_for_history(home), locked(home / "ready.lock", wait=PATIENCE):
+        settings = home / "dagster.yaml"
+        ours = home.resolve() == (data / ".dagster").resolve()
+        if not settings.exists() or (ours and not _holds_settings(settings)):
+            with replacing(settings) as path:
+                path.write_text(yaml.safe_dump(SETTINGS, sort_keys=False), encoding="utf-8")
+        with history():  # makes the databases of runs, events and schedules
+            pass
     return home
 
 
@@ -47,7 +56,7 @@ def _holds_settings(path: Path) -> bool:
         return False
 
 
-@contextmanager
+@contextlib.contextmanager
 def history() -> Iterator[dg.DagsterInstance]:
     """Dagster's instance in DAGSTER_HOME. Raises StoreError naming the folder where it is damaged."""
     try:
@@ -70,3 +79,32 @@ def _unusable(error: Exception) -> StoreError:
         f"Dagster's settings or history in {os.environ['DAGSTER_HOME']} cannot be used ({type(error).__name__}: "
         f"{reason}); move the folder away and build again: it holds the history of runs and no data"
     )
+
+
+@contextlib.contextmanager
+def room_for_history(home: Path) -> Iterator[None]:
+    """Raises StoreError in one line where the disk is full, whoever of Dagster's libraries came upon it first."""
+    try:
+        yield
+    except Exception as error:
+        chain = list(_chain(error))
+        told = next((one for one in chain if isinstance(one, PairwrightError)), None)
+        if told is not None and told is not error:
+            raise told from None  # what the step said, before its failure could not be noted either
+        if not any(map(_is_full, chain)):
+            raise
+        raise StoreError(
+            f"{home} could not be written: the disk is full; make room there, then build again: "
+            "what was finished is kept"
+        ) from error
+
+
+def _is_full(error: BaseException) -> bool:
+    return error_number(error) in FULL or (isinstance(error, sqlite3.Error) and "full" in str(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that led to it, latest first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -3,16 +3,20 @@
 import functools
 from typing import NamedTuple
 
+import polars as pl
+
 from pairwright.assets import likelihood, route, sample
 from pairwright.assets.judge import missing_work
 from pairwright.assets.likelihood import passes
 from pairwright.assets.pool import policies_of
 from pairwright.assets.repair import mended
 from pairwright.assets.replies import budget_of
+from pairwright.assets.snapshot import snapshot
 from pairwright.assets.source import Intake, take_in
 from pairwright.assets.store import Workspace, read_table
 from pairwright.assets.verdicts import asked_twice, judges_of, verdicts_table
 from pairwright.judges.base import Batch, Estimate, Judge
+from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
 
 
@@ -37,16 +41,30 @@ class Plan(NamedTuple):
 
 
 def plan(recipe: Recipe, workspace: Workspace) -> Plan:
-    """Count what is missing, judge by judge.
+    """Count what is missing, judge by judge; nothing under the data folder changes.
 
-    Reads the sources into the prompts and responses tables, which costs nothing and the build then need not repeat.
-    Raises RecipeError for a budget that would hold nothing.
+    Works beside it, on links, so that a build may go on meanwhile: where one replaces the tables of the intake, the
+    plan is made again from the sources themselves. Raises RecipeError for a budget that would hold nothing.
     """
+    budget_of(recipe, workspace)  # refuses one that would hold nothing
+    with snapshot(workspace) as beside:
+        try:
+            made = _mended_plan(recipe, beside.workspace)
+        except (PairwrightError, OSError, pl.exceptions.PolarsError):
+            if not beside.is_stale():
+                raise
+        else:
+            if not beside.is_stale():
+                return made
+    with snapshot(workspace, intake=False) as beside:
+        return _mended_plan(recipe, beside.workspace)
+
+
+def _mended_plan(recipe: Recipe, workspace: Workspace) -> Plan:
     return mended(workspace.root, lambda: _plan(recipe, workspace))
 
 
 def _plan(recipe: Recipe, workspace: Workspace) -> Plan:
-    budget_of(recipe, workspace)  # refuses one that would hold nothing
     intake = take_in(recipe, workspace)
     lines = [
         Line(one.name, one.content()["kind"], sample.estimate(recipe, one, workspace)) for one in policies_of(recipe)

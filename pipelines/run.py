@@ -2,18 +2,20 @@
 
 import os
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
 
+from pairwright.assets.build_lock import building
 from pairwright.assets.face import FailedCheck, failed_checks
 from pairwright.assets.relabel import NIGHT
 from pairwright.assets.repair import mended
-from pairwright.assets.store import Workspace, sweep
+from pairwright.assets.store import Workspace
 from pairwright.assets.versions import Release, latest
 from pairwright.pipelines.build import definitions
-from pairwright.pipelines.instance import history, use_home
+from pairwright.pipelines.instance import history, room_for_history, use_home
 from pairwright.pipelines.names import every_shard, job_name
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
@@ -21,22 +23,34 @@ from pairwright.schemas.recipe import Recipe
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def build(recipe: Recipe, data: Path, night: datetime | None = None) -> Release:
+def build(
+    recipe: Recipe,
+    data: Path,
+    night: datetime | None = None,
+    wait: float = 0.0,
+    say: Callable[[str], None] = lambda line: None,
+) -> Release:
     """Build a recipe to a release; the run shows in the UI's history.
 
-    With a `night`, its run also judges again what the recipe's schedule asks for on it.
-    Raises PairwrightError with the reason when no release was made.
+    With a `night`, its run also judges again what the recipe's schedule asks for on it. Another build of the data set
+    is waited for, up to `wait` seconds, and `say` told who that is. Raises PairwrightError with the reason when no
+    release was made, naming who else builds the data set.
     """
-    os.environ["PAIRWRIGHT_DATA"] = str(data)  # where the job's assets write
     workspace = Workspace.of(recipe, data)
-    sweep(workspace.root)
-    use_home(data)
+    command = "`pairwright relabel`" if night else "`pairwright build`"
+    with building(workspace, command, recipe.path, wait, say):
+        return _build(recipe, workspace, night)
+
+
+def _build(recipe: Recipe, workspace: Workspace, night: datetime | None) -> Release:
+    os.environ["PAIRWRIGHT_DATA"] = str(workspace.data)  # where the job's assets write
+    home = use_home(workspace.data)
     before = latest(workspace)
     tags = every_shard(recipe) | ({NIGHT: night.isoformat()} if night else {})
     job = definitions([recipe]).resolve_job_def(job_name(recipe))
 
     def run_job() -> tuple[bool, list[FailedCheck]]:
-        with history() as instance:
+        with room_for_history(home), history() as instance:
             run_id = str(uuid.uuid4())
             try:
                 run = job.execute_in_process(instance=instance, tags=tags, run_config=QUIET, run_id=run_id)

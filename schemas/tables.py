@@ -180,6 +180,8 @@ class Replies(dy.Schema):
     completion_tokens = dy.UInt32(nullable=False)
     cost_usd = dy.Float64(nullable=False, min=0.0)
     seconds = dy.Float64(nullable=False, min=0.0)
+    adopted = dy.Bool(nullable=True)
+    """Whether it was taken over from another layout or data set, whose books it stands in."""
     retry = dy.Bool(nullable=False)
 
 

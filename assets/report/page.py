@@ -20,9 +20,10 @@ from pairwright.assets.changes import CAUSES
 from pairwright.assets.report import charts, figures
 from pairwright.assets.report.sample import sampled_pairs
 from pairwright.assets.run_log import in_run_log
-from pairwright.assets.store import Workspace, replacing
+from pairwright.assets.store import Workspace
 from pairwright.assets.verdicts import judges_of
 from pairwright.assets.versions import Release, newest
+from pairwright.schemas.files import replacing
 from pairwright.schemas.ids import digest
 from pairwright.schemas.recipe import Recipe
 

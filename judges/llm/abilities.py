@@ -1,6 +1,5 @@
 """What a server can do, asked once per endpoint and kept in a file, so that a build trusts nothing it has not seen."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from pairwright.judges.llm.desk import Desk, Spent
 from pairwright.judges.llm.endpoint import Endpoint
 from pairwright.judges.llm.probe import Finding, probe
 from pairwright.schemas.errors import BudgetError, JudgeError, StoreError
+from pairwright.schemas.files import replacing
 from pairwright.schemas.ids import digest
 
 TOKENS = 100
@@ -42,10 +42,8 @@ def keep(file: Path | None, endpoint: Endpoint, found: list[Finding]) -> dict[st
         everything = _everything(file)
         mine = everything.setdefault(_key(endpoint), {})
         mine |= {name: [one.state, one.detail] for name, one in sure.items()}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside = file.with_name(f"{file.name}.{os.getpid()}")  # another process may keep what it found at the same time
-        aside.write_bytes(orjson.dumps(everything, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
-        aside.replace(file)
+        with replacing(file) as aside:
+            aside.write_bytes(orjson.dumps(everything, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS))
     return sure
 
 

@@ -14,6 +14,7 @@ from helpers import recipe_of
 from pairwright.assets.export import export, format_named
 from pairwright.export_command import export as command
 from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.files import scratch_folder
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -132,13 +133,24 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path: Path, kind: 
         subprocess.run(["umount", str(small)], check=True)
 
 
+def test_an_export_leaves_one_alone_that_goes_on_beside_it(tmp_path: Path) -> None:
+    made = hand.make(tmp_path / "v1")
+    with scratch_folder(tmp_path / "out.kto") as one, scratch_folder(tmp_path / "out") as other:
+        (one / "train.jsonl").touch()
+        (other / "train.jsonl").touch()
+        export(made, format_named("trl"), tmp_path / "out")
+        assert (one / "train.jsonl").exists() and (other / "train.jsonl").exists()
+    assert not leftovers(tmp_path)
+
+
 @pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_export_leaves_nothing_and_the_next_one_cleans_up(tmp_path: Path, blow: signal.Signals) -> None:
     made = hand.make(tmp_path / "v1")
     code = (
         "import time\nfrom pathlib import Path\nimport release_folder as hand\n"
         "from pairwright.assets import export as module\nfrom pairwright.assets.versions import resolve\n"
-        "module.sync = lambda path: (print('written', flush=True), time.sleep(60))\n"
+        "from pairwright.schemas import files\n"
+        "files.sync = lambda path: (print('written', flush=True), time.sleep(60))\n"
         f"made, out = resolve(Path(), {str(made.path)!r}), Path({str(tmp_path / 'out')!r})\n"
         "module.export(made, module.format_named('trl'), out)\n"
     )
@@ -147,7 +159,7 @@ def test_an_interrupted_export_leaves_nothing_and_the_next_one_cleans_up(tmp_pat
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells have background jobs ignore it
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
     )
     assert child.stdout is not None and child.stdout.readline() == b"written\n"
     child.send_signal(blow)

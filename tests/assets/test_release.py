@@ -17,11 +17,13 @@ from pairwright.assets import release as releases
 from pairwright.assets import rolling, views
 from pairwright.assets.changes import difference
 from pairwright.assets.export import export, format_named
+from pairwright.assets.pair import pair
 from pairwright.assets.rolling import SplitWriter
-from pairwright.assets.store import Workspace, sweep
+from pairwright.assets.store import Workspace
 from pairwright.assets.text import UNLINKED, cell, shown
 from pairwright.assets.versions import Release, find, latest
 from pairwright.schemas.errors import PairwrightError, StoreError
+from pairwright.schemas.files import replacing, scratch_folder, sweep
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.reading import parse_recipe
 
@@ -187,12 +189,33 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path: 
 
 
 def test_sweeping_removes_what_the_dead_left_and_nothing_else(tmp_path: Path) -> None:
-    dead, alive = 2**22 + 7, os.getppid()
-    (tmp_path / f".v1.{dead}.tmp" / "pairs").mkdir(parents=True)
-    for name in (f".a.parquet.{dead}.tmp", f".a.parquet.{alive}.tmp", "a.parquet", "mine.tmp"):
+    """Whoever writes holds a lock, so the number of a process, which another machine has too, says nothing."""
+    dead = "0123456789abcdef"
+    for name in (f".v1.{dead}.tmp", f".v1.{os.getppid()}.tmp"):
+        (tmp_path / name / "pairs").mkdir(parents=True)
+    own = [f".a.parquet.{dead}.tmp", f".a.parquet.{dead}.lock", f".b.{dead}.lock", f".a.parquet.{os.getppid()}.tmp"]
+    others = ["a.parquet", "mine.tmp", ".mine.tmp", "build.lock"]
+    for name in (*own, *others):
         (tmp_path / name).touch()
-    sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f".a.parquet.{alive}.tmp", "a.parquet", "mine.tmp"]
+    with replacing(tmp_path / "c.parquet") as live, scratch_folder(tmp_path / "v2") as folder:
+        live.touch()
+        (folder / "d.parquet").touch()
+        sweep(tmp_path)
+        assert live.exists() and (folder / "d.parquet").exists()
+        (folder / "d.parquet").unlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*others, "c.parquet"])
+
+
+def test_tables_of_another_recipe_are_not_released_under_this_ones_name(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", wide(8))
+    mine = recipe_of(tmp_path, "rows.jsonl")
+    other = recipe_of(tmp_path, "rows.jsonl", pairs={"strategy": "all"})
+    build(mine, tmp_path / "data")
+    workspace = Workspace.of(mine, tmp_path / "data")
+    pair(other, workspace)
+    with pytest.raises(StoreError, match=r"table pairs of tested was not made by .*recipe\.yaml"):
+        releases.release(mine, workspace)
+    assert build(mine, tmp_path / "data").version == "v1"
 
 
 @pytest.mark.parametrize("content", [None, "", "{"])

@@ -21,8 +21,9 @@ from pairwright.assets.conform import conform
 from pairwright.assets.records import Records
 from pairwright.assets.source import Intake, take_in
 from pairwright.assets.spool import Spool, unspool
-from pairwright.assets.store import Workspace, locked
+from pairwright.assets.store import Workspace
 from pairwright.schemas.errors import PairwrightError, SourceError
+from pairwright.schemas.files import locked
 from pairwright.schemas.ids import digest, prompt_id
 from pairwright.schemas.recipe import ColumnMap
 

@@ -7,12 +7,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers import build
 
-from pairwright.assets.store import Workspace, sweep
+from pairwright.assets.build_lock import building
+from pairwright.assets.store import Workspace
 from pairwright.schemas.reading import load_recipe
 
 if __name__ == "__main__":
     recipe, data = load_recipe(sys.argv[1]), Path(sys.argv[2])
     sys.stdout.write("ready\n")  # imports are done: from here on a kill hits work
     sys.stdout.flush()
-    sweep(Workspace.of(recipe, data).root)
-    build(recipe, data)
+    with building(Workspace.of(recipe, data), "the test's build", recipe.path):
+        build(recipe, data)

@@ -14,7 +14,7 @@ import yaml
 from helpers import build, wide, write_jsonl
 from replay_server import App, Settings, serving
 
-from pairwright.assets.ledger import journal_frames
+from pairwright.assets.journal import journal_frames
 from pairwright.judges.llm.call import TRIES
 from pairwright.judges.llm.replies import UnusableError, answer_of
 from pairwright.schemas.reading import load_recipe

@@ -57,7 +57,7 @@ def test_run_config_cannot_move_sources_or_data(tmp_path: Path) -> None:
     repository = definitions([recipe_of(tmp_path, "rows.jsonl", schedule=NIGHTLY)]).get_repository_def()
     for node in repository.get_job("tested_build").nodes:
         assert node.definition.config_schema.as_field().config_type.given_name in (None, "Any", "AnyType")  # type: ignore[attr-defined]
-        assert not node.definition.required_resource_keys - {"io_manager"}  # type: ignore[attr-defined]
+        assert not node.definition.required_resource_keys - {"io_manager", "tested_builder"}  # type: ignore[attr-defined]
     for job in repository.get_all_jobs():
         found = {name for name in options(job.run_config_schema.config_type) if not name.startswith("ops.")}
         assert found == {
