@@ -105,6 +105,8 @@ def _is_full(error: BaseException) -> bool:
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     """An error and those that led to it, latest first."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # a generator that is closed can make them a ring
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__

@@ -153,7 +153,7 @@ def test_a_budget_holds_for_builds_from_two_sides(processes: list[Builder], tmp_
     """The other's spending is read when its build is over, not when one's own process began."""
     with serving(App(Settings())) as url:
         paths = []
-        for number, prompts in enumerate((20, 21)):
+        for number, prompts in enumerate((10, 11)):
             write_jsonl(tmp_path / f"rows-{number}.jsonl", wide(prompts, first=100 * number))
             judge = {"kind": "llm-pairwise", "model": "m", "base_url": url}
             recipe = {
