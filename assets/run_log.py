@@ -42,6 +42,8 @@ class RunLog:
         with self._lock:
             now = self._clock()
             stage = self._stages.get(step.stage)
+            if stage is None:  # whatever went on before has most likely come to its end
+                self._say_the_rest(now)
             at_end = step.done == step.total and (stage is None or stage.step.done != step.done)
             stage = self._stages.setdefault(step.stage, _Stage(step, now))
             stage.step, stage.is_written = step, False
@@ -51,9 +53,12 @@ class RunLog:
     def close(self) -> None:
         """Write how far each stage came."""
         with self._lock:
-            for stage in self._stages.values():
-                if not stage.is_written:
-                    self._say(stage, self._clock())
+            self._say_the_rest(self._clock())
+
+    def _say_the_rest(self, now: float) -> None:
+        for stage in self._stages.values():
+            if not stage.is_written:
+                self._say(stage, now)
 
     def _say(self, stage: "_Stage", now: float) -> None:
         stage.written, stage.is_written = now, True

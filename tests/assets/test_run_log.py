@@ -30,10 +30,13 @@ def test_a_line_every_ten_seconds_and_the_last_one_of_each_stage() -> None:
     lines: list[str] = []
     clock = Clock()
     log = RunLog(lines.append, clock)
+    log(Step("domains", 7, 9))
     for second in range(26):
         clock.now = 100.0 + second
         log(Step("verdicts/duel 1/1", 100 * second, 12_000, 0.5 * second))
         log(Step("source", second, None))
+    assert lines[:2] == ["domains: 7 of 9", "verdicts/duel 1/1: 0 of 12,000"], "when the next stage begins"
+    del lines[:2]
     assert lines == [
         "verdicts/duel 1/1: 1,000 of 12,000, 100/s, $5.00",
         "source: 10, 1/s",
@@ -60,7 +63,8 @@ def test_many_threads_may_tell() -> None:
     for thread in threads:
         thread.join()
     log.close()
-    assert sorted(line.split(",")[0] for line in lines) == [f"stage {i}: 499" for i in range(4)]
+    assert {line.split(",")[0] for line in lines[-4:]} == {f"stage {i}: 499" for i in range(4)}
+    assert len(lines) <= 10, "one where another stage begins, and the last ones"
 
 
 def judged(folder: Path, url: str) -> Recipe:

@@ -92,24 +92,24 @@ def is_up(ui: Ui) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
-    folder = tmp_path_factory.mktemp("ui")
+@contextlib.contextmanager
+def running(folder: Path, *options: str) -> Iterator[Ui]:
+    """`pairwright ui` in a folder; checks that SIGTERM ends it and all that it started."""
     write_jsonl(folder / "rows.jsonl", wide(2))
     (folder / "recipes").mkdir()
     recipe(folder, "tiny")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        running = Ui(free.getsockname()[1], folder)
-    command = [sys.executable, "-m", "pairwright", "ui", "recipes", "--port", str(running.port), "--data", "data"]
+        ui = Ui(free.getsockname()[1], folder)
+    command = [sys.executable, "-m", "pairwright", "ui", "recipes", "--port", str(ui.port), "--data", "data", *options]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
         end = time.monotonic() + 120
-        while not is_up(running):
+        while not is_up(ui):
             assert server.poll() is None and time.monotonic() < end, (folder / "log").read_text()
             time.sleep(0.2)
-        yield running
+        yield ui
         server.terminate()
         assert server.wait(timeout=60) == 0, (folder / "log").read_text()
         until_gone(server.pid)
@@ -117,6 +117,12 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    with running(tmp_path_factory.mktemp("ui")) as ui:
+        yield ui
 
 
 def until_gone(group: int) -> None:
@@ -269,3 +275,12 @@ def test_recipes_are_read_again_when_the_ui_asks_for_it(ui: Ui) -> None:
 def test_a_port_in_use_is_told(ui: Ui) -> None:
     with pytest.raises(PairwrightError, match=f"port {ui.port} is in use; choose another with --port"):
         serve(ui.port)
+
+
+@pytest.mark.slow
+def test_a_ui_for_looking_starts_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, "--read-only") as ui:
+        assert ui.ask(ATTACK)["startSensor"]["__typename"] == "UnauthorizedError"
+        assert ui.sensors() == {"tiny_sources": "STOPPED"}
+        daemons = ui.ask("{ instance { daemonHealth { allDaemonStatuses { lastHeartbeatTime } } } }")["instance"]
+        assert {one["lastHeartbeatTime"] for one in daemons["daemonHealth"]["allDaemonStatuses"]} == {None}
