@@ -1,5 +1,6 @@
 """The command that holds judges against human labels."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ def _table(rows: list["Agreement"], group: str | None) -> None:
     show.print_table(table)
 
 
-def _why(reasons: dict[str, int]) -> str:
+def _why(reasons: Mapping[str, int]) -> str:
     """The most frequent reasons, in brackets."""
     from pairwright.assets.text import shown
 
