@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Union, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr, model_validator
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticSerializationError
 
 from pairwright.schemas import plugins
-from pairwright.schemas.errors import RecipeError, nearest
+from pairwright.schemas.errors import PairwrightError, RecipeError, nearest
 from pairwright.schemas.ids import fingerprint
 
 
@@ -98,7 +98,12 @@ class Kind(BaseModel):
     def content(self) -> dict[str, Any]:
         """The options that can change an answer, as JSON-like values."""
         runtime = {name for name, field in type(self).model_fields.items() if Runtime in field.metadata}
-        return self.model_dump(mode="json", exclude=runtime, context=IDENTITY)
+        try:
+            return self.model_dump(mode="json", exclude=runtime, context=IDENTITY)
+        except PydanticSerializationError as error:
+            if isinstance(error.__cause__, PairwrightError):  # a model whose commit cannot be found out
+                raise error.__cause__ from None
+            raise
 
     @property
     def fingerprint(self) -> str:

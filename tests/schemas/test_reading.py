@@ -101,6 +101,27 @@ def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
     assert "pears" in text
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("..", "model '..': "),
+        ("''", "model '': no folder of that name, and no name that a model on the Hub can have"),
+        ("a/b/c", "model 'a/b/c': no folder of that name, and no name"),
+        ("x" * 300, "no folder of that name, and no name that a model on the Hub can have"),
+    ],
+)
+def test_what_is_no_model_is_told(tmp_path: Path, model: str, message: str) -> None:
+    text = GOOD.replace("kind: bleu", f"kind: reward-model, model: {model}")
+    (tmp_path / "recipes").mkdir()
+    assert message in error(tmp_path / "recipes", text)
+
+
+def test_a_model_whose_commit_is_not_known_is_told(tmp_path: Path) -> None:
+    content = yaml.safe_load(GOOD) | {"judges": [{"kind": "reward-model", "model": "no/such-model"}]}
+    with pytest.raises(RecipeError, match="model 'no/such-model': revision 'main' could not be turned into a commit"):
+        _ = parse_recipe(content, tmp_path / "r.yaml").judges[0].fingerprint
+
+
 def test_a_missing_recipe_and_a_folder_are_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no recipe at .*no\.yaml; `pairwright init DIR`"):
         load_recipe(tmp_path / "no.yaml")
