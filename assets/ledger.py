@@ -106,7 +106,7 @@ class Ledger:
         complete = not rows.get_column("retry").any()
         write(rows, self.path, {"version": content_version(rows), "work": work if complete else None})
         for segment in segments:
-            segment.unlink()
+            segment.unlink(missing_ok=True)  # one without rows is gone when it is closed
 
     def is_done(self, work: str) -> bool:
         """Whether just that was wanted before, nothing needs a retry, and no journal waits."""
