@@ -110,7 +110,7 @@ class Ledger:
             if segment in self._broken:  # what could not be read is nowhere else
                 segment.replace(segment.with_suffix(".damaged"))
             else:
-                segment.unlink()
+                segment.unlink(missing_ok=True)  # one without rows is gone when it is closed
 
     def is_done(self, work: str) -> bool:
         """Whether just that was wanted before, nothing needs a retry, and no journal waits."""
