@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from sacrebleu.metrics import BLEU
 
-from pairwright.judges.bleu_kernel import sentence_bleu
+from pairwright.judges.bleu.kernel import sentence_bleu
 
 PROMPTS, RESPONSES, WORDS, ROUNDS, SPARSE = 5000, 4, 65, 7, 5
 LETTERS = list("etaoinshrdlucmfwypvbgkjqxz")

@@ -48,7 +48,7 @@ def script(source: Path, folder: Path) -> None:
     """What a person would write by hand."""
     import polars as pl
 
-    from pairwright.judges.bleu_kernel import sentence_bleu
+    from pairwright.judges.bleu.kernel import sentence_bleu
 
     texts = [f"r{i}" for i in range(RESPONSES)]
     rows = pl.read_parquet(source).with_row_index("row").with_columns(prompt_id=pl.col("row").cast(pl.String))

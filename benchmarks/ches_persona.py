@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from pairwright.assets.filters.ches import Ches
+from pairwright.assets.pairing.filters.ches import Ches
 from pairwright.judges.base import Batch
-from pairwright.judges.likelihood.backend import load
-from pairwright.judges.likelihood.engine import read
+from pairwright.models.local.engine import read
+from pairwright.models.local.open_backend import load
 from pairwright.schemas.ids import prompt_id, response_id
 from pairwright.schemas.models import CausalModel
 from pairwright.schemas.tables import MESSAGES

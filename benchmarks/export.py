@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pairwright.assets.export import export, format_named
-from pairwright.assets.pair import FunnelStep
+from pairwright.assets.pairing.pair import FunnelStep
+from pairwright.assets.publishing.export import export, format_named
+from pairwright.assets.releasing.versions import Release
 from pairwright.assets.report.page import page
-from pairwright.assets.rolling import SplitWriter
-from pairwright.assets.store import Workspace
-from pairwright.assets.versions import Release
-from pairwright.judges.bleu import Bleu
+from pairwright.assets.storage.split_writer import SplitWriter
+from pairwright.assets.storage.store import Workspace
+from pairwright.judges.bleu.bleu import Bleu
 from pairwright.schemas.recipe import Recipe
 
 PAIRS, SHARDS, ROUNDS = 1_000_000, 32, 2

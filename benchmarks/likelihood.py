@@ -18,12 +18,12 @@ import polars as pl
 import torch
 
 from pairwright.judges.base import Batch
-from pairwright.judges.likelihood.engine import read
-from pairwright.judges.likelihood.loading import prepare
-from pairwright.judges.likelihood.local import Local
-from pairwright.judges.likelihood.need import Need
-from pairwright.judges.likelihood.packing import Branch
 from pairwright.judges.utterances import REMARKS
+from pairwright.models.local.engine import read
+from pairwright.models.local.loading import prepare
+from pairwright.models.local.local import Local
+from pairwright.models.local.packing import Branch
+from pairwright.models.local.request import PassRequest
 from pairwright.schemas.ids import prompt_id, response_id
 from pairwright.schemas.models import CausalModel
 from pairwright.schemas.tables import MESSAGES
@@ -154,11 +154,11 @@ def follow_ups(engine: Local) -> dict[str, float]:
     work = text_work()
     named = CausalModel(id=str(TINY))
     needs = [
-        Need(named),
-        Need(named, wants=frozenset({"tokens"})),
-        Need(named, wants=frozenset({"hidden"})),
-        Need(named, follow_ups=REMARKED),
-        Need(named, wants=frozenset({"tokens", "hidden"}), follow_ups=REMARKED),
+        PassRequest(named),
+        PassRequest(named, wants=frozenset({"tokens"})),
+        PassRequest(named, wants=frozenset({"hidden"})),
+        PassRequest(named, follow_ups=REMARKED),
+        PassRequest(named, wants=frozenset({"tokens", "hidden"}), follow_ups=REMARKED),
     ]
     times = best(*(lambda need=need: list(read(work, need, engine)) for need in needs))
     first = work.responses.head(1)

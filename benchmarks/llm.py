@@ -15,12 +15,12 @@ from statistics import median
 import openai
 import polars as pl
 
-from pairwright.assets.replies import desk, findings_file
-from pairwright.assets.store import Shard, Workspace
+from pairwright.assets.storage.reply_ledger import findings_file, open_replies
+from pairwright.assets.storage.store import Shard, Workspace
 from pairwright.judges.base import Batch
-from pairwright.judges.llm.abilities import keep
-from pairwright.judges.llm.probe import Finding
 from pairwright.judges.llm_rating import LlmRating
+from pairwright.models.serving.abilities import keep
+from pairwright.models.serving.probe import Finding
 from pairwright.schemas.ids import prompt_id, response_id
 
 CONCURRENCY = 64
@@ -106,8 +106,10 @@ def _bodies(url: str, calls: int) -> Iterator[dict[str, object]]:
 def _ours(url: str, calls: int, folder: Path) -> None:
     judge, work = _judge(url), _work(calls)
     keep(findings_file(folder), judge, [Finding("schema", "yes", "")])  # as after the first build: it is asked once
-    with desk(judge, Workspace(folder, "bench", 1), Shard(0, 1), work.prompts) as one:
-        rows = sum(frame.filter(pl.col("score").is_not_null()).height for frame in judge.judge(work._replace(desk=one)))
+    with open_replies(judge, Workspace(folder, "bench", 1), Shard(0, 1), work.prompts) as one:
+        rows = sum(
+            frame.filter(pl.col("score").is_not_null()).height for frame in judge.judge(work._replace(replies=one))
+        )
     assert rows == calls
 
 

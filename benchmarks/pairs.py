@@ -14,12 +14,12 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.synthetic import recipe, write_source
-from pairwright.assets.judge import judge_shard
-from pairwright.assets.pair import pair
-from pairwright.assets.prefer import judges_of, prefer
-from pairwright.assets.release import splits_of, write_pairs
-from pairwright.assets.source import take_in
-from pairwright.assets.store import Workspace
+from pairwright.assets.intake.source import take_in
+from pairwright.assets.judging.judge import judge_shard
+from pairwright.assets.pairing.pair import pair
+from pairwright.assets.pairing.prefer import judges_of, prefer
+from pairwright.assets.releasing.release import splits_of, write_pairs
+from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.reading import load_recipe
 from pairwright.schemas.recipe import Recipe
 

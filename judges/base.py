@@ -3,18 +3,17 @@
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import dataframely as dy
 import polars as pl
 
-from pairwright.judges.likelihood.need import VERSION, Need
 from pairwright.judges.means import exact_mean
+from pairwright.judges.router import Router
+from pairwright.models.estimate import Estimate
+from pairwright.models.local.request import VERSION, PassRequest
 from pairwright.schemas.kinds import FailureShare, Kind
 from pairwright.schemas.tables import Comparisons, Scores
-
-if TYPE_CHECKING:
-    from pairwright.judges.router import Router
 
 EVIDENCE = {"references": "references_id", "domain": "domain"}
 """What a judge may read of a prompt besides the conversation: the column of the prompts table that names it."""
@@ -39,27 +38,8 @@ class Batch(NamedTuple):
     """Rows of the likelihoods tables that the judge needs, for these responses, by the need's key."""
     wanted: pl.DataFrame = pl.DataFrame()
     """The keys that want a verdict, for a judge that compares or sees whole prompts."""
-    desk: Any = None
+    replies: Any = None
     """Where a judge that calls a server keeps replies and counts what it spends."""
-
-
-class Estimate(NamedTuple):
-    """What judging some responses would take."""
-
-    verdicts: int = 0
-    calls: int = 0
-    """Requests to a server."""
-    passes: int = 0
-    """Forward passes of a model."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
-    seconds: float = 0.0
-    batches: int = 0
-    """Of the Batch API, one after the other; `seconds` is then the longest that they may take."""
-
-    def __add__(self, other: "Estimate") -> "Estimate":  # type: ignore[override]
-        return Estimate(**{name: getattr(self, name) + getattr(other, name) for name in self._fields})
 
 
 class Judge(Kind, family="judge"):
@@ -84,11 +64,11 @@ class Judge(Kind, family="judge"):
     out. Above it a build makes no release and says why; what was paid for is kept. One failure alone is never too many,
     unless this is 0."""
 
-    def needs(self) -> Sequence[Need]:
+    def needs(self) -> Sequence[PassRequest]:
         """What it asks of causal models; their answers are then in `work.likelihoods`."""
         return ()
 
-    def router_of(self) -> "Router | None":
+    def router_of(self) -> Router | None:
         """What sorts prompts into domains for it, where the prompts' own column does not."""
         return None
 
@@ -116,7 +96,7 @@ class Judge(Kind, family="judge"):
 
     @property
     def calls_server(self) -> bool:
-        """Whether it pays for calls, and so wants a desk."""
+        """Whether it pays for calls, and so wants a replies."""
         return False
 
     @property

@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 
 from pairwright.judges.base import Batch, Judge
 from pairwright.judges.domains import Domain, Rule, customised
-from pairwright.judges.likelihood.need import PLAIN, Context, Need
 from pairwright.judges.likelihood.scores import gain, length, side_by_side, verdicts
 from pairwright.judges.router import Router
+from pairwright.models.local.request import PLAIN, Context, PassRequest
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.models import CausalModel
 
@@ -66,10 +66,10 @@ class DensityRatio(Judge):
         """The sum or the mean."""
         return self.score
 
-    def needs(self) -> tuple[Need, ...]:
+    def needs(self) -> tuple[PassRequest, ...]:
         """Both models' sums, on the customised prompt."""
         context = self._context()
-        return Need(self.strong, context), Need(self.weak, context)
+        return PassRequest(self.strong, context), PassRequest(self.weak, context)
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """Two rows a response, criteria `sum` and `mean`."""

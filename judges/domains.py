@@ -3,16 +3,14 @@
 import random
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import polars as pl
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-from pairwright.judges.likelihood.need import Context
+from pairwright.judges.router import Router
+from pairwright.models.local.request import Context
 from pairwright.schemas.tables import MESSAGES
-
-if TYPE_CHECKING:
-    from pairwright.judges.router import Router
 
 
 def _compiles(pattern: str) -> str:
@@ -54,7 +52,7 @@ class Rule(_Part):
 
 
 def customised(
-    domains: Mapping[str, Domain], rules: Sequence[Rule], shots: int, router: "Router | None" = None
+    domains: Mapping[str, Domain], rules: Sequence[Rule], shots: int, router: Router | None = None
 ) -> Context:
     """The context that puts a domain's instruction and exemplars before the text of the first user's turn."""
 

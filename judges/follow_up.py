@@ -11,9 +11,9 @@ import polars as pl
 from pydantic import Field
 
 from pairwright.judges.base import Batch, Judge
-from pairwright.judges.likelihood.need import Need, rows_of, utterance_id
 from pairwright.judges.means import exact_mean
 from pairwright.judges.utterances import REMARKS
+from pairwright.models.local.request import PassRequest, rows_of, utterance_id
 from pairwright.schemas.models import CausalModel
 
 OVERALL = "overall"
@@ -29,7 +29,7 @@ class FollowUp(Judge):
     remarks: Annotated[int, Field(ge=1, le=10)] = 10
     """Remarks read of each of the twelve lists; the cost is in proportion."""
 
-    def needs(self) -> tuple[Need, ...]:
+    def needs(self) -> tuple[PassRequest, ...]:
         """All remarks behind each response."""
         return (self._need(),)
 
@@ -66,9 +66,9 @@ class FollowUp(Judge):
             retry="retry",
         )
 
-    def _need(self) -> Need:
+    def _need(self) -> PassRequest:
         said = [text for remarks in REMARKS.values() for side in remarks for text in side[: self.remarks]]
-        return Need(self.model, follow_ups=tuple(said))
+        return PassRequest(self.model, follow_ups=tuple(said))
 
 
 def _remarks(count: int) -> pl.DataFrame:

@@ -7,8 +7,8 @@ import polars as pl
 from pydantic import Field
 
 from pairwright.judges.base import Batch, Judge
-from pairwright.judges.likelihood.need import Need
 from pairwright.judges.likelihood.scores import gain, side_by_side, verdicts
+from pairwright.models.local.request import PassRequest
 from pairwright.schemas.models import CausalModel
 
 
@@ -23,11 +23,11 @@ class ImplicitReward(Judge):
     beta: Annotated[float, Field(gt=0)] = 0.1
     """The strength of the KL term in its training."""
 
-    def needs(self) -> tuple[Need, ...]:
+    def needs(self) -> tuple[PassRequest, ...]:
         """Both models' sums."""
-        return Need(self.policy), Need(self.reference)
+        return PassRequest(self.policy), PassRequest(self.reference)
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """One row a response, in nats times beta."""
-        frame = side_by_side(work, policy=Need(self.policy), reference=Need(self.reference))
+        frame = side_by_side(work, policy=PassRequest(self.policy), reference=PassRequest(self.reference))
         yield from verdicts(frame, implicit_reward=self.beta * gain("policy", "reference", count_end=True))

@@ -8,15 +8,15 @@ import polars as pl
 from pydantic import Field
 
 from pairwright.judges.base import Batch, cannot
-from pairwright.judges.llm.answers import failure_of, joined, text_of
 from pairwright.judges.llm.base import LlmJudge
-from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.parse import read_order
 from pairwright.judges.llm.prompts import CROWDED, LABELS, Shown, render
-from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.shuffle import shuffled
-from pairwright.judges.llm.structured import array_schema
 from pairwright.judges.llm.units import Ask, Prompt, Unit
+from pairwright.models.serving.answers import failure_of, joined, text_of
+from pairwright.models.serving.call import Answer
+from pairwright.models.serving.reply import Choice
+from pairwright.models.serving.structured import array_schema
 
 
 class LlmListwise(LlmJudge):

@@ -9,16 +9,16 @@ import dataframely as dy
 import polars as pl
 from pydantic import Field, model_validator
 
-from pairwright.judges.llm.answers import failure_of, joined, text_of
 from pairwright.judges.llm.base import LlmJudge
-from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.design import circulant, neighbours
 from pairwright.judges.llm.parse import read_choice
 from pairwright.judges.llm.prompts import Shown, render
-from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.strengths import strengths
 from pairwright.judges.llm.units import Ask, Prompt, Unit
 from pairwright.judges.llm.weigh import probabilities
+from pairwright.models.serving.answers import failure_of, joined, text_of
+from pairwright.models.serving.call import Answer
+from pairwright.models.serving.reply import Choice
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.tables import Comparisons
 

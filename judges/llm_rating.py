@@ -8,16 +8,16 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pairwright.judges.base import NOT_APPLICABLE, Batch, cannot
-from pairwright.judges.llm.answers import failure_of, joined, text_of
 from pairwright.judges.llm.base import LlmJudge
-from pairwright.judges.llm.call import Answer
 from pairwright.judges.llm.parse import read_rating, read_ratings
 from pairwright.judges.llm.prompts import CROWDED, LABELS, Shown, render
-from pairwright.judges.llm.replies import Choice
 from pairwright.judges.llm.shuffle import shuffled
-from pairwright.judges.llm.structured import array_schema
 from pairwright.judges.llm.units import Ask, Prompt, Unit
 from pairwright.judges.llm.weigh import probabilities
+from pairwright.models.serving.answers import failure_of, joined, text_of
+from pairwright.models.serving.call import Answer
+from pairwright.models.serving.reply import Choice
+from pairwright.models.serving.structured import array_schema
 
 RUBRICS = {
     "helpfulness": "How far the response gets this user with what they want: complete, useful, deep enough, clear.",

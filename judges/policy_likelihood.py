@@ -6,8 +6,8 @@ from typing import Literal
 import polars as pl
 
 from pairwright.judges.base import Batch, Judge
-from pairwright.judges.likelihood.need import EMPTY, Need
 from pairwright.judges.likelihood.scores import gain, length, side_by_side, total, verdicts
+from pairwright.models.local.request import EMPTY, PassRequest
 from pairwright.schemas.models import CausalModel
 
 
@@ -24,9 +24,13 @@ class PolicyLikelihood(Judge):
     count_end: bool = True
     """Whether the token that ends the turn counts."""
 
-    def needs(self) -> tuple[Need, ...]:
+    def needs(self) -> tuple[PassRequest, ...]:
         """The model on the prompt and, for `conditional`, without it."""
-        return (Need(self.model), Need(self.model, EMPTY)) if self.conditional else (Need(self.model),)
+        return (
+            (PassRequest(self.model), PassRequest(self.model, EMPTY))
+            if self.conditional
+            else (PassRequest(self.model),)
+        )
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """One row a response; an empty one without a counted token has no mean."""

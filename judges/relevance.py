@@ -14,7 +14,7 @@ import polars as pl
 from pydantic import Field
 
 from pairwright.judges.base import Batch, Judge
-from pairwright.judges.likelihood.loading import device_of, options, prepare, told_in_one_line
+from pairwright.models.local.loading import device_of, options, prepare, told_in_one_line
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.models import ModelSource
 

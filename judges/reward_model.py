@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 import polars as pl
 from pydantic import Field
 
-from pairwright.judges.base import SAMPLE, Batch, Estimate, Judge
-from pairwright.judges.likelihood.engine import windows
-from pairwright.judges.likelihood.loading import (
+from pairwright.judges.base import SAMPLE, Batch, Judge
+from pairwright.models.estimate import Estimate
+from pairwright.models.local.engine import windows
+from pairwright.models.local.loading import (
     device_of,
     is_small,
     limit_of,
@@ -19,7 +20,7 @@ from pairwright.judges.likelihood.loading import (
     told_in_one_line,
     usual_batch,
 )
-from pairwright.judges.likelihood.rendering import Messages, RefusalError, Renderer, Text
+from pairwright.models.local.rendering import Messages, RefusalError, Renderer, Text
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.models import ModelSource

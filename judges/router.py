@@ -7,18 +7,17 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import Field
 
-from pairwright.judges.base import Estimate
-from pairwright.judges.llm.abilities import lacking
-from pairwright.judges.llm.answers import text_of
-from pairwright.judges.llm.ask import ask
-from pairwright.judges.llm.base import TYPICAL_ANSWER
-from pairwright.judges.llm.call import Answer, Call
-from pairwright.judges.llm.desk import Desk
-from pairwright.judges.llm.endpoint import Endpoint, Tokens
 from pairwright.judges.llm.parse import read_choice
 from pairwright.judges.llm.prompts import render, source_of
-from pairwright.judges.llm.replies import answer_of
-from pairwright.judges.llm.structured import object_schema, response_format
+from pairwright.models.estimate import Estimate
+from pairwright.models.serving.abilities import lacking
+from pairwright.models.serving.answers import text_of
+from pairwright.models.serving.ask import ask
+from pairwright.models.serving.call import Answer, Call
+from pairwright.models.serving.endpoint import TYPICAL_ANSWER, Endpoint, Tokens
+from pairwright.models.serving.reply import answer_of
+from pairwright.models.serving.reply_store import ReplyStore
+from pairwright.models.serving.structured import object_schema, response_format
 from pairwright.schemas.ids import digest
 from pairwright.schemas.kinds import Kind
 from pairwright.schemas.tables import Domains, types
@@ -37,22 +36,22 @@ class Router(Kind, Endpoint, family="router"):
         """The options, the order of the domains, and the template's text."""
         return {**super().content(), "domains": list(self.domains.items()), "template": digest(self._template)}
 
-    def route(self, prompts: pl.DataFrame, desk: Desk) -> Iterator[pl.DataFrame]:
+    def route(self, prompts: pl.DataFrame, replies: ReplyStore) -> Iterator[pl.DataFrame]:
         """Rows of the domains table for rows of the prompts table, as answers come in."""
         schema = dict(types(Domains))
-        structured = self.structured and not lacking(self, {"schema"}, desk)
+        structured = self.structured and not lacking(self, {"schema"}, replies)
         rows = prompts.select("prompt_id", "messages").iter_rows()
         calls = (self._call(prompt_id, messages, structured) for prompt_id, messages in rows)
-        for answers in ask(self, calls, desk):
+        for answers in ask(self, calls, replies):
             yield pl.DataFrame([_row(answer) for answer in answers], schema=schema)
 
-    def estimate(self, prompts: pl.DataFrame, desk: Desk) -> Estimate:
+    def estimate(self, prompts: pl.DataFrame, replies: ReplyStore) -> Estimate:
         """The calls that these prompts take, with their tokens, cost and time, without spending anything."""
         tokens, answer = Tokens(self.model), min(self.max_tokens, TYPICAL_ANSWER)
         asked = [
             tokens.of(self._chat(messages))
             for prompt_id, messages in prompts.select("prompt_id", "messages").iter_rows()
-            if not desk.known(prompt_id)
+            if not replies.known(prompt_id)
         ]
         return self.estimate_of(len(asked), sum(asked), answer * len(asked), prompts.height)
 

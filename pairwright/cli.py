@@ -72,7 +72,7 @@ def init(folder: Path) -> None:
 def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
     """Show what a build would compute: calls, tokens, cost and time. Spends nothing."""
     from pairwright import show
-    from pairwright.assets.store import Workspace
+    from pairwright.assets.storage.store import Workspace
     from pairwright.pipelines.plan import plan as make_plan
     from pairwright.schemas.reading import load_recipe
 
@@ -89,8 +89,8 @@ def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
 def build(recipe_path: Path, data: Path, wait: float) -> None:
     """Make everything that is missing, up to a release; the last line is the release's folder."""
     from pairwright import show
-    from pairwright.assets.failures import outcomes
-    from pairwright.assets.store import Workspace
+    from pairwright.assets.auditing.failures import outcomes
+    from pairwright.assets.storage.store import Workspace
     from pairwright.pipelines.run import build as run_build
     from pairwright.schemas.reading import load_recipe
 
@@ -107,8 +107,8 @@ def build(recipe_path: Path, data: Path, wait: float) -> None:
 def releases(recipe_path: Path, data: Path, as_json: bool) -> None:
     """List the versions of a recipe's data set."""
     from pairwright import show
-    from pairwright.assets.store import Workspace
-    from pairwright.assets.versions import versions
+    from pairwright.assets.releasing.versions import versions
+    from pairwright.assets.storage.store import Workspace
     from pairwright.schemas.reading import load_recipe
 
     recipe = load_recipe(recipe_path)
@@ -122,7 +122,7 @@ def releases(recipe_path: Path, data: Path, as_json: bool) -> None:
 def explain(pair_id: str, data: Path, as_json: bool) -> None:
     """Say why a pair is in or out (or, for a prompt's id, why it has the pairs it has)."""
     from pairwright import show
-    from pairwright.assets.explain import explain as find_out
+    from pairwright.assets.releasing.explain import explain as find_out
 
     show.explanation(find_out(pair_id, data), as_json)
 

@@ -8,7 +8,7 @@ import click
 from pairwright.options import DATA, JSON
 
 if TYPE_CHECKING:
-    from pairwright.assets.compare import Change, Comparison
+    from pairwright.assets.releasing.compare import Change, Comparison
 
 
 @click.command()
@@ -24,9 +24,9 @@ def diff(old: str, new: str, with_pairs: bool, data: Path, as_json: bool) -> Non
     with it.
     """
     from pairwright import show
-    from pairwright.assets.compare import as_json as json_of
-    from pairwright.assets.compare import compare, pairs_by_group
-    from pairwright.assets.versions import resolve
+    from pairwright.assets.releasing.compare import as_json as json_of
+    from pairwright.assets.releasing.compare import compare, pairs_by_group
+    from pairwright.assets.releasing.versions import resolve
 
     a, b = resolve(data, old), resolve(data, new)
     found = compare(a, b)
@@ -58,7 +58,7 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 def _change(one: "Change") -> str:
-    from pairwright.assets.text import shown
+    from pairwright.assets.display.text import shown
 
     old, new = ("not set" if value is None else shown(_text(value), 60) for value in (one.old, one.new))
     return f"{shown(one.what)}: {old} → {new}"

@@ -9,8 +9,8 @@ import click
 from pairwright.options import DATA, JSON, RECIPE, WAIT, say
 
 if TYPE_CHECKING:
-    from pairwright.assets.agreement import Agreement
-    from pairwright.assets.evaluate import Evaluation
+    from pairwright.assets.auditing.agreement import Agreement
+    from pairwright.assets.auditing.evaluate import Evaluation
 
 REASONS = 3
 """Reasons that are told of one judge."""
@@ -35,8 +35,8 @@ def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, wait: fl
     where judges read them, `references` and `domain`.
     """
     from pairwright import show
-    from pairwright.assets.evaluate import as_json as json_of
-    from pairwright.assets.evaluate import evaluate as compare
+    from pairwright.assets.auditing.evaluate import as_json as json_of
+    from pairwright.assets.auditing.evaluate import evaluate as compare
     from pairwright.schemas.reading import load_recipe
 
     recipe = load_recipe(recipe_path)
@@ -66,7 +66,7 @@ def _table(rows: list["Agreement"], group: str | None) -> None:
     from rich.table import Table
 
     from pairwright import show
-    from pairwright.assets.text import shown
+    from pairwright.assets.display.text import shown
 
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=None if group is None else shown(group))
     table.title_justify = "left"
@@ -92,7 +92,7 @@ def _table(rows: list["Agreement"], group: str | None) -> None:
 
 def _why(reasons: Mapping[str, int]) -> str:
     """The most frequent reasons, in brackets."""
-    from pairwright.assets.text import shown
+    from pairwright.assets.display.text import shown
 
     most = sorted(reasons.items(), key=lambda one: -one[1])
     told = [f"{count:,}: {shown(reason, 120)}" for reason, count in most[:REASONS]]

@@ -17,9 +17,9 @@ RELEASE = click.argument("release", metavar="RELEASE")
 @DATA
 def export(release: str, kind: str, out: Path, plain: bool, data: Path) -> None:
     """Write a release (a folder, DATASET/v3, or DATASET for its latest) in a trainer's format."""
-    from pairwright.assets.export import export as write
-    from pairwright.assets.export import format_named
-    from pairwright.assets.versions import resolve
+    from pairwright.assets.publishing.export import export as write
+    from pairwright.assets.publishing.export import format_named
+    from pairwright.assets.releasing.versions import resolve
 
     form = format_named(kind, **({"plain": True} if plain else {}))
     made = write(resolve(data, release), form, out)
@@ -40,8 +40,8 @@ def export(release: str, kind: str, out: Path, plain: bool, data: Path) -> None:
 @DATA
 def push(release: str, repo: str, public: bool, dry_run: bool, data: Path) -> None:
     """Publish a release (a folder, DATASET/v3, or DATASET for its latest); the token comes from HF_TOKEN."""
-    from pairwright.assets.hub import push as publish
-    from pairwright.assets.versions import resolve
+    from pairwright.assets.publishing.hub import push as publish
+    from pairwright.assets.releasing.versions import resolve
 
     done = publish(resolve(data, release), repo, public=public, dry_run=dry_run)
     for name in done.add:

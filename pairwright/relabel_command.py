@@ -15,9 +15,9 @@ from pairwright.options import DATA, RECIPE, WAIT, say
 def relabel(recipe_path: Path, data: Path, wait: float) -> None:
     """Bring a data set up to date and judge a share of its verdicts again, as the recipe's `schedule` says."""
     from pairwright import show
-    from pairwright.assets.failures import outcomes
-    from pairwright.assets.relabel import last_night
-    from pairwright.assets.store import Workspace
+    from pairwright.assets.auditing.failures import outcomes
+    from pairwright.assets.auditing.relabel import last_night
+    from pairwright.assets.storage.store import Workspace
     from pairwright.pipelines.run import build
     from pairwright.schemas.errors import RecipeError
     from pairwright.schemas.reading import load_recipe

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pairwright.assets.failures import Outcome
-from pairwright.assets.progress import Step, listening
-from pairwright.assets.splits import SPLITS
-from pairwright.assets.text import shown
-from pairwright.assets.versions import Release
-from pairwright.judges.base import Estimate
+from pairwright.assets.auditing.failures import Outcome
+from pairwright.assets.display.progress import Step, listening
+from pairwright.assets.display.text import shown
+from pairwright.assets.intake.splits import SPLITS
+from pairwright.assets.releasing.versions import Release
+from pairwright.models.estimate import Estimate
 from pairwright.pipelines.plan import Line, Plan
 
 EVERY = 5.0

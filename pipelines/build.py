@@ -5,24 +5,17 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from pairwright.assets import (
-    export,
-    face,
-    hub,
-    judge,
-    likelihood,
-    pair,
-    prefer,
-    rank,
-    relabel,
-    release,
-    route,
-    sample,
-    source,
-)
-from pairwright.assets.build_lock import building
+from pairwright.assets import dagster_common
+from pairwright.assets.auditing import relabel
+from pairwright.assets.intake import source
+from pairwright.assets.judging import domains, judge, likelihood
+from pairwright.assets.pairing import pair, prefer, rank
+from pairwright.assets.publishing import export, hub
+from pairwright.assets.releasing import release
 from pairwright.assets.report import page
-from pairwright.assets.store import Workspace
+from pairwright.assets.sampling import sample
+from pairwright.assets.storage.build_lock import building
+from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines import nightly, source_sensor
 from pairwright.pipelines.io_manager import NO_VALUES
 from pairwright.pipelines.names import job_name
@@ -30,7 +23,7 @@ from pairwright.schemas.recipe import Recipe
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-STAGES = (source, route, sample, likelihood, judge, relabel, prefer, pair, rank, release, page, export, hub)
+STAGES = (source, domains, sample, likelihood, judge, relabel, prefer, pair, rank, release, page, export, hub)
 """The asset modules, in the order in which data flows."""
 
 
@@ -58,13 +51,13 @@ def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
         jobs=[
             dg.define_asset_job(
                 job_name(recipe),
-                selection=dg.AssetSelection.groups(face.group(recipe)),
+                selection=dg.AssetSelection.groups(dagster_common.group(recipe)),
                 description=f"Builds {recipe.dataset} from its sources to a release.",
             )
             for recipe in recipes
         ],
         schedules=nightly.schedules(recipes),
         sensors=source_sensor.sensors(recipes),
-        resources={"io_manager": NO_VALUES, **{face.builder(recipe): _builder(recipe) for recipe in recipes}},
+        resources={"io_manager": NO_VALUES, **{dagster_common.builder(recipe): _builder(recipe) for recipe in recipes}},
         executor=dg.in_process_executor,
     )

@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from pairwright.assets.likelihood import name as likelihood_name
-from pairwright.assets.likelihood import passes
-from pairwright.assets.pool import policies_of
-from pairwright.assets.replies import findings_file
-from pairwright.assets.route import routers_of
-from pairwright.judges.likelihood.server import endpoint_of, stated_limit
-from pairwright.judges.llm.abilities import keep
+from pairwright.assets.judging.domains import routers_of
+from pairwright.assets.judging.likelihood import name as likelihood_name
+from pairwright.assets.judging.likelihood import passes
+from pairwright.assets.sampling.pool import policies_of
+from pairwright.assets.storage.reply_ledger import findings_file
 from pairwright.judges.llm.base import LlmJudge
-from pairwright.judges.llm.endpoint import Endpoint
-from pairwright.judges.llm.probe import Finding, probe
-from pairwright.judges.llm.probe_batch import probe_batch
+from pairwright.models.local.server import endpoint_of, stated_limit
+from pairwright.models.serving.abilities import keep
+from pairwright.models.serving.endpoint import Endpoint
+from pairwright.models.serving.probe import Finding, probe
+from pairwright.models.serving.probe_batch import probe_batch
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.recipe import Recipe
 

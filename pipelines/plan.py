@@ -5,17 +5,19 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pairwright.assets import likelihood, route, sample
-from pairwright.assets.judge import missing_work
-from pairwright.assets.likelihood import passes
-from pairwright.assets.pool import policies_of
-from pairwright.assets.repair import mended
-from pairwright.assets.replies import budget_of
-from pairwright.assets.snapshot import snapshot
-from pairwright.assets.source import Intake, take_in
-from pairwright.assets.store import Workspace, read_table
-from pairwright.assets.verdicts import asked_twice, judges_of, verdicts_table
-from pairwright.judges.base import Batch, Estimate, Judge
+from pairwright.assets.intake.source import Intake, take_in
+from pairwright.assets.judging import domains, likelihood
+from pairwright.assets.judging.judge import missing_work
+from pairwright.assets.judging.likelihood import passes
+from pairwright.assets.judging.verdicts import asked_twice, judges_of, verdicts_table
+from pairwright.assets.sampling import sample
+from pairwright.assets.sampling.pool import policies_of
+from pairwright.assets.storage.repair import mended
+from pairwright.assets.storage.reply_ledger import budget_of
+from pairwright.assets.storage.store import Workspace, read_table
+from pairwright.judges.base import Batch, Judge
+from pairwright.models.estimate import Estimate
+from pairwright.pipelines.snapshot import snapshot
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
 
@@ -75,7 +77,7 @@ def _plan(recipe: Recipe, workspace: Workspace) -> Plan:
             for policy in policies_of(recipe):
                 sample.sample_shard(recipe, policy, workspace, shard)  # nothing is missing: nothing is paid for
             sample.respond(recipe, workspace, shard)
-    lines += [Line(one.name, "router", route.estimate(one, workspace)) for one in route.routers_of(recipe)]
+    lines += [Line(one.name, "router", domains.estimate(one, workspace)) for one in domains.routers_of(recipe)]
     for need in passes(recipe):
         expected = functools.partial(sample.expected_responses, recipe, workspace) if unsampled else None
         lines.append(Line(likelihood.name(need), "likelihoods", likelihood.estimate(need, workspace, expected)))

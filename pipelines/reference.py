@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from pairwright.assets.export import format_named
-from pairwright.assets.formats.base import Format
+from pairwright.assets.publishing.export import format_named
+from pairwright.assets.publishing.formats.base import Format
 from pairwright.schemas.kinds import FAMILIES, Kind, OneOf, kinds
 from pairwright.schemas.recipe import Part, Recipe
 

@@ -35,9 +35,9 @@ SLUG = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 FAMILIES = {
     "judge": "pairwright.judges",
     "router": "pairwright.judges",
-    "filter": "pairwright.assets.filters",
-    "policy": "pairwright.assets.policies",
-    "format": "pairwright.assets.formats",
+    "filter": "pairwright.assets.pairing.filters",
+    "policy": "pairwright.assets.sampling.policies",
+    "format": "pairwright.assets.publishing.formats",
 }
 """Where the files of a family lie; every module there is imported once, when a recipe is first read."""
 PLURALS = {family: family.removesuffix("y") + ("ies" if family.endswith("y") else "s") for family in FAMILIES}
@@ -95,6 +95,10 @@ class Kind(BaseModel):
         """Name of another part of the recipe's list whose results say what this one is asked, if any."""
         return None
 
+    def needs(self) -> Sequence[Any]:
+        """What it asks of causal models, as requests for their passes."""
+        return ()
+
     def content(self) -> dict[str, Any]:
         """The options that can change an answer, as JSON-like values."""
         runtime = {name for name, field in type(self).model_fields.items() if Runtime in field.metadata}
@@ -126,7 +130,7 @@ def kinds(family: str) -> dict[str, type[Kind]]:
     """
     for folder in dict.fromkeys(FAMILIES.values()):  # all that is shipped first: no plug-in takes a name before it
         package = importlib.import_module(folder)
-        for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             importlib.import_module(module.name)
     for name, origin, load in [*plugins.entry_points_of(GROUPS[family]), *plugins.files()]:
         if name not in _loaded:

@@ -11,23 +11,24 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import Field
 
-from pairwright.assets.judge import judge_shard
-from pairwright.assets.likelihood import passes, read_pass
-from pairwright.assets.pair import pair
-from pairwright.assets.prefer import prefer
-from pairwright.assets.rank import rank
-from pairwright.assets.release import release
-from pairwright.assets.route import route_shard, routers_of
-from pairwright.assets.source import take_in
-from pairwright.assets.store import Workspace
-from pairwright.assets.verdicts import guides_first
-from pairwright.assets.versions import Release
+from pairwright.assets.intake.source import take_in
+from pairwright.assets.judging.domains import route_shard, routers_of
+from pairwright.assets.judging.judge import judge_shard
+from pairwright.assets.judging.likelihood import passes, read_pass
+from pairwright.assets.judging.verdicts import guides_first
+from pairwright.assets.pairing.pair import pair
+from pairwright.assets.pairing.prefer import prefer
+from pairwright.assets.pairing.rank import rank
+from pairwright.assets.releasing.release import release
+from pairwright.assets.releasing.versions import Release
+from pairwright.assets.storage.store import Workspace
 from pairwright.judges.base import Batch, Judge
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.reading import parse_recipe
 from pairwright.schemas.recipe import Recipe
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+TESTS = Path(__file__).parent
+SHARED = TESTS.parents[1] / "shared" / "data"
 """Real data that may lie beside a checkout; tests that want it skip where it is absent."""
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from pairwright.assets.rolling import SplitWriter
-from pairwright.assets.versions import Release
+from pairwright.assets.releasing.versions import Release
+from pairwright.assets.storage.split_writer import SplitWriter
 
 HOSTILE = [
     "<script>alert('x')</script><img src=x onerror=alert(1)>",

@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pairwright.assets.failures import outcomes
-from pairwright.assets.store import Workspace, scan
-from pairwright.assets.verdicts import judges_of, verdicts_table
+from pairwright.assets.auditing.failures import outcomes
+from pairwright.assets.judging.verdicts import judges_of, verdicts_table
+from pairwright.assets.storage.store import Workspace, scan
 from pairwright.schemas.recipe import Recipe
 
 RESPONSES = 200_000

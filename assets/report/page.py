@@ -15,14 +15,14 @@ from typing import Any
 import dagster as dg
 from jinja2 import Environment, StrictUndefined
 
-from pairwright.assets import face
-from pairwright.assets.changes import CAUSES
+from pairwright.assets import dagster_common
+from pairwright.assets.display.run_log import in_run_log
+from pairwright.assets.judging.verdicts import judges_of
+from pairwright.assets.releasing.changes import CAUSES
+from pairwright.assets.releasing.versions import Release, newest
 from pairwright.assets.report import charts, figures
 from pairwright.assets.report.sample import sampled_pairs
-from pairwright.assets.run_log import in_run_log
-from pairwright.assets.store import Workspace
-from pairwright.assets.verdicts import judges_of
-from pairwright.assets.versions import Release, newest
+from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.files import replacing
 from pairwright.schemas.ids import digest
 from pairwright.schemas.recipe import Recipe
@@ -145,12 +145,12 @@ def _hash(script: str) -> str:
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     """The report of a recipe's latest release."""
 
-    @dg.asset(**face.common(recipe, "report", sharded=False), deps=[face.key(recipe, "release")])
+    @dg.asset(**dagster_common.common(recipe, "report", sharded=False), deps=[dagster_common.key(recipe, "release")])
     @in_run_log
     def report_html(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """`report.html` in the release's folder: one file, to be opened without a network."""
         workspace = Workspace.of(recipe)
         path = report(recipe, workspace, newest(workspace))
-        return face.result({"path": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
+        return dagster_common.result({"path": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
 
     return [report_html]

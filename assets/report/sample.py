@@ -4,10 +4,10 @@ from typing import Any
 
 import polars as pl
 
-from pairwright.assets.pair import with_texts
-from pairwright.assets.store import Workspace, scan
-from pairwright.assets.text import shown
-from pairwright.assets.verdicts import judges_of, verdicts_table
+from pairwright.assets.display.text import shown
+from pairwright.assets.judging.verdicts import judges_of, verdicts_table
+from pairwright.assets.pairing.pair import with_texts
+from pairwright.assets.storage.store import Workspace, scan
 from pairwright.schemas.recipe import Recipe
 
 KEPT, DROPPED = 120, 60

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import polars as pl
 
 from pairwright.judges.base import Batch
-from pairwright.judges.likelihood.need import Need, rows_of
+from pairwright.models.local.request import PassRequest, rows_of
 
 SIDES = ["prompt_id", "response_id"]
 
 
-def side_by_side(work: Batch, **needs: Need) -> pl.DataFrame:
+def side_by_side(work: Batch, **needs: PassRequest) -> pl.DataFrame:
     """One row a response with the columns of each need as `<name>.<column>`, and `failure` and `retry` over all."""
     frame = work.responses.select(SIDES)
     for name, need in needs.items():

@@ -11,20 +11,21 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import polars as pl
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pairwright.judges.base import Batch, Estimate, Judge
-from pairwright.judges.llm.abilities import lacking
-from pairwright.judges.llm.ask import ask
-from pairwright.judges.llm.call import Answer, Call
-from pairwright.judges.llm.desk import Desk, Spent
-from pairwright.judges.llm.endpoint import Endpoint, Tokens
+from pairwright.judges.base import Batch, Judge
 from pairwright.judges.llm.prompts import TemplateError, source_of
-from pairwright.judges.llm.replies import Choice, UnusableError, answer_of
-from pairwright.judges.llm.structured import object_schema, response_format
 from pairwright.judges.llm.trial import try_out
 from pairwright.judges.llm.units import Ask as Ask
 from pairwright.judges.llm.units import Prompt as Prompt
 from pairwright.judges.llm.units import Unit as Unit
 from pairwright.judges.llm.units import by_round
+from pairwright.models.estimate import Estimate
+from pairwright.models.serving.abilities import lacking
+from pairwright.models.serving.ask import ask
+from pairwright.models.serving.call import Answer, Call
+from pairwright.models.serving.endpoint import TYPICAL_ANSWER, Endpoint, Tokens
+from pairwright.models.serving.reply import Choice, UnusableError, answer_of
+from pairwright.models.serving.reply_store import ReplyStore, Spent
+from pairwright.models.serving.structured import object_schema, response_format
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.ids import digest, seed_of
 from pairwright.schemas.kinds import Runtime
@@ -34,8 +35,6 @@ DEFAULT_CRITERIA = "default"
 """The key of the criteria for prompts whose domain has none of its own."""
 WEIGHING = 2
 """Raised when the same log-probs would give another verdict."""
-TYPICAL_ANSWER = 200
-"""Tokens that an answer is estimated at, unless max_tokens is less: a short rationale and the verdict."""
 
 
 class LlmJudge(Judge, Endpoint):
@@ -136,14 +135,14 @@ class LlmJudge(Judge, Endpoint):
         """Rows of the judge's table from the answers to a unit's calls, in the order of its asks."""
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
-        """Verdicts as they come in; a reply that is already on the desk costs nothing."""
-        without = self._goes_without(work.desk or Desk())
+        """Verdicts as they come in; a reply that is already on the replies costs nothing."""
+        without = self._goes_without(work.replies or ReplyStore())
         schema = {
             name: dtype for name, dtype in types(self.table).items() if name not in {"evidence", "fingerprint", "round"}
         }
         pending: dict[int, dict[int, Answer]] = {}
         unasked: list[Answer] = []
-        asked = ask(self, self._calls(work, without, unasked), work.desk or Desk())
+        asked = ask(self, self._calls(work, without, unasked), work.replies or ReplyStore())
         for answers in chain(asked, (unasked,)):
             rows = []
             for answer in answers:
@@ -156,10 +155,10 @@ class LlmJudge(Judge, Endpoint):
             if rows:
                 yield pl.DataFrame(rows, schema=schema)
 
-    def _goes_without(self, desk: Desk) -> frozenset[str]:
+    def _goes_without(self, replies: ReplyStore) -> frozenset[str]:
         """What calls leave out because the server cannot do it. Raises JudgeError where the recipe wants it."""
         wanted = {name for name, yes in {"schema": self.structured, "logprobs": bool(self.logprobs)}.items() if yes}
-        found = lacking(self, wanted, desk) if wanted else {}
+        found = lacking(self, wanted, replies) if wanted else {}
         if "logprobs" in found and self.logprobs is True:
             raise JudgeError(
                 f"{self.base_url}, model {self.model!r}: {found['logprobs'].detail}; `pairwright doctor` asks again"
@@ -168,10 +167,10 @@ class LlmJudge(Judge, Endpoint):
 
     def estimate(self, work: Batch) -> Estimate:
         """Calls that are missing, with their tokens, cost and time at the stated rate."""
-        tokens, desk, calls, prompt_tokens = Tokens(self.model), work.desk or Desk(), 0, 0
+        tokens, replies, calls, prompt_tokens = Tokens(self.model), work.replies or ReplyStore(), 0, 0
         for unit in self._units(work):
             for one in unit.asks:
-                if not desk.known(self._key(unit.prompt, one)):
+                if not replies.known(self._key(unit.prompt, one)):
                     with contextlib.suppress(TemplateError):  # a row of its own, and no call
                         prompt_tokens += tokens.of(self._messages(unit.prompt, one))
                         calls += 1

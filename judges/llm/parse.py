@@ -1,32 +1,13 @@
 """From a judge's text to its verdict: tolerant of dressing, strict about values. What is not said is never guessed."""
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pairwright.judges.llm.reasoning import answer_start
-from pairwright.judges.llm.replies import UnusableError, storable
-
-_DECODER = json.JSONDecoder(strict=False)
-"""Not strict about line breaks inside strings, which models often leave unescaped."""
-
-
-def objects_in(text: str) -> list[dict[str, Any]]:
-    """Every outermost JSON object in a text, in order: in fences, behind a preamble, in bold."""
-    found: list[dict[str, Any]] = []
-    place = text.find("{")
-    while place >= 0:
-        try:
-            value, end = _DECODER.raw_decode(text, place)
-        except (ValueError, RecursionError):  # among them a number of more digits than Python reads
-            place = text.find("{", place + 1)
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-        place = text.find("{", end)
-    return found
+from pairwright.models.serving.reasoning import answer_start
+from pairwright.models.serving.reply import UnusableError, storable
+from pairwright.models.serving.structured import objects_in
 
 
 def verdict_object(text: str, key: str) -> dict[str, Any]:

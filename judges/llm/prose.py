@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from pairwright.judges.llm.replies import UnusableError
+from pairwright.models.serving.reply import UnusableError
 
 Winner = Literal["a", "b", "tie"]
 

@@ -4,8 +4,8 @@ import math
 import re
 from collections.abc import Sequence
 
-from pairwright.judges.llm.reasoning import answer_start
-from pairwright.judges.llm.replies import Choice, Token, UnusableError
+from pairwright.models.serving.reasoning import answer_start
+from pairwright.models.serving.reply import Choice, Token, UnusableError
 
 SEEN = 0.5
 """Least share of the probability that must be seen on the labels; below it, the written verdict alone stands.

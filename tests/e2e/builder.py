@@ -13,8 +13,8 @@ from typing import Any
 
 import dagster as dg
 
-from pairwright.assets.store import Workspace
-from pairwright.assets.versions import newest
+from pairwright.assets.releasing.versions import newest
+from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.instance import use_home
 from pairwright.pipelines.names import every_shard, job_name

@@ -7,8 +7,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from helpers import build
 
-from pairwright.assets.build_lock import building
-from pairwright.assets.store import Workspace
+from pairwright.assets.storage.build_lock import building
+from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.reading import load_recipe
 
 if __name__ == "__main__":

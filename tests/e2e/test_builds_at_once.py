@@ -17,10 +17,10 @@ from e2e import builder
 from helpers import build, data_files, wide, write_jsonl
 from replay_server import App, Settings, serving
 
-from pairwright.assets.build_lock import building
-from pairwright.assets.replies import spending
-from pairwright.assets.store import Workspace
-from pairwright.assets.versions import Release, versions
+from pairwright.assets.releasing.versions import Release, versions
+from pairwright.assets.storage.build_lock import building
+from pairwright.assets.storage.reply_ledger import spending
+from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.reading import load_recipe
 
 DRIVER = Path(__file__).with_name("builder.py")

@@ -15,21 +15,21 @@ from helpers import all_files, data_files, recipe_of, wide, write_jsonl
 from helpers import build as build_plainly
 from replay_server import App, Settings, judge_by_hash, serving
 
-from pairwright.assets.export import export, format_named
-from pairwright.assets.judge import judge_shard
-from pairwright.assets.pair import pair
-from pairwright.assets.prefer import prefer
-from pairwright.assets.rank import rank
-from pairwright.assets.relabel import audit
-from pairwright.assets.release import release
-from pairwright.assets.repair import mended
-from pairwright.assets.replies import budget_of
+from pairwright.assets.auditing.relabel import audit
+from pairwright.assets.intake.source import counted, take_in
+from pairwright.assets.judging.judge import judge_shard
+from pairwright.assets.judging.verdicts import guides_first
+from pairwright.assets.pairing.pair import pair
+from pairwright.assets.pairing.prefer import prefer
+from pairwright.assets.pairing.rank import rank
+from pairwright.assets.publishing.export import export, format_named
+from pairwright.assets.releasing.release import release
+from pairwright.assets.releasing.versions import Release
 from pairwright.assets.report.page import report
-from pairwright.assets.sample import policies_of, respond, sample_shard
-from pairwright.assets.source import counted, take_in
-from pairwright.assets.store import Workspace
-from pairwright.assets.verdicts import guides_first
-from pairwright.assets.versions import Release
+from pairwright.assets.sampling.sample import policies_of, respond, sample_shard
+from pairwright.assets.storage.repair import mended
+from pairwright.assets.storage.reply_ledger import budget_of
+from pairwright.assets.storage.store import Workspace
 from pairwright.cli import main
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.names import every_shard, job_name

@@ -12,7 +12,7 @@ from helpers import build, data_files, recipe_of, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pairwright.assets.store import Workspace
+from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.errors import PairwrightError
 
 TEXT = st.one_of(

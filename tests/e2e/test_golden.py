@@ -7,7 +7,7 @@ import polars as pl
 from golden_server import GOLDEN, answer, recipe_at
 from replay_server import App, Settings, serving
 
-from pairwright.assets.store import version_of
+from pairwright.assets.storage.store import version_of
 from pairwright.pipelines.run import build
 from pairwright.schemas.reading import load_recipe
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from helpers import all_files, build, calls, data_files, recipe_of, wide, write_jsonl
 
-from pairwright.assets.store import Workspace
+from pairwright.assets.storage.store import Workspace
 
 FULL: dict[str, Any] = {
     "judges": [{"kind": "bleu"}, {"kind": "unigram-f1"}, {"kind": "length", "unit": "words"}],

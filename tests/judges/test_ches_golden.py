@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 import torch
 
-from pairwright.assets.filters.ches import Ches
-from pairwright.judges.likelihood.local import Local
-from pairwright.judges.likelihood.packing import Branch
+from pairwright.assets.pairing.filters.ches import Ches
+from pairwright.models.local.local import Local
+from pairwright.models.local.packing import Branch
 
 STATES = [[5, 5], [1, 0], [2, 1], [0, 3], [9, 9], [1, 1], [7, 7]]
 """Of the golden example: two prompt tokens, then chosen 2, 3 and its end 4, rejected 5 and its end 6."""

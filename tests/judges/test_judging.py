@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from helpers import Counting, build, recipe_of, table, wide, write_jsonl
 
-from pairwright.assets import rounds
-from pairwright.assets.judge import judge_shard, verdicts_table
-from pairwright.assets.source import take_in
-from pairwright.assets.store import Workspace
+from pairwright.assets.intake.source import take_in
+from pairwright.assets.judging import asking
+from pairwright.assets.judging.judge import judge_shard, verdicts_table
+from pairwright.assets.storage.store import Workspace
 from pairwright.judges.base import Batch
-from pairwright.judges.bleu import Bleu
+from pairwright.judges.bleu.bleu import Bleu
 from pairwright.judges.length import Length
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.recipe import Recipe
@@ -85,7 +85,7 @@ def test_length_in_characters_and_words(tmp_path: Path, unit: Any, sizes: list[i
 def test_a_judge_gets_whole_prompts_in_order_in_bounded_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "BATCH", 10)
+    monkeypatch.setattr(asking, "BATCH", 10)
     seen: list[Batch] = []
 
     def answer(work: Batch) -> Iterator[pl.DataFrame]:

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from models import answered, backend, oracle, oracle_text, read_all, rendered, tiny, work
 from scipy.stats import bootstrap
+from tiny_models import answered, backend, oracle, oracle_text, read_all, rendered, tiny, work
 
 from pairwright.judges.density_ratio import DensityRatio
 from pairwright.judges.domains import Domain, Exemplar, Rule
 from pairwright.judges.follow_up import FollowUp
 from pairwright.judges.implicit_reward import ImplicitReward
-from pairwright.judges.likelihood import engine, loading
 from pairwright.judges.policy_likelihood import PolicyLikelihood
 from pairwright.judges.relevance import Relevance
 from pairwright.judges.reward_model import RewardModel
 from pairwright.judges.utterances import REMARKS
+from pairwright.models.local import engine, loading
 from pairwright.pipelines.tiny import text
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import ModelSource
@@ -315,14 +315,14 @@ def test_two_tokenizers_may_differ(tmp_path: Path):
     content = json.loads(path.read_text())
     content["model"]["merges"] = content["model"]["merges"][:200]
     path.write_text(json.dumps(content))
-    from pairwright.judges.likelihood.engine import read
-    from pairwright.judges.likelihood.local import Local
-    from pairwright.judges.likelihood.need import Need
+    from pairwright.models.local.engine import read
+    from pairwright.models.local.local import Local
+    from pairwright.models.local.request import PassRequest
     from pairwright.schemas.models import CausalModel
 
     other = CausalModel(id=str(tmp_path / "weak"), device="cpu")
-    (fine,) = read(work({PROMPT: TEXTS[:1]}), Need(other), Local.load(other))
-    (coarse,) = read(work({PROMPT: TEXTS[:1]}), Need(tiny()), backend())
+    (fine,) = read(work({PROMPT: TEXTS[:1]}), PassRequest(other), Local.load(other))
+    (coarse,) = read(work({PROMPT: TEXTS[:1]}), PassRequest(tiny()), backend())
     assert fine["tokens"][0] > coarse["tokens"][0]
     judge = DensityRatio(strong=tiny(), weak=other)
     tables = {judge.needs()[0].key: coarse, judge.needs()[1].key: fine}

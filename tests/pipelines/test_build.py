@@ -9,8 +9,8 @@ import pytest
 import yaml
 from helpers import build, data_files, recipe_of, table, wide, write_jsonl
 
-from pairwright.assets.store import Workspace
-from pairwright.assets.versions import latest
+from pairwright.assets.releasing.versions import latest
+from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.names import every_shard, job_name
 from pairwright.pipelines.recipes import find_recipes

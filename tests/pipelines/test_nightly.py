@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 from helpers import recipe_of, wide, write_jsonl
 
-from pairwright.assets.relabel import NIGHT, last_night
-from pairwright.assets.store import Workspace
+from pairwright.assets.auditing.relabel import NIGHT, last_night
+from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.run import build
 

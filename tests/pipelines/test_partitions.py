@@ -9,10 +9,10 @@ import dagster as dg
 import polars as pl
 import pytest
 from helpers import recipe_of, wide, write_jsonl
-from models import TINY
 from replay_server import App, Settings, serving, write_by_hash
+from tiny_models import TINY
 
-from pairwright.assets.store import Workspace
+from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.build import definitions
 from pairwright.schemas.recipe import Recipe
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from helpers import all_files, build, recipe_of, wide, write_jsonl
 
-from pairwright.assets.store import Workspace
+from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.plan import plan
 
 

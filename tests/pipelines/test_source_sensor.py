@@ -154,7 +154,7 @@ def test_what_one_look_has_no_time_for_the_next_one_reads(
 
 
 def test_a_cursor_of_the_first_kind_is_the_version_alone(sensor: Sensor) -> None:
-    from pairwright.assets.readers import open_source
+    from pairwright.assets.intake.readers import open_source
 
     recipe: Any = recipe_of(sensor.source.parent, "rows.jsonl")
     sensor.cursor = fingerprint([open_source(recipe.sources[0], sensor.source.parent).version])

@@ -11,8 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pairwright.assets.ledger import Ledger
-from pairwright.assets.store import Shard, Workspace, write
+from pairwright.assets.storage.ledger import Ledger
+from pairwright.assets.storage.store import Shard, Workspace, write
 from pairwright.schemas.errors import StoreError
 from pairwright.schemas.files import locked, replacing, sweep
 from pairwright.schemas.tables import Replies

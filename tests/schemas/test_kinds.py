@@ -6,10 +6,10 @@ import pytest
 from helpers import Counting
 from pydantic import Field, ValidationError
 
-from pairwright.assets.filters.length_ratio import LengthRatio
-from pairwright.assets.filters.margin import Margin
-from pairwright.assets.filters.near_identical import NearIdentical
-from pairwright.judges.bleu import Bleu, UnigramF1
+from pairwright.assets.pairing.filters.length_ratio import LengthRatio
+from pairwright.assets.pairing.filters.margin import Margin
+from pairwright.assets.pairing.filters.near_identical import NearIdentical
+from pairwright.judges.bleu.bleu import Bleu, UnigramF1
 from pairwright.judges.length import Length
 from pairwright.schemas.kinds import Kind, Runtime, kinds
 

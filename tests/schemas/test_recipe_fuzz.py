@@ -10,10 +10,10 @@ from unicodedata import category
 
 import pytest
 
-from pairwright.assets.likelihood import passes
-from pairwright.assets.readers import open_source
-from pairwright.assets.replies import budget_of
-from pairwright.assets.store import Workspace
+from pairwright.assets.intake.readers import open_source
+from pairwright.assets.judging.likelihood import passes
+from pairwright.assets.storage.reply_ledger import budget_of
+from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.recipes import SHIPPED, find_recipes
 from pairwright.schemas.errors import PairwrightError, RecipeError

@@ -14,8 +14,8 @@ import pytest
 import release_folder as hand
 import yaml
 
-from pairwright.assets.export import export, format_named
-from pairwright.assets.versions import Release
+from pairwright.assets.publishing.export import export, format_named
+from pairwright.assets.releasing.versions import Release
 
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pairwright[models]'")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")

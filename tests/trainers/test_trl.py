@@ -16,7 +16,7 @@ from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
-from pairwright.assets.export import export, format_named
+from pairwright.assets.publishing.export import export, format_named
 
 STEPS = 10
 TEMPLATE = (

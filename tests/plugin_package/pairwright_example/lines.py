@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from pairwright.assets.formats.base import Format, last_text
+from pairwright.assets.publishing.formats.base import Format, last_text
 
 
 class Lines(Format):

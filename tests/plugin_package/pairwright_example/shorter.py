@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from pairwright.assets.filters.base import Bounds, Filter
+from pairwright.assets.pairing.filters.base import Bounds, Filter
 
 
 class Shorter(Filter):

@@ -1,0 +1,1 @@
+"""Looking again: nightly relabelling, and agreement with gold labels."""

@@ -1,0 +1,1 @@
+"""From sources to prompts and given responses."""

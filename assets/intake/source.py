@@ -1,0 +1,207 @@
+"""Taking sources in: rows become prompts and responses, sharded by prompt id; what cannot be used becomes rejects."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dagster as dg
+import polars as pl
+
+from pairwright.assets import dagster_common
+from pairwright.assets.display import views
+from pairwright.assets.display.progress import tell
+from pairwright.assets.display.run_log import in_run_log
+from pairwright.assets.intake import reasoned
+from pairwright.assets.intake.readers import open_source
+from pairwright.assets.intake.source_rows import Spooled, fail_on, refuse_empty, settle_shard, spool
+from pairwright.assets.storage.integrity import kept_record, verify
+from pairwright.assets.storage.kept_views import kept_view
+from pairwright.assets.storage.store import (
+    DERIVED,
+    GIVEN,
+    Shard,
+    Workspace,
+    content_version,
+    last_stamp,
+    read_table,
+    scan,
+    version_of,
+    write,
+    write_record,
+)
+from pairwright.schemas.errors import DamagedError
+from pairwright.schemas.files import locked, scratch_folder, writing
+from pairwright.schemas.ids import fingerprint
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Notices, Prompts, Rejects, Responses, check, empty
+
+CODE = 3
+"""Raised when taking in the same rows would give other tables."""
+
+
+class Intake(NamedTuple):
+    """What taking in came to."""
+
+    prompts: int
+    responses: int
+    rows: int
+    rejects: int
+    notices: int
+    """Rows that say other things of their prompt than what stands; their responses are kept."""
+    fresh: bool
+    """Whether anything was read; False when the sources have not changed."""
+
+
+def responses_table(recipe: Recipe) -> str:
+    """The table of the sources' responses: one of its own where policies add theirs."""
+    return GIVEN if recipe.policies else "responses"
+
+
+def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
+    """Bring the prompts and responses tables up to the sources, unless they are.
+
+    Raises SourceError for a missing source or column, for a source of which no row can be used, and for the first bad
+    row under `on_bad_row: fail`.
+    """
+    opened = [open_source(source, recipe.path.parent) for source in recipe.sources]
+    options = [[one.version, one.source.model_dump(exclude={"source", "revision"})] for one in opened]
+    version = fingerprint({"code": CODE, "sources": options})
+    tables = ("prompts", responses_table(recipe))
+    files = [workspace.file(table, shard) for table in tables for shard in workspace.each_shard()]
+    with locked(workspace.root / "intake.lock"):
+        _drop_other_layouts(workspace)
+        known = _known(workspace, version)
+        if known and all(last_stamp(path).get("source") == version for path in files):
+            return known
+        with writing(workspace.root), scratch_folder(workspace.root / "intake") as scratch:
+            spooled = spool(opened, workspace.shards, scratch)
+            made = [_settle_shard(recipe, scratch, shard, workspace, version) for shard in workspace.each_shard()]
+        counts = {
+            "prompts": sum(one.prompts for one in made),
+            "responses": sum(one.responses for one in made),
+            "rows": sum(spooled.rows),
+            "rejects": _keep_rejects(recipe, workspace, spooled, [one.rejects for one in made], version),
+            "notices": _keep(Notices, [one.notices.drop("origin") for one in made], workspace, version),
+        }
+        write_record(workspace.root / "intake.json", {"version": version, **counts})
+    return Intake(**counts, fresh=True)
+
+
+def _known(workspace: Workspace, version: str) -> Intake | None:
+    """What the last intake came to, if it was of these sources and what it says is whole."""
+    known = kept_record(workspace.root / "intake.json") or {}
+    try:
+        for table in (Rejects, Notices):
+            verify(_kept_in(table, workspace))
+        counts = {name: int(known[name]) for name in Intake._fields if name != "fresh"}
+    except (DamagedError, FileNotFoundError, KeyError, TypeError, ValueError):
+        return None
+    return Intake(**counts, fresh=False) if known.get("version") == version else None
+
+
+def _keep_rejects(
+    recipe: Recipe, workspace: Workspace, spooled: Spooled, homeless: list[pl.DataFrame], version: str
+) -> int:
+    """Write the rejects; how many. Raises SourceError for a further source none of whose rows has a prompt."""
+    rejects = [
+        [*bad, *(one.filter(pl.col("origin") == number).drop("origin") for one in homeless)]
+        for number, bad in enumerate(spooled.rejects)
+    ]
+    for source, rows, bad in zip(recipe.sources, spooled.rows, rejects, strict=True):
+        refuse_empty(source, rows, bad)
+    return _keep(Rejects, [one for bad in rejects for one in bad], workspace, version)
+
+
+def _keep(schema: type[Rejects], frames: list[pl.DataFrame], workspace: Workspace, version: str) -> int:
+    """Write `rejects.parquet` or `notices.parquet`; its rows."""
+    rows = pl.concat([empty(schema), *frames]).sort("source", "row", "reason")
+    write(check(rows, schema), _kept_in(schema, workspace), {"version": version})
+    return rows.height
+
+
+def _kept_in(schema: type[Rejects], workspace: Workspace) -> Path:
+    return workspace.root / f"{schema.__name__.lower()}.parquet"
+
+
+def _drop_other_layouts(workspace: Workspace) -> None:
+    """Remove what another shard count left of tables that cost nothing to make; paid work stays where it is."""
+    for table in DERIVED:
+        for path in (workspace.root / table).glob("*-of-*.parquet"):
+            if not path.stem.endswith(f"-of-{workspace.shards:05d}"):
+                path.unlink()
+
+
+class _Settled(NamedTuple):
+    prompts: int
+    responses: int
+    rejects: pl.DataFrame
+    notices: pl.DataFrame
+
+
+def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspace, version: str) -> _Settled:
+    """Write one shard's prompts and responses from what was spooled."""
+    made = settle_shard(folder, shard.index)
+    for number, source in enumerate(recipe.sources):
+        fail_on(made.rejects.filter(pl.col("origin") == number), source)
+    for table, frame, schema in (
+        ("prompts", made.prompts, Prompts),
+        (responses_table(recipe), made.responses, Responses),
+    ):
+        checked = check(frame, schema)
+        write(checked, workspace.file(table, shard), {"version": content_version(checked), "source": version})
+    tell("source: shards", shard.index + 1, shard.count)
+    return _Settled(made.prompts.height, made.responses.height, made.rejects, made.notices)
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """The prompts and responses of a recipe."""
+    checks = {"watch_rejects": "At most 5 % of the source's rows are rejects."}
+
+    @dg.asset(
+        **dagster_common.common(recipe, "prompts", sharded=True),
+        check_specs=dagster_common.check_specs(recipe, ("prompts",), checks),
+    )
+    @in_run_log
+    def prompts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Conversations that end before the assistant's turn, from the recipe's sources."""
+        workspace = Workspace.of(recipe)
+        made = take_in(recipe, workspace)
+        context.log.info(
+            f"{made.prompts} prompts and {made.responses} responses; {made.rejects} rows rejected; {made.notices} rows "
+            "repeat a prompt with other attributes, their responses are kept"
+        )
+        metadata = {**counted(context, workspace, "prompts"), "rejects": made.rejects, "notices": made.notices}
+        for table in ("rejects", "notices"):
+            if metadata[table]:
+                rows = read_table(workspace.root / f"{table}.parquet")
+                metadata[f"first {table}"] = dg.MarkdownMetadataValue(views.table(rows))
+        few = made.rejects <= 0.05 * made.rows
+        return dagster_common.result(metadata, {"watch_rejects": (few, f"{made.rejects} of {made.rows} rows")})
+
+    @dg.asset(
+        **dagster_common.common(recipe, "responses", sharded=True),
+        deps=[dagster_common.key(recipe, "prompts")],
+        check_specs=dagster_common.check_specs(recipe, ("responses",), reasoned.CHECKS),
+    )
+    @in_run_log
+    def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Distinct texts for each prompt, with everyone who wrote them."""
+        workspace = Workspace.of(recipe)
+        take_in(recipe, workspace)
+        return dagster_common.result(counted(context, workspace, "responses"), reasoned.reasoning_check(workspace))
+
+    return [prompts] if recipe.policies else [prompts, responses]
+
+
+def counted(context: dg.AssetExecutionContext, workspace: Workspace, table: str) -> dict[str, Any]:
+    """Metadata of a table: the rows of the run's shards, and the first of them."""
+    files = dagster_common.files_made(context, workspace, table)
+
+    def make() -> dict[str, str]:
+        shown = scan(files).head(views.PREVIEW).collect()
+        return {"preview": views.table(shown.select(pl.exclude("sketch", "tests", "steps")))}
+
+    view = kept_view(workspace, table, [version_of(path) for path in files], make)
+    return {
+        "dagster/row_count": scan(files).select(pl.len()).collect().item(),
+        **{name: dg.MarkdownMetadataValue(text) for name, text in view.items()},
+    }

@@ -1,0 +1,139 @@
+"""A source's rows on their way into the shards: conformed, named by content, and spooled; or rejected with a reason."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from pairwright.assets.display.progress import tell
+from pairwright.assets.display.text import shown
+from pairwright.assets.intake.columns import NO_COLUMNS, RAW, Columns, settle
+from pairwright.assets.intake.conform import conform
+from pairwright.assets.intake.merge_rows import Merged, merged, said
+from pairwright.assets.intake.readers import Opened
+from pairwright.assets.intake.records import Part
+from pairwright.assets.storage.spool import Spool, unspool
+from pairwright.schemas.errors import SourceError
+from pairwright.schemas.ids import prompt_id, response_id
+from pairwright.schemas.recipe import Source
+
+REASONS = 3
+"""So many reasons are told of a source that has no good row."""
+
+
+class Spooled(NamedTuple):
+    """What streaming the sources came to."""
+
+    rows: list[int]
+    """Of each source."""
+    rejects: list[list[pl.DataFrame]]
+    """Of each source."""
+
+
+def spool(opened: Sequence[Opened], shards: int, folder: Path) -> Spooled:
+    """Stream every source into a file of prompts and one of responses per shard.
+
+    Raises SourceError for a source of which no row can be used, and for the first bad row under `on_bad_row: fail`.
+    """
+    counts, rejects = list[int](), list[list[pl.DataFrame]]()
+    prompts, responses = Spool(folder, "prompts", shards), Spool(folder, "responses", shards)
+    for number, one in enumerate(opened):
+        rows, fields, bad_rows = 0, False, list[pl.DataFrame]()
+        for part in one.open():
+            fields = fields or bool(part.names)
+            columns = _columns(part, one.source, number)
+            for records in part.records(columns.used()):
+                raw = conform(records, columns)
+                bad = raw.filter(pl.col("bad").is_not_null())
+                if bad.height:
+                    bad_rows.append(_rejects(bad, part.label))
+                    fail_on(bad_rows[-1], one.source)
+                good = _identified(raw.filter(pl.col("bad").is_null()), number, part.label)
+                if number == 0:
+                    prompts.add(_without_repeats(good).drop("answers"))
+                responses.add(_answers(good))
+                rows += raw.height
+                tell("source", sum(counts) + rows)
+        if rows and not fields:
+            raise SourceError(f"{one.source.source}: none of its {rows} rows is a record with named fields")
+        refuse_empty(one.source, rows, bad_rows)
+        counts.append(rows)
+        rejects.append(bad_rows)
+    prompts.close()
+    responses.close()
+    return Spooled(counts, rejects)
+
+
+def settle_shard(folder: Path, shard: int) -> Merged:
+    """A shard's prompts and responses from what was spooled."""
+    rows, answers = unspool(folder, "prompts", shard), unspool(folder, "responses", shard)
+    return merged(_NO_ROWS if rows is None else rows, _NO_ANSWERS if answers is None else answers)
+
+
+def fail_on(rejects: pl.DataFrame, source: Source) -> None:
+    """Raises SourceError for the first of the rejects, where the source is one that must have none."""
+    if source.on_bad_row == "fail" and rejects.height:
+        first = rejects.sort("source", "row").row(0, named=True)
+        raise SourceError(f"{first['source']}, row {first['row']}: {shown(first['reason'])} (on_bad_row: fail)")
+
+
+def refuse_empty(source: Source, rows: int, rejects: Sequence[pl.DataFrame]) -> None:
+    """Raises SourceError, with the reasons met most often, where all rows of a source are rejects."""
+    if not rows or sum(one.height for one in rejects) < rows:
+        return
+    bad = pl.concat(rejects).select("source", "row", "reason")
+    if bad.n_unique(["source", "row"]) < rows:
+        return
+    reasons = (
+        bad.sort("source", "row")
+        .group_by("reason", maintain_order=True)
+        .agg(pl.len(), first=pl.col("row").first())
+        .sort("len", descending=True, maintain_order=True)
+    )
+    told = [f"{shown(why)} ({count:,}, first row {row})" for why, count, row in reasons.head(REASONS).iter_rows()]
+    more = f"; and {reasons.height - REASONS:,} further reasons" if reasons.height > REASONS else ""
+    raise SourceError(f"{source.source}: all {rows:,} rows are rejected: {'; '.join(told)}{more}")
+
+
+def _columns(part: Part, source: Source, number: int) -> Columns:
+    if not part.names:
+        return NO_COLUMNS
+    columns = settle(source.columns, part.names, part.label)
+    return columns if number == 0 else columns._replace(references=[], tags=[], texts={})
+
+
+def _without_repeats(good: pl.DataFrame) -> pl.DataFrame:
+    """Without rows that say nothing new of their prompt; their answers are spooled on their own, and count them."""
+    silent = pl.col("answers").list.len() == 0
+    told = good.filter(~silent).unique(["prompt_id", "variant"], keep="first", maintain_order=True)
+    return pl.concat([told, good.filter(silent)])
+
+
+def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
+    return bad.select(source=pl.lit(part), row="row", reason="bad", excerpt="excerpt")
+
+
+def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
+    ids = [prompt_id(messages) for messages in raw.get_column("messages").to_list()]
+    return raw.drop("bad").with_columns(
+        pl.Series("prompt_id", ids, pl.String),
+        origin=pl.lit(number, pl.UInt32),
+        part=pl.lit(part),
+        variant=pl.struct(said()).hash(),  # tells rows of a prompt apart within this run; never stored
+    )
+
+
+def _answers(good: pl.DataFrame) -> pl.DataFrame:
+    excerpt = pl.when(pl.col("origin") > 0).then("excerpt")  # of a row that may turn out to be nobody's
+    rows = (
+        good.select("prompt_id", "variant", "origin", "part", "row", excerpt, answer="answers")
+        .explode("answer", empty_as_null=False)
+        .unnest("answer")
+    )
+    ids = [response_id(*key) for key in rows.select("prompt_id", "text").iter_rows()]
+    return rows.with_columns(pl.Series("response_id", ids, pl.String))
+
+
+_NO_ROWS = _identified(pl.DataFrame(schema=RAW), 0, "").drop("answers")
+_NO_ANSWERS = _answers(_identified(pl.DataFrame(schema=RAW), 0, ""))

@@ -1,0 +1,1 @@
+"""From responses to verdicts: passes of models, routers, judges."""

@@ -1,0 +1,148 @@
+"""Domains: the prompts that a router has sorted, and the prompts table as judges that go by domain see it."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from pairwright.assets import dagster_common
+from pairwright.assets.display import views
+from pairwright.assets.display.progress import tell
+from pairwright.assets.display.run_log import in_run_log
+from pairwright.assets.storage.kept_views import kept_view
+from pairwright.assets.storage.ledger import Ledger
+from pairwright.assets.storage.reply_ledger import budget_of, open_replies
+from pairwright.assets.storage.store import Shard, Workspace, scan, version_of
+from pairwright.judges.base import Judge
+from pairwright.judges.router import Router
+from pairwright.models.estimate import Estimate
+from pairwright.models.local.request import Sorter
+from pairwright.models.serving.reply_store import Budget
+from pairwright.schemas.ids import fingerprint
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Domains
+
+KEY = ["prompt_id"]
+
+
+def routers_of(recipe: Recipe) -> list[Router]:
+    """The routers of a recipe's judges, each once."""
+    routers = (judge.router_of() for judge in recipe.judges if isinstance(judge, Judge))
+    return list({router.fingerprint: router for router in routers if router}.values())
+
+
+def domains_table(router: Sorter) -> str:
+    """The folder of what a router has sorted: named by what the router is."""
+    return f"domains/{router.fingerprint}"
+
+
+def prompts_of(workspace: Workspace, shard: Shard, router: Sorter | None) -> pl.LazyFrame:
+    """The prompts of a shard; with a router, `domain` is the one that the source names, else the router's.
+
+    A source's domain that is none of the router's does not count. Where the router failed, `domain` is null.
+    """
+    prompts = scan([workspace.file("prompts", shard)])
+    if router is None:
+        return prompts
+    named = pl.col("domain").is_in(list(router.domains))
+    prompts = prompts.with_columns(domain=pl.when(named).then("domain"))
+    path = workspace.file(domains_table(router), shard)
+    if not path.exists():  # a plan asks before anything was sorted
+        return prompts
+    found = scan([path]).select("prompt_id", routed="domain")
+    joined = prompts.join(found, on="prompt_id", how="left", maintain_order="left")
+    return joined.with_columns(domain=pl.coalesce("domain", "routed")).drop("routed")
+
+
+def route_shard(router: Router, workspace: Workspace, shard: Shard, budget: Budget | None = None) -> int:
+    """Sort the prompts of a shard that have no domain yet; how many there were."""
+    work = fingerprint([router.fingerprint, version_of(workspace.file("prompts", shard))])
+    with Ledger(workspace, domains_table(router), shard, Domains, KEY) as ledger:
+        if ledger.is_done(work):
+            return 0
+        missing = ledger.missing(_unsorted(router, workspace, shard))
+        done, cost = 0, 0.0
+        if missing.height:
+            with open_replies(router, workspace, shard, missing, budget, answers_in=domains_table(router)) as one:
+                for frame in router.route(_prompts(missing, workspace, shard), one):
+                    ledger.append(frame)
+                    done, cost = done + frame.height, cost + float(frame.get_column("cost_usd").sum())
+                    tell(f"domains/{name(router)} {shard.index + 1}/{shard.count}", done, missing.height, cost)
+        ledger.merge(work)
+    return missing.height
+
+
+def estimate(router: Router, workspace: Workspace) -> Estimate:
+    """What sorting the prompts that have no domain yet would take; nothing is spent."""
+    total = Estimate()
+    for shard in workspace.each_shard():
+        with Ledger(workspace, domains_table(router), shard, Domains, KEY) as ledger:
+            missing = ledger.missing(_unsorted(router, workspace, shard))
+        if missing.height:
+            with open_replies(router, workspace, shard, missing) as one:
+                total += router.estimate(_prompts(missing, workspace, shard), one)
+    return total
+
+
+def _unsorted(router: Router, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """KEY of the prompts that the source puts into none of the router's domains."""
+    prompts = scan([workspace.file("prompts", shard)])
+    named = pl.col("domain").is_in(list(router.domains)).fill_null(False)
+    return prompts.filter(~named).select(KEY).collect()
+
+
+def _prompts(missing: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    prompts = scan([workspace.file("prompts", shard)]).select("prompt_id", "messages")
+    return prompts.join(missing.lazy(), on=KEY, how="semi", maintain_order="left").collect()
+
+
+def name(router: Sorter) -> str:
+    """What people see: the router's name and the beginning of its fingerprint."""
+    return f"{router.name}-{router.fingerprint[:8]}"
+
+
+def keys(recipe: Recipe, router: Sorter | None) -> list[dg.AssetKey]:
+    """The asset of a router's domains, where there is a router."""
+    return [dagster_common.key(recipe, "domains", name(router))] if router else []
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """One asset a router."""
+    return [_domains(recipe, router) for router in routers_of(recipe)]
+
+
+def _domains(recipe: Recipe, router: Router) -> dg.AssetsDefinition:
+    table = ("domains", name(router))
+    checks = {"watch_failures": "At most 5 % of the prompts could not be sorted and are treated as the first domain."}
+
+    @dg.asset(
+        **dagster_common.common(recipe, *table, sharded=True),
+        deps=[dagster_common.key(recipe, "prompts")],
+        code_version=router.fingerprint,
+        check_specs=dagster_common.check_specs(recipe, table, checks),
+    )
+    @in_run_log
+    def domains(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        workspace = Workspace.of(recipe)
+        budget = budget_of(recipe, workspace)
+        count = sum(
+            route_shard(router, workspace, shard, budget) for shard in dagster_common.shards(context, workspace)
+        )
+        context.log.info(f"router {router.name}: {count} prompts sorted")
+        files = dagster_common.files_made(context, workspace, domains_table(router))
+        made_from = [version_of(path) for path in files]
+        view = kept_view(workspace, f"domains-{name(router)}", made_from, lambda: _view(files))
+        rows, failures = int(view.pop("rows")), int(view.pop("failures"))
+        found = {"watch_failures": (failures <= 0.05 * rows, f"{failures} of {rows} prompts were not sorted")}
+        facts = {"dagster/row_count": rows, "prompts sorted": count, "model": router.model}
+        return dagster_common.result(facts | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found)
+
+    return domains
+
+
+def _view(files: list[Path]) -> dict[str, str]:
+    """Counts, prompts per domain, and why prompts were not sorted."""
+    rows = scan(files).select("domain", "failure").collect()
+    view = {"rows": str(rows.height), "failures": str(rows.get_column("failure").count())}
+    view["prompts per domain"] = views.table(rows.get_column("domain").drop_nulls().value_counts(sort=True))
+    return view | views.commonest(rows.get_column("failure"))

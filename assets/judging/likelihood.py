@@ -1,0 +1,286 @@
+"""Likelihoods: each model's one pass over the responses, a table of its own that judges and filters share."""
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from pairwright.assets import dagster_common
+from pairwright.assets.display import views
+from pairwright.assets.display.progress import tell
+from pairwright.assets.display.run_log import in_run_log
+from pairwright.assets.judging import domains
+from pairwright.assets.judging.domains import domains_table, prompts_of
+from pairwright.assets.judging.speed import Watch, seconds_per_token
+from pairwright.assets.storage.kept_views import kept_view
+from pairwright.assets.storage.ledger import Ledger
+from pairwright.assets.storage.store import Shard, Workspace, read_table, scan, version_of
+from pairwright.judges.base import SAMPLE, Batch, Judge
+from pairwright.models.estimate import Estimate
+from pairwright.models.local.backend import Backend
+from pairwright.models.local.engine import count_tokens, read
+from pairwright.models.local.loading import load_tokenizer
+from pairwright.models.local.open_backend import limit_of, load
+from pairwright.models.local.request import PassRequest, Tables, united, utterance_id
+from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.ids import fingerprint
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Likelihoods
+
+KEY = ["prompt_id", "response_id"]
+TRIED = 16
+"""Responses that a small model's pace is tried on for a plan."""
+PIECE = 4_096
+"""Responses whose texts are in memory at a time."""
+WANTED = [*KEY, "evidence"]
+"""What a reading is asked for by, beside the pass's key."""
+OPTIONAL = ("token_ids", "token_logprobs", "gram", "follow_ups")
+"""Columns that are null where nobody asked for them."""
+
+
+def passes(recipe: Recipe) -> list[PassRequest]:
+    """The passes that a recipe's judges, filters and release need, each once.
+
+    Raises RecipeError when a backend cannot give what is asked of it, or a judge compares a model with itself.
+    """
+    judges = [need for one in recipe.judges if isinstance(one, Judge) for need in _distinct(one)]
+    filters = [need for one in recipe.filters for need in one.needs()]
+    reference = reference_need(recipe)
+    return list(united([*judges, *(need for need in (*filters, reference) if need)]).values())
+
+
+def _distinct(judge: Judge) -> Sequence[PassRequest]:
+    """What a judge needs. Raises RecipeError where two of its models are one: its scores would all be 0."""
+    needs = judge.needs()
+    if len({need.key for need in needs}) < len(needs):
+        ids = " and ".join(need.model.served_as or need.model.id for need in needs)
+        raise RecipeError(
+            f"judge {judge.name}: its models ({ids}) are the same one, so every score would be 0; name two models, "
+            "on servers by two ids or `served_as`"
+        )
+    return needs
+
+
+def reference_need(recipe: Recipe) -> PassRequest | None:
+    """The pass behind a release's reference log-probabilities."""
+    return PassRequest(recipe.release.reference_model) if recipe.release.reference_model else None
+
+
+def read_pass(need: PassRequest, workspace: Workspace, shards: Iterable[Shard]) -> int:
+    """Read what several shards lack; how many responses there were. The model is loaded once, and only if needed.
+
+    Raises JudgeError, in one line, when it cannot be; no table has changed then.
+    """
+    backend = functools.cache(lambda: load(need.model))
+    return sum(read_shard(need, workspace, shard, backend) for shard in shards)
+
+
+def read_shard(need: PassRequest, workspace: Workspace, shard: Shard, backend: Callable[[], Backend]) -> int:
+    """Read the responses of a shard that lack something; how many there were. `backend` loads the model, if any."""
+    inputs = ["prompts", "responses", *([domains_table(need.context.router)] if need.context.router else [])]
+    asked = [need.key, sorted(need.wants), list(need.follow_ups)]
+    work = fingerprint([*asked, *(version_of(workspace.file(table, shard)) for table in inputs)])
+    with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
+        if ledger.is_done(work):
+            return 0
+        todo, known = _missing(need, ledger, wanted(need, workspace, shard))
+        done, watch = 0, Watch(need, workspace)
+        for some in _pieces(todo):
+            model = backend()
+            watch.start()
+            for frame in read(_batch(some, need, workspace, shard), need, model):
+                watch.count(frame)
+                ledger.append(_with_known(frame, known).join(some, on=KEY, how="left", maintain_order="left"))
+                done += frame.height
+                tell(f"likelihoods/{name(need)} {shard.index + 1}/{shard.count}", done, todo.height)
+        watch.keep()
+        ledger.merge(work)
+    return todo.height
+
+
+def wanted(need: PassRequest, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """WANTED for each response of a shard."""
+    responses = scan([workspace.file("responses", shard)]).select(KEY)
+    if not need.context.reads_domain:
+        return responses.with_columns(evidence=pl.lit("")).collect()
+    domain = prompts_of(workspace, shard, need.context.router).select(
+        "prompt_id", evidence=pl.col("domain").fill_null("")
+    )
+    return responses.join(domain, on="prompt_id", how="left", maintain_order="left").collect()
+
+
+def estimate(
+    need: PassRequest, workspace: Workspace, expected: Callable[[Shard], pl.DataFrame] | None = None
+) -> Estimate:
+    """The readings that are missing, with their tokens, by a sample that is tokenised, and their time, where known.
+
+    `expected` tells the responses (prompt_id, response_id, text) of a shard where some are still to be written.
+    """
+    total, pace = Estimate(), None
+    for shard in workspace.each_shard():
+        if expected:
+            todo, path = expected(shard), workspace.file(need.table, shard)
+            if path.exists():
+                todo = todo.join(read_table(path, columns=KEY), on=KEY, how="anti")
+            few = todo.head(SAMPLE)
+            batch = Batch(_prompts(few, need, workspace, shard), few)
+        else:
+            with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
+                todo, _ = _missing(need, ledger, wanted(need, workspace, shard))
+            few = todo.head(SAMPLE)
+            batch = _batch(few, need, workspace, shard) if few.height else Batch(few, few)
+        if few.height:
+            tokens = count_tokens(batch, need, load_tokenizer(need.model), limit_of(need.model))
+            pace = pace or seconds_per_token(need, workspace, _first(batch, TRIED))
+            tokens = tokens * todo.height // few.height
+            total += Estimate(passes=todo.height, prompt_tokens=tokens, seconds=tokens * (pace or 0.0))
+    return total
+
+
+def _first(batch: Batch, count: int) -> Batch:
+    """So many of its responses, and their prompts."""
+    few = batch.responses.head(count)
+    return Batch(batch.prompts.join(few, on="prompt_id", how="semi", maintain_order="left"), few)
+
+
+def _missing(need: PassRequest, ledger: Ledger, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """WANTED of what is to be read, and the rows of it that are there and lack something."""
+    absent = ledger.missing(asked)  # takes over what lies elsewhere, so it comes first
+    known = ledger.rows().join(absent, on=WANTED, how="anti").join(asked, on=WANTED, how="semi")
+    todo = _todo(need, asked, absent, known)
+    return todo, known.join(todo, on=WANTED, how="semi")
+
+
+def _todo(need: PassRequest, asked: pl.DataFrame, absent: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Keys to read: those without a row, and those whose row lacks a column that is now asked for."""
+    fine = known.filter(pl.col("failure").is_null())
+    lacking = [absent]
+    if "tokens" in need.wants:
+        lacking.append(fine.filter(pl.col("token_ids").is_null()).select(WANTED))
+    if need.follow_ups:
+        ids = [utterance_id(text) for text in need.follow_ups]
+        heard = pl.col("follow_ups").list.eval(pl.element().struct.field("utterance").is_in(ids)).list.sum()
+        unheard = heard < len(ids)
+        none_fit = pl.col("follow_ups").list.len() == 0
+        lacking.append(fine.filter(pl.col("follow_ups").is_null() | (unheard & ~none_fit)).select(WANTED))
+    todo = pl.concat(lacking).unique()
+    if "hidden" in need.wants:  # a Gram matrix is of whole prompts
+        partial = pl.concat([todo, _without_gram(fine)])
+        todo = pl.concat([todo, asked.join(partial, on="prompt_id", how="semi")]).unique()
+    return todo.sort(WANTED)
+
+
+def _without_gram(fine: pl.DataFrame) -> pl.DataFrame:
+    """Responses whose row of the Gram matrix lacks one of the prompt's others."""
+    others = pl.col("gram").list.eval(pl.element().struct.field("other"))
+    all_ids = pl.col("response_id").implode().over("prompt_id", mapping_strategy="join")
+    lacks = others.is_null() | (all_ids.list.set_difference(others).list.len() > 0)
+    return fine.filter(lacks).select(WANTED)
+
+
+def _with_known(frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """New rows with what the rows before them held and nobody asked for this time."""
+    old = known.select(*KEY, *(pl.col(column).alias(f"old_{column}") for column in OPTIONAL))
+    both = frame.join(old, on=KEY, how="left", maintain_order="left")
+    first = pl.element().struct.field("utterance").is_first_distinct()
+    remarks = pl.concat_list(pl.col("follow_ups", "old_follow_ups").fill_null([])).list.eval(pl.element().filter(first))
+    neither = pl.col("follow_ups").is_null() & pl.col("old_follow_ups").is_null()
+    columns = [pl.coalesce(column, f"old_{column}").alias(column) for column in OPTIONAL[:-1]]
+    merged = pl.when(~neither).then(remarks).alias("follow_ups")
+    return both.with_columns(*columns, merged).select(frame.columns)
+
+
+def _pieces(todo: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Whole prompts at a time, about PIECE responses each."""
+    starts = pl.int_range(pl.len()).first().over("prompt_id")
+    yield from todo.with_columns(_piece=starts // PIECE).partition_by("_piece", maintain_order=True, include_key=False)
+
+
+def _batch(some: pl.DataFrame, need: PassRequest, workspace: Workspace, shard: Shard) -> Batch:
+    """The prompts and texts of a few keys, of which no more is read from the files than the stretch where they lie."""
+    responses = scan([workspace.file("responses", shard)]).filter(_near(some))
+    texts = responses.select(*KEY, "text").join(some.lazy(), on=KEY, how="semi", maintain_order="left")
+    return Batch(_prompts(some, need, workspace, shard), texts.collect())
+
+
+def _prompts(some: pl.DataFrame, need: PassRequest, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    prompts = prompts_of(workspace, shard, need.context.router).filter(_near(some))
+    return prompts.join(some.lazy(), on="prompt_id", how="semi", maintain_order="left").collect()
+
+
+def _near(some: pl.DataFrame) -> pl.Expr:
+    ids = some.get_column("prompt_id")
+    return pl.col("prompt_id").is_between(pl.lit(ids.min()), pl.lit(ids.max()))
+
+
+def files_of(needs: Iterable[PassRequest], workspace: Workspace, shard: Shard) -> list[Path]:
+    """The likelihoods files of a shard that some needs are answered from."""
+    return [workspace.file(need.table, shard) for need in needs]
+
+
+def tables_for(needs: list[PassRequest], workspace: Workspace, shard: Shard, keys: pl.DataFrame) -> Tables:
+    """Key of a pass → its rows for the responses in `keys`."""
+    tables = {}
+    for need in needs:
+        asked = wanted(need, workspace, shard).join(keys, on=KEY, how="semi")
+        rows = scan([workspace.file(need.table, shard)])
+        tables[need.key] = rows.join(asked.lazy(), on=WANTED, how="semi", maintain_order="left").collect()
+    return tables
+
+
+def name(need: PassRequest) -> str:
+    """What people see: the model's name and the beginning of the pass's key."""
+    slug = re.sub(r"[^a-z0-9]+", "-", need.model.id.lower().rstrip("/").split("/")[-1]).strip("-") or "model"
+    return f"{slug}-{need.key[:8]}"
+
+
+def key(recipe: Recipe, need: PassRequest) -> dg.AssetKey:
+    """The asset of a pass."""
+    return dagster_common.key(recipe, "likelihoods", name(need))
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """One asset a pass of a model."""
+    return [_pass(recipe, need) for need in passes(recipe)]
+
+
+def _pass(recipe: Recipe, need: PassRequest) -> dg.AssetsDefinition:
+    table = ("likelihoods", name(need))
+    checks = {"watch_failures": "At most 5 % of the responses could not be read."}
+
+    @dg.asset(
+        **dagster_common.common(recipe, *table, sharded=True),
+        deps=[dagster_common.key(recipe, "responses"), *domains.keys(recipe, need.context.router)],
+        code_version=need.key,
+        check_specs=dagster_common.check_specs(recipe, table, checks),
+    )
+    @in_run_log
+    def likelihoods(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        workspace = Workspace.of(recipe)
+        count = read_pass(need, workspace, dagster_common.shards(context, workspace))
+        context.log.info(f"model {need.model.id}: {count} responses read")
+        files = dagster_common.files_made(context, workspace, need.table)
+        made_from = [version_of(path) for path in files]
+        view = kept_view(workspace, f"likelihoods-{name(need)}", made_from, lambda: _view(files))
+        rows, failures = int(view.pop("rows")), int(view.pop("failures"))
+        found = {"watch_failures": (failures <= 0.05 * rows, f"{failures} of {rows} responses were not read")}
+        facts = {"dagster/row_count": rows, "responses read": count, "model": need.model.id, "pass": need.key}
+        return dagster_common.result(facts | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found)
+
+    return likelihoods
+
+
+def _view(files: list[Path]) -> dict[str, str]:
+    """Counts, log-probability per token, and why responses were not read."""
+    columns = ("logprob", "tokens", "prompt_tokens", "truncated", "failure")
+    rows = scan(files).select(columns).collect()
+    read_rows = rows.filter(pl.col("tokens") > 0)
+    view = {"rows": str(rows.height), "failures": str(rows.get_column("failure").count())}
+    if read_rows.height:
+        mean = read_rows.get_column("logprob") / read_rows.get_column("tokens")
+        view["log-probability"] = views.histogram(mean, "log-probability per token")
+    view["totals"] = views.table(rows.select(pl.col("tokens", "prompt_tokens", "truncated").sum()))
+    return view | views.commonest(rows.get_column("failure"))

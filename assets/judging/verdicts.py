@@ -1,0 +1,95 @@
+"""What a judge is asked about, where its verdicts lie, and the one score that they come to for each response."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pairwright.assets.judging.domains import domains_table, prompts_of
+from pairwright.assets.storage.store import Shard, Workspace, scan, version_of
+from pairwright.judges.base import EVIDENCE, GUIDE, Judge
+from pairwright.schemas.ids import digest, drawn, fingerprint
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Comparisons
+
+KEY = ["prompt_id", "response_id"]
+
+
+def judges_of(recipe: Recipe) -> list[Judge]:
+    """The recipe's judges, in its order."""
+    return [judge for judge in recipe.judges if isinstance(judge, Judge)]
+
+
+def guides_first(recipe: Recipe) -> list[Judge]:
+    """The recipe's judges, each after the one whose scores say what it is asked."""
+    return sorted(judges_of(recipe), key=lambda judge: len(_guides(judge)))
+
+
+def _guides(judge: Judge) -> list[Judge]:
+    return [] if judge.guide is None else [judge.guide, *_guides(judge.guide)]
+
+
+def verdicts_table(judge: Judge) -> str:
+    """The folder of a judge's verdicts: named by what the judge is, never by what a recipe calls it."""
+    kind = type(judge).model_fields["kind"].default
+    return f"verdicts/{kind}-{judge.fingerprint}"
+
+
+def value_of(judge: Judge) -> str:
+    """The column with the verdict."""
+    return "p_a" if judge.table is Comparisons else "score"
+
+
+def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
+    """What a judge is asked about in a shard: its keys and the evidence for each verdict, sorted.
+
+    Where its guide has no verdicts yet, as in a plan, its scores count as unknown.
+    """
+    responses = scan([workspace.file("responses", shard)]).select(KEY).collect()
+    if judge.guide is not None and workspace.file(verdicts_table(judge.guide), shard).exists():
+        scores = response_scores(judge.guide, workspace, shard).select(*KEY, pl.col("score").alias(GUIDE))
+        responses = responses.join(scores.collect(), on=KEY, how="left", maintain_order="left")
+    keys = judge.wanted(responses)
+    prompts = prompts_of(workspace, shard, judge.router_of())
+    parts = [pl.col(EVIDENCE[name]).fill_null("") for name in judge.reads] or [pl.lit("")]
+    evidence = prompts.select("prompt_id", evidence=pl.concat_str(parts, separator=" ")).collect()
+    if judge.whole_prompts and judge.keys == KEY:  # a verdict leans on all responses that were seen beside its own
+        ids = responses.group_by("prompt_id").agg(pl.col("response_id").sort())
+        lists = pl.Series("_list", [digest(*one) for one in ids.get_column("response_id")], pl.String)
+        evidence = evidence.join(ids.select("prompt_id", lists), on="prompt_id", how="left")
+        evidence = evidence.select("prompt_id", evidence=pl.concat_str("evidence", pl.col("_list").fill_null("")))
+    return keys.join(evidence, on="prompt_id", how="left", maintain_order="left").lazy()
+
+
+def asked_twice(judge: Judge) -> pl.Expr:
+    """Whether a prompt is drawn for second opinions: by the judge's seed and the prompt's id alone."""
+    return drawn(pl.col("prompt_id"), judge.audited[0], "second opinion", str(judge.audited[1]))
+
+
+def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
+    """A judge's one score for each response of a shard: prompt_id, response_id, score, failure."""
+    verdicts = scan([workspace.file(verdicts_table(judge), shard)])
+    asked = verdicts.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
+    return judge.per_response(asked, scan([workspace.file("responses", shard)]).select(KEY))
+
+
+def choice_of(judge: Judge) -> list[Any]:
+    """What says which verdicts a judge is asked for, beside tables and fingerprint; empty where it is as usual."""
+    guides = [[one.fingerprint, one.picks()] for one in _guides(judge)]
+    return [part for part in (judge.picks(), guides) if part]
+
+
+def work_of(judge: Judge, workspace: Workspace, shard: Shard) -> str:
+    """Names what a judge is wanted to judge in a shard."""
+    tables = ["prompts", "responses", *(need.table for need in judge.needs())]
+    guides = [verdicts_table(one) for one in _guides(judge)]
+    guides += [domains_table(one) for one in [judge.router_of()] if one]
+    versions = [_version(workspace.file(table, shard)) for table in [*tables, *guides]]
+    audited = [list(judge.audited)] if judge.audited[0] else []
+    return fingerprint([judge.fingerprint, *versions, *choice_of(judge), *audited])
+
+
+def _version(path: Path) -> str:
+    """The version of an input; that of a model's answers which are yet to be had, when a plan asks, is none."""
+    made_before = {"likelihoods", "domains", "verdicts"} & set(path.parts[-3:])
+    return "" if made_before and not path.exists() else version_of(path)

@@ -1,0 +1,1 @@
+"""From verdicts to preferences, pairs and rankings."""

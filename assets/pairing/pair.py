@@ -1,0 +1,306 @@
+"""Pairs: drawn from ranked responses, annotated by every filter, kept or dropped for a stated reason."""
+
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import dagster as dg
+import polars as pl
+
+from pairwright.assets import dagster_common
+from pairwright.assets.display import views
+from pairwright.assets.display.progress import tell
+from pairwright.assets.display.run_log import in_run_log
+from pairwright.assets.judging import likelihood
+from pairwright.assets.pairing.filters.base import Cutoff, Filter
+from pairwright.assets.storage.kept_views import kept_view
+from pairwright.assets.storage.store import Shard, Workspace, derive, is_made, read_table, scan, version_of
+from pairwright.models.local.request import PassRequest
+from pairwright.schemas.ids import scattered
+from pairwright.schemas.recipe import PairOptions, Recipe
+from pairwright.schemas.tables import Pairs, check
+
+CODE = 2
+"""Raised when the same preferences would give other pairs."""
+SIDES = ["prompt_id", "chosen_id", "rejected_id"]
+
+
+class FunnelStep(NamedTuple):
+    """What one step let through: `entered` = `dropped` + `left`."""
+
+    step: str
+    entered: int
+    dropped: int
+    left: int
+    unknown: int = 0
+    """Of those that entered, how many a filter had no value for."""
+
+
+def pair(recipe: Recipe, workspace: Workspace) -> int:
+    """Bring the pairs of all shards up to the preferences and filters; how many shards were made."""
+    made = 0
+    cutoffs = _cutoffs(recipe, workspace)
+    for shard in workspace.each_shard():
+        made_from = {**_made_from(recipe, workspace, shard), "cutoffs": cutoffs}
+        path = workspace.file("pairs", shard)
+        made += derive(path, made_from, _judged_shard, recipe, workspace, shard, cutoffs)
+        tell("pairs", shard.index + 1, shard.count)
+    return made
+
+
+def paired(recipe: Recipe, workspace: Workspace) -> bool:
+    """Whether the pairs are there and `pair` has nothing to do."""
+    cutoffs = _cutoffs(recipe, workspace)
+    files = zip(workspace.files("pairs"), workspace.each_shard(), strict=True)
+    return all(is_made(path, {**_made_from(recipe, workspace, shard), "cutoffs": cutoffs}) for path, shard in files)
+
+
+def filters_of(recipe: Recipe) -> list[Filter]:
+    """The recipe's filters, in its order."""
+    return [one for one in recipe.filters if isinstance(one, Filter)]
+
+
+def draw(preferences: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
+    """Pairs of ranked responses by the recipe's strategy.
+
+    `preferences` are rows of that table. Returns prompt_id, chosen_id, rejected_id, sorted; the utility of chosen is
+    strictly higher in every row, and a draw depends on nothing but options and content ids.
+    """
+    ranked = (
+        preferences.filter(pl.col("utility").is_not_null())
+        .select("prompt_id", "response_id", "utility")
+        .sort("prompt_id", "utility", "response_id", descending=[False, True, False])
+    )
+    sides = _sides(ranked, options)
+    worse = pl.col("utility") - pl.col("utility_rejected")
+    sides = sides.filter((worse > 0) & (worse >= options.minimum_margin)).rename({"response_id": "chosen_id"})
+    if options.max_per_prompt is not None:
+        widest = pl.col("_margin").rank("ordinal", descending=True).over("prompt_id")
+        sides = sides.with_columns(_margin=worse).sort(SIDES).filter(widest <= options.max_per_prompt)
+    return sides.select(SIDES).sort(SIDES)
+
+
+def _sides(ranked: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
+    """Candidates: prompt_id, response_id, utility of the better side; rejected_id, utility_rejected of the other."""
+    rejected = {"response_id": "rejected_id", "utility": "utility_rejected"}
+    if options.strategy == "adjacent":
+        following = pl.col("response_id", "utility").shift(-1).over("prompt_id")
+        return ranked.with_columns(following.name.map(lambda name: rejected[name])).drop_nulls("rejected_id")
+    if options.strategy == "all":
+        other = ranked.rename(rejected)
+        return ranked.join(other, on="prompt_id").filter(pl.col("utility") > pl.col("utility_rejected"))
+    best = ranked.group_by("prompt_id", maintain_order=True).first()
+    if options.strategy == "best-vs-worst":
+        others = ranked.group_by("prompt_id", maintain_order=True).last()
+    else:
+        others = ranked.join(best.rename({"utility": "best", "response_id": "best_id"}), on="prompt_id")
+        others = others.filter(pl.col("response_id") != pl.col("best_id"))
+        if options.strategy == "best-vs-random-non-max":
+            others = others.filter(pl.col("utility") < pl.col("best"))
+        others = others.sort("prompt_id", scattered(pl.col("response_id"), "draw", str(options.seed)), "response_id")
+        others = others.group_by("prompt_id", maintain_order=True).first().select(ranked.columns)
+    return best.join(others.rename(rejected), on="prompt_id")
+
+
+def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) -> pl.DataFrame:
+    """Drawn pairs with both sides' preferences: all columns of the pairs table but kept and reason, and the structs
+    `scores_chosen` and `scores_rejected`.
+
+    Over `judges`, those with a vote: strength is the plain mean of the z-score difference ("Secrets of RLHF II");
+    label_confidence the share that scored chosen above rejected, a tie counting one half.
+    """
+    side = preferences.select("response_id", "utility", "scores", "z")  # the id names its prompt, too
+    pairs = drawn
+    for name in ("chosen", "rejected"):
+        renamed = side.rename(
+            {
+                "response_id": f"{name}_id",
+                "utility": f"score_{name}",
+                "scores": f"scores_{name}",
+                "z": f"z_{name}",
+            }
+        )
+        pairs = pairs.join(renamed, on=f"{name}_id", how="left", maintain_order="left")
+    z, scores = (
+        [pl.col(f"{what}_chosen").struct.field(name) - pl.col(f"{what}_rejected").struct.field(name) for name in judges]
+        for what in ("z", "scores")
+    )
+    votes = [(one.sign() + 1) / 2 for one in scores]  # which may differ by less than z can show
+    return pairs.with_columns(
+        pair_id=pl.col("chosen_id").str.slice(0, 12) + pl.col("rejected_id").str.slice(0, 12),
+        margin=pl.col("score_chosen") - pl.col("score_rejected"),
+        strength=pl.mean_horizontal(z),
+        label_confidence=pl.mean_horizontal(votes),
+        weight=pl.lit(1.0),
+    ).drop("z_chosen", "z_rejected")
+
+
+def judged(pairs: pl.DataFrame, filters: list[Filter], cutoffs: dict[str, Cutoff | None]) -> pl.DataFrame:
+    """The pairs table from candidates with `filter_<name>` values: kept_<name> each, kept, the first reason to drop."""
+    reasons = [one.reason(pl.col(f"filter_{one.name}"), cutoffs.get(one.name)) for one in filters]
+    frame = pairs.with_columns(
+        [reason.is_null().alias(f"kept_{one.name}") for one, reason in zip(filters, reasons, strict=True)]
+        + [pl.coalesce(*reasons, pl.lit(None, pl.String)).alias("reason")]
+    ).with_columns(kept=pl.col("reason").is_null())
+    extra = [f"{part}_{one.name}" for one in filters for part in ("filter", "kept")]
+    return check(frame, Pairs, extra)
+
+
+def funnel(recipe: Recipe, workspace: Workspace) -> list[FunnelStep]:
+    """From prompts to kept pairs, step by step; within each part the numbers add up exactly."""
+    prompts = scan(workspace.files("prompts")).select(pl.len()).collect().item()
+    ranked = scan(workspace.files("preferences")).filter(pl.col("utility").is_not_null())
+    several = ranked.group_by("prompt_id").len().filter(pl.col("len") > 1).select(pl.len()).collect().item()
+    names = [one.name for one in filters_of(recipe)]
+    columns = ["prompt_id", "kept", *(f"{part}_{name}" for name in names for part in ("kept", "filter"))]
+    pairs = scan(workspace.files("pairs")).select(columns).collect()
+    paired = pairs.get_column("prompt_id").n_unique()
+    steps = [
+        FunnelStep("prompts with two ranked responses", prompts, prompts - several, several),
+        FunnelStep("prompts with a pair", several, several - paired, paired),
+    ]
+    left = pairs
+    for name in names:
+        after = left.filter(pl.col(f"kept_{name}"))
+        unknown = left.get_column(f"filter_{name}").null_count()
+        steps.append(FunnelStep(f"pairs after {name}", left.height, left.height - after.height, after.height, unknown))
+        left = after
+    kept = pairs.filter("kept").height
+    return [*steps, FunnelStep("pairs kept", left.height, left.height - kept, kept)]
+
+
+def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard) -> dict[str, Any]:
+    return {
+        "code": CODE,
+        "inputs": [version_of(workspace.file(table, shard)) for table in ("responses", "preferences")],
+        "likelihoods": [version_of(path) for path in likelihood.files_of(_needs(recipe), workspace, shard)],
+        "pairs": recipe.pairs.model_dump(mode="json"),
+        "weights": recipe.weights,
+        "filters": [[one.name, one.fingerprint] for one in recipe.filters],
+    }
+
+
+def _candidates(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """A shard's drawn pairs with the value of every filter."""
+    preferences = read_table(workspace.file("preferences", shard))
+    voting = [name for name, weight in recipe.weights.items() if weight > 0]
+    pairs = annotate(draw(preferences, recipe.pairs), preferences, voting)
+    filters = filters_of(recipe)
+    if any(one.needs_texts for one in filters):
+        pairs = with_texts(pairs, scan([workspace.file("responses", shard)]))
+    values = [_value(one, pairs, workspace, shard).alias(f"filter_{one.name}") for one in filters]
+    texts = [name for name in ("chosen", "rejected") if name in pairs.columns]
+    return pairs.with_columns(values).drop("scores_chosen", "scores_rejected", *texts)
+
+
+def _judged_shard(
+    recipe: Recipe, workspace: Workspace, shard: Shard, cutoffs: dict[str, Cutoff | None]
+) -> pl.DataFrame:
+    return judged(_candidates(recipe, workspace, shard), filters_of(recipe), cutoffs)
+
+
+def _needs(recipe: Recipe) -> list[PassRequest]:
+    return [need for one in filters_of(recipe) if (need := one.need())]
+
+
+def _value(one: Filter, pairs: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.Series:
+    need = one.need()
+    return one.values(with_likelihoods(pairs, need, workspace, shard) if need else pairs)
+
+
+def with_likelihoods(pairs: pl.DataFrame, need: PassRequest, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """The pairs with a model's row of both sides as structs `likelihood_chosen` and `likelihood_rejected`, by key."""
+    rows = scan([workspace.file(need.table, shard)]).drop("evidence", "follow_ups", "token_logprobs")
+    lazy = pairs.lazy()
+    for side in ("chosen", "rejected"):
+        one = rows.select(
+            "prompt_id", pl.col("response_id").alias(f"{side}_id"), pl.struct(pl.all()).alias(f"likelihood_{side}")
+        )
+        lazy = lazy.join(one, on=["prompt_id", f"{side}_id"], how="left", maintain_order="left")
+    return lazy.collect()
+
+
+def with_texts(pairs: pl.DataFrame, responses: pl.LazyFrame) -> pl.DataFrame:
+    """The pairs with the texts of both sides, by key."""
+    texts = responses.select("response_id", "text")
+    lazy = pairs.lazy()
+    for side in ("chosen", "rejected"):
+        one = texts.rename({"response_id": f"{side}_id", "text": side})
+        lazy = lazy.join(one, on=f"{side}_id", how="left", maintain_order="left")
+    return lazy.collect()
+
+
+def _cutoffs(recipe: Recipe, workspace: Workspace) -> dict[str, Cutoff | None]:
+    """Where each filter's share ends; only needs a pass over the data set, on narrow columns, when one has a share."""
+    filters = filters_of(recipe)
+    if all(one.keep_fraction is None for one in filters):
+        return {}
+    for shard in workspace.each_shard():
+        made_from = _made_from(recipe, workspace, shard)
+        derive(workspace.file("candidates", shard), made_from, _candidates, recipe, workspace, shard)
+    columns = ["pair_id", *(f"filter_{one.name}" for one in filters)]
+    left = scan(workspace.files("candidates")).select(columns).collect()
+    cutoffs: dict[str, Cutoff | None] = {}
+    for one in filters:
+        value = pl.col(f"filter_{one.name}")
+        cutoffs[one.name] = one.cutoff(left.select("pair_id", value=value))
+        left = left.filter(one.kept(value, cutoffs[one.name]))
+    return cutoffs
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """The candidate pairs of a recipe."""
+    checks = {
+        "sides_differ": "No pair has the same response on both sides, and chosen is strictly better.",
+        "funnel_adds_up": "What a step lets through is what the next one gets.",
+        "watch_unknown": "Each filter has a value for at least 95 % of the pairs that come to it.",
+    }
+
+    @dg.asset(
+        **dagster_common.common(recipe, "pairs", sharded=False),
+        deps=[dagster_common.key(recipe, "preferences"), *{likelihood.key(recipe, need) for need in _needs(recipe)}],
+        check_specs=dagster_common.check_specs(recipe, ("pairs",), checks),
+    )
+    @in_run_log
+    def pairs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Candidate pairs with every filter's value and verdict; the release takes those kept."""
+        workspace = Workspace.of(recipe)
+        pair(recipe, workspace)
+        shown = [version_of(path) for name in ("prompts", "preferences", "pairs") for path in workspace.files(name)]
+        view = kept_view(workspace, "pairs", shown, lambda: _view(recipe, workspace))
+        rows, same = int(view.pop("rows")), int(view.pop("same"))
+        found = {
+            "sides_differ": (same == 0, f"{same} of {rows} pairs"),
+            "funnel_adds_up": (view.pop("adds up") == "yes", "see the funnel"),
+        }
+        unknown = view.pop("unknown")
+        found["watch_unknown"] = (not unknown, unknown or "nearly all have one")
+        return dagster_common.result(
+            {"dagster/row_count": rows} | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found
+        )
+
+    return [pairs]
+
+
+def _view(recipe: Recipe, workspace: Workspace) -> dict[str, str]:
+    """Counts, the funnel as a table and a picture, and the first pairs."""
+    rows = scan(workspace.files("pairs"))
+    wrong = (pl.col("chosen_id") == pl.col("rejected_id")) | (pl.col("score_chosen") <= pl.col("score_rejected"))
+    counts = rows.select(rows=pl.len(), same=wrong.sum()).collect().row(0, named=True)
+    steps = funnel(recipe, workspace)
+    inside = steps[2:]
+    adds_up = all(step.entered - step.dropped == step.left for step in steps) and all(
+        before.left == after.entered for before, after in pairwise(inside)
+    )
+    return {
+        "rows": str(counts["rows"]),
+        "same": str(counts["same"]),
+        "adds up": "yes" if adds_up else "no",
+        "unknown": "; ".join(
+            f"{step.step}: no value for {step.unknown} of {step.entered}"
+            for step in steps
+            if step.unknown > 0.05 * step.entered
+        ),
+        "funnel": views.funnel_picture(steps),
+        "funnel as a table": views.table(pl.DataFrame(steps, schema=FunnelStep._fields, orient="row")),
+        "preview": views.table(rows.head(views.PREVIEW).collect()),
+    }

@@ -1,0 +1,1 @@
+"""From versions to what trainers and the Hub take."""

@@ -1,0 +1,1 @@
+"""From pairs and rankings to versions: rows, manifest, card, changes, explanations."""

@@ -1,0 +1,153 @@
+"""A policy: a model with the parameters that its samples are drawn with."""
+
+import json
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from pairwright.models.estimate import Estimate
+from pairwright.models.serving.call import Call
+from pairwright.models.serving.endpoint import Endpoint, Tokens
+from pairwright.models.serving.reasoning import answer_start
+from pairwright.models.serving.reply import Choice, UnusableError, choices_of, usage_of
+from pairwright.schemas.ids import digest, seed_of
+from pairwright.schemas.kinds import FailureShare, Kind
+
+
+class Sample(NamedTuple):
+    """A text that a policy wrote."""
+
+    text: str
+    finish_reason: str | None
+    logprob: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+
+
+class Policy(Kind, Endpoint, family="policy"):
+    """Writes responses. Its fingerprint names all that can change them; the number of samples cannot."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.7
+    """Of sampling."""
+    samples: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Texts to draw for each prompt. Raising it draws only the further ones."""
+    system: str | list[str] = ""
+    """System prompt, in place of the conversation's own; of several, sample i takes the i-th, over and over."""
+    stop: list[str] = Field(default_factory=list)
+    """Texts that end a sample."""
+    logprobs: bool = False
+    """Keep the summed log-prob of each sample, where the server tells it. A response has none where its sample opens
+    with reasoning, which is then no part of it."""
+
+    max_failure_share: FailureShare = 0.1
+    """Greatest share of its samples that may fail. Above it a build makes no release and says why; what was paid for is
+    kept. One failure alone is never too many, unless this is 0."""
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Self:
+        systems = 1 if isinstance(self.system, str) else max(1, len(self.system))
+        if self.temperature == 0 and self.samples > systems:
+            raise ValueError(
+                f"samples: {self.samples} at temperature 0 would be the same text again; raise temperature, or set "
+                f"samples: {systems}"
+            )
+        return self
+
+    def content(self) -> dict[str, Any]:
+        """All but the number of samples."""
+        found = super().content()
+        found.pop("samples", None)
+        return found
+
+    path: ClassVar[str]
+    """Of the request that writes."""
+
+    @abstractmethod
+    def request(self, messages: list[dict[str, str]]) -> dict[str, Any]:
+        """Body of the request that writes for a conversation, without what all have in common."""
+
+    def chat(self, messages: list[dict[str, str]], number: int) -> list[dict[str, str]]:
+        """The conversation with the system prompt of that sample."""
+        systems = [self.system] if isinstance(self.system, str) else self.system
+        if not any(systems):
+            return messages
+        rest = [one for one in messages if one["role"] not in {"system", "developer"}]
+        return [{"role": "system", "content": systems[number % len(systems)]}, *rest]
+
+    def call(self, prompt_id: str, messages: list[dict[str, str]], numbers: list[int]) -> Call:
+        """One call for these samples, which share a system prompt.
+
+        Its seed is that of the prompt and the first of the samples: under one seed for all, a server that honours it
+        draws the same for every prompt. With `n`, such servers count on from it.
+        """
+        chat = self.chat(messages, numbers[0])
+        seed = seed_of("sample", str(self.seed), prompt_id, str(numbers[0]))
+        body = self.sampling() | self.request(chat) | {"seed": seed}
+        if len(numbers) > 1:
+            body["n"] = len(numbers)
+        if self.stop:
+            body["stop"] = self.stop
+        if self.logprobs:
+            body["logprobs"] = True if self.path.startswith("/chat") else 1
+        most = self.bound(chat, self.max_tokens * len(numbers))
+        key = digest("sample", prompt_id, *map(str, numbers))
+        return Call(
+            key, prompt_id, (prompt_id, numbers), self.path, body, most, lambda reply: read(reply, len(numbers))
+        )
+
+    def estimate(self, missing: Iterator[tuple[list[dict[str, str]], list[int]]]) -> Estimate:
+        """What these samples (conversation, numbers) would take, if each were as long as it may be."""
+        tokens, calls, prompt, written = Tokens(self.model), 0, 0, 0
+        for messages, numbers in missing:
+            for group in self.groups(numbers):
+                calls += 1
+                prompt += tokens.of(self.chat(messages, group[0]))
+                written += self.max_tokens * len(group)
+        return self.estimate_of(calls, prompt, written)
+
+    def groups(self, numbers: list[int]) -> list[list[int]]:
+        """Sample numbers that one call with `n` can draw: those with the same system prompt."""
+        systems = 1 if isinstance(self.system, str) else max(1, len(self.system))
+        found: dict[int, list[int]] = {}
+        for number in sorted(numbers):
+            found.setdefault(number % systems, []).append(number)
+        return [group for _, group in sorted(found.items())]
+
+    def described(self) -> str:
+        """The sampling parameters, as the responses table keeps them."""
+        return json.dumps(self.content(), sort_keys=True, ensure_ascii=False)
+
+
+def read(reply: str, expected: int) -> list[Sample | None]:
+    """The samples in a reply, fewer where the server ignores `n` or breaks off; None in place of one without an answer.
+
+    What can be used is kept whatever became of the others. Raises UnusableError where nothing can.
+    """
+    choices = choices_of(reply, expected, least=1)
+    prompt, written = usage_of(reply)
+    alone = len(choices) == 1
+    samples: list[Sample | None] = []
+    problem: UnusableError | None = None
+    for one in choices:
+        try:
+            samples.append(_sample(one, prompt or None, (written or None) if alone else None))
+        except UnusableError as error:
+            samples.append(None)
+            problem = problem or error
+    if problem is not None and not any(samples):
+        raise problem
+    return samples
+
+
+def _sample(choice: Choice, prompt: int | None, written: int | None) -> Sample:
+    """A sample as it was written, reasoning and all. Raises UnusableError for one that never comes to its answer."""
+    if not choice.text.strip():
+        cut = choice.finish_reason == "length"
+        raise UnusableError("truncated: max_tokens was reached before the answer" if cut else "a sample is empty")
+    answer_start(choice.text)
+    if choice.tokens:
+        written = len(choice.tokens)
+    logprob = sum(token.logprob for token in choice.tokens) if choice.tokens else None
+    return Sample(choice.text, choice.finish_reason, logprob, prompt, written)

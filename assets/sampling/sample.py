@@ -1,0 +1,255 @@
+"""Sampling: policies write the samples that are missing, and responses are what was given and what was sampled."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from pairwright.assets import dagster_common
+from pairwright.assets.display import views
+from pairwright.assets.display.progress import tell
+from pairwright.assets.display.run_log import in_run_log
+from pairwright.assets.intake import reasoned
+from pairwright.assets.intake.source import counted
+from pairwright.assets.sampling.policies.base import Policy
+from pairwright.assets.sampling.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
+from pairwright.assets.storage.ledger import Ledger
+from pairwright.assets.storage.reply_ledger import budget_of, open_replies
+from pairwright.assets.storage.store import GIVEN, Shard, Workspace, derive, read_table, scan, version_of
+from pairwright.models.estimate import Estimate
+from pairwright.models.serving.abilities import lacking
+from pairwright.models.serving.ask import ask
+from pairwright.models.serving.call import Answer, Call
+from pairwright.models.serving.endpoint import CHARACTERS_PER_TOKEN
+from pairwright.models.serving.reasoning import without_reasoning
+from pairwright.models.serving.reply_store import Budget, ReplyStore
+from pairwright.schemas.ids import fingerprint, response_id
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Responses, Samples, check, types
+
+CODE = 3
+"""Raised when the same samples would give other responses."""
+TYPICAL_RESPONSE = 300
+"""Tokens that a plan takes an unwritten response for, unless max_tokens is less."""
+
+
+def sample_shard(
+    recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard, budget: Budget | None = None
+) -> int:
+    """Draw the samples that a shard lacks; how many there were."""
+    prompts = workspace.file("prompts", shard)
+    work = fingerprint([policy.fingerprint, policy.samples, *draw_of(recipe), version_of(prompts)])
+    with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
+        if ledger.is_done(work):
+            return 0
+        missing = ledger.missing(wanted_samples(recipe, policy, workspace, shard))
+        if missing.height:
+            with open_replies(policy, workspace, shard, missing, budget, answers_in=samples_table(policy)) as one:
+                _draw(policy, missing, read_table(prompts), one, ledger)
+        ledger.merge(work)
+    return missing.height
+
+
+def missing_samples(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """KEY of the samples that `sample_shard` would draw."""
+    with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
+        return ledger.missing(wanted_samples(recipe, policy, workspace, shard))
+
+
+def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
+    """What the samples that are missing would take, without spending anything."""
+    total = Estimate()
+    for shard in workspace.each_shard():
+        missing = missing_samples(recipe, policy, workspace, shard)
+        prompts = read_table(workspace.file("prompts", shard), columns=["prompt_id", "messages"])
+        total = total + policy.estimate((messages, numbers) for _, messages, numbers in _grouped(missing, prompts))
+    return total
+
+
+def _grouped(missing: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, str]], list[int]]]:
+    numbers = missing.group_by("prompt_id", maintain_order=True).agg("number")
+    joined = numbers.join(prompts.select("prompt_id", "messages"), on="prompt_id", how="left", maintain_order="left")
+    return joined.select("prompt_id", "messages", "number").iter_rows()
+
+
+def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, replies: ReplyStore, ledger: Ledger) -> None:
+    """First with `n` in one call; what such a call leaves out (many servers ignore it; a text may be empty), one by
+    one. So nothing that was paid for is thrown away with what is missing."""
+    total, left, cost = missing.height, missing, 0.0
+    single = policy.samples == 1 or "n" in lacking(policy, {"n"}, replies, policy.path)
+    for alone in (single, True):
+        short: list[dict[str, Any]] = []
+        for answers in ask(policy, _calls(policy, left, prompts, alone), replies):
+            rows = [row for answer in answers for row in _rows(policy, answer)]
+            short += [row for row in rows if row.pop("short", False)]
+            rows = [row for row in rows if row not in short]
+            if rows:
+                ledger.append(pl.DataFrame(rows, schema=dict(types(Samples))))
+            total -= len(rows)
+            cost += sum(float(row["cost_usd"]) for row in rows)
+            tell(f"samples/{policy.name}", missing.height - total, missing.height, cost)
+        if not short:
+            return
+        left = pl.DataFrame(short, schema=dict(types(Samples))).select(KEY).sort(KEY)
+
+
+def _calls(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, alone: bool) -> Iterator[Call]:
+    for prompt_id, messages, numbers in _grouped(missing, prompts):
+        for group in [[one] for one in sorted(numbers)] if alone else policy.groups(numbers):
+            yield policy.call(prompt_id, messages, group)
+
+
+def _rows(policy: Policy, answer: Answer) -> Iterator[dict[str, Any]]:
+    """A row a sample that was asked for; `short` where the reply lacks it and it is to be drawn alone."""
+    prompt_id, numbers = answer.call.unit
+    samples = answer.value if answer.failure is None else [None] * len(numbers)
+    paid = len(numbers) if answer.failure is not None else sum(one is not None for one in samples)
+    for number, sample in itertools.zip_longest(numbers, samples):
+        row = {
+            "prompt_id": prompt_id,
+            "number": number,
+            "fingerprint": policy.fingerprint,
+            "sampling": policy.described(),
+            "cost_usd": answer.cost_usd / paid,
+        }
+        if answer.failure is not None:
+            yield row | {"failure": answer.failure, "retry": True, "raw": answer.raw}
+        elif sample is not None:
+            yield row | sample._asdict() | {"retry": False}
+        else:
+            yield row | {"short": True}
+
+
+def respond(recipe: Recipe, workspace: Workspace, shard: Shard) -> bool:
+    """Bring a shard's responses up to what was given and what was sampled; whether they were made anew."""
+    tables = ["prompts", GIVEN, *(samples_table(policy) for policy in policies_of(recipe))]
+    made_from = {
+        "code": CODE,
+        "inputs": [version_of(workspace.file(table, shard)) for table in tables],
+        "policies": {policy.name: [policy.fingerprint, policy.samples] for policy in policies_of(recipe)},
+        "pool": draw_of(recipe),
+    }
+    return derive(workspace.file("responses", shard), made_from, _responses, recipe, workspace, shard)
+
+
+def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    frames = [read_table(workspace.file(GIVEN, shard)).with_columns(_order=pl.lit(0, pl.Int64))]
+    for policy in policies_of(recipe):
+        frames.append(
+            _answers(samples_of(recipe, policy, workspace, shard)).select(
+                *KEY[:1], "text", "sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens",
+                policies=pl.concat_list(pl.lit(policy.name)),
+                sample_count=pl.lit(1, pl.UInt32),
+                _order=pl.col("number").cast(pl.Int64) + 1,
+            )
+        )  # fmt: skip
+    return merged(pl.concat(frames, how="diagonal_relaxed"))
+
+
+def _answers(drawn: pl.DataFrame) -> pl.DataFrame:
+    """The samples that were written, each with its answer as `text`: without the reasoning that it opens with, which
+    stays in the samples table. Log-prob and token count would be those of both, and so are left out then.
+    """
+    drawn = drawn.filter(pl.col("text").is_not_null())
+    answers = pl.Series("answer", [without_reasoning(text) for text in drawn.get_column("text")], pl.String)
+    whole = pl.col("answer") == pl.col("text")
+    counts = [pl.when(whole).then(name).alias(name) for name in ("logprob", "completion_tokens")]
+    return drawn.with_columns(answers).drop_nulls("answer").with_columns(counts).with_columns(text="answer")
+
+
+def samples_of(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """The samples of a policy that the recipe asks for, written or failed; others may be kept beside them."""
+    rows = read_table(workspace.file(samples_table(policy), shard))
+    wanted = wanted_samples(recipe, policy, workspace, shard)
+    return rows.join(wanted, on=KEY, how="semi", maintain_order="left")
+
+
+def merged(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row a distinct text, with everyone who wrote it and how often; its parameters are those of the first."""
+    first = ["sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens", "steps"]
+    rows = rows.sort("prompt_id", "text", "_order", "sampling", maintain_order=True)
+    frame = rows.group_by("prompt_id", "text", maintain_order=True).agg(
+        pl.col("policies").explode(empty_as_null=False).unique().sort(),
+        pl.col("sample_count").sum(),
+        pl.col(first).first(),
+    )
+    ids = [response_id(*key) for key in frame.select("prompt_id", "text").iter_rows()]
+    frame = frame.with_columns(pl.Series("response_id", ids, pl.String)).cast({"sample_count": pl.UInt32})
+    return check(frame.sort("prompt_id", "response_id"), Responses)
+
+
+def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """The responses that a shard will have: those that are there, and for each missing sample a text of its likely
+    length. For plans."""
+    frames = [read_table(workspace.file(GIVEN, shard)).select("prompt_id", "text")]
+    for policy in policies_of(recipe):
+        path = workspace.file(samples_table(policy), shard)
+        if path.exists():
+            frames.append(_answers(samples_of(recipe, policy, workspace, shard)).select("prompt_id", "text"))
+        length = int(min(policy.max_tokens, TYPICAL_RESPONSE) * CHARACTERS_PER_TOKEN)
+        filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit(" the" * (length // 4))
+        frames.append(missing_samples(recipe, policy, workspace, shard).select("prompt_id", text=filler))
+    rows = pl.concat(frames).unique()
+    ids = [response_id(*key) for key in rows.iter_rows()]
+    return rows.with_columns(pl.Series("response_id", ids, pl.String)).sort("prompt_id", "response_id")
+
+
+def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """One asset a policy, and the responses; nothing where the recipe has no policy."""
+    if not recipe.policies:
+        return []
+    return [*(_samples(recipe, policy) for policy in policies_of(recipe)), _responses_asset(recipe)]
+
+
+def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
+    @dg.asset(
+        **dagster_common.common(recipe, "samples", policy.name, sharded=True),
+        deps=[dagster_common.key(recipe, "prompts")],
+        code_version=policy.fingerprint,
+    )
+    @in_run_log
+    def samples(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        workspace = Workspace.of(recipe)
+        budget = budget_of(recipe, workspace)
+        drawn = sum(
+            sample_shard(recipe, policy, workspace, shard, budget)
+            for shard in dagster_common.shards(context, workspace)
+        )
+        files = dagster_common.files_made(context, workspace, samples_table(policy))
+        found = scan(files).group_by("finish_reason", "failure").len().sort("len", descending=True).collect()
+        table = dg.MarkdownMetadataValue(views.table(found))
+        written_for = scan(files).select(pl.col("prompt_id").n_unique()).collect().item()
+        rows = int(found.get_column("len").sum())
+        return dagster_common.result(
+            {"dagster/row_count": rows, "new samples": drawn, "prompts": written_for, "how they ended": table}
+        )
+
+    return samples
+
+
+def _responses_asset(recipe: Recipe) -> dg.AssetsDefinition:
+    needs = [
+        dagster_common.key(recipe, "prompts"),
+        *(dagster_common.key(recipe, "samples", one.name) for one in policies_of(recipe)),
+    ]
+
+    @dg.asset(
+        **dagster_common.common(recipe, "responses", sharded=True),
+        deps=needs,
+        check_specs=dagster_common.check_specs(recipe, ("responses",), reasoned.CHECKS),
+    )
+    @in_run_log
+    def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Distinct texts for each prompt, given and sampled, with everyone who wrote them."""
+        workspace = Workspace.of(recipe)
+        for shard in dagster_common.shards(context, workspace):
+            respond(recipe, workspace, shard)
+        tables = [samples_table(policy) for policy in policies_of(recipe)]
+        samples = [workspace.file(name, shard) for name in tables for shard in workspace.each_shard()]
+        return dagster_common.result(
+            counted(context, workspace, "responses"), reasoned.reasoning_check(workspace, samples)
+        )
+
+    return responses

@@ -1,0 +1,1 @@
+"""Tables on disk: files, ledgers of paid work, journals, replies."""

@@ -1,0 +1,1 @@
+"""BLEU against references: its kernel, its tokeniser, and the judges over them."""

@@ -1,0 +1,1 @@
+"""How models are reached: any OpenAI-compatible server, and transformers in this process."""

@@ -1,0 +1,182 @@
+"""Which model answers, and how to reach it. Only the former can change an answer."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from pairwright.models.estimate import Estimate
+from pairwright.models.serving.reply_store import Spent
+from pairwright.schemas.errors import JudgeError
+from pairwright.schemas.kinds import Runtime
+
+CHARACTERS_PER_TOKEN = 4.0
+"""The stated estimate where a model's tokenizer is not at hand: English text in common vocabularies."""
+MESSAGE_TOKENS = 4
+"""What a chat template adds to each message, in the same estimate."""
+
+
+WINDOW = 24 * 3600.0
+"""Seconds within which a server promises to have ended a batch."""
+BATCH_CALLS = 5_000
+"""Requests of one batch; servers take tens of thousands, but a file of long prompts must fit their limit, too."""
+LATENCY, TOKENS_PER_SECOND = 0.5, 50.0
+"""The stated pace of a call: seconds to the first token, and tokens a second after it."""
+
+TYPICAL_ANSWER = 200
+"""Tokens that an answer is estimated at, unless max_tokens is less: a short rationale and the verdict."""
+
+
+class Price(BaseModel):
+    """USD per million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    input: Annotated[float, Field(ge=0)] = 0.0
+    """Of the prompt."""
+    output: Annotated[float, Field(ge=0)] = 0.0
+    """Of the completion."""
+    batch: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """What `transport: batch` takes of these prices: 0.5 for half."""
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """USD for one call."""
+        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
+
+
+class Endpoint(BaseModel):
+    """Options of everything that calls a model on a server that speaks the OpenAI protocol."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    model: Annotated[str, Field(min_length=1)]
+    """Name of the model, as the server knows it."""
+    revision: str = ""
+    """Part of the fingerprint only: change it when the server starts to serve other weights under the same name."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Of sampling."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Of sampling."""
+    max_tokens: Annotated[int, Field(ge=1)] = 1024
+    """Longest answer; one that reaches it counts as truncated."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Sent with each call and used for every shuffle."""
+    base_url: Annotated[str, Runtime] = "https://api.openai.com/v1"
+    """Where the server is."""
+    api_key_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Runtime] = None
+    """Name of the environment variable that holds the key; the key itself never stands in a recipe. Without it no key
+    is sent, whatever the environment holds, not to the default `base_url` either."""
+    concurrency: Annotated[int, Field(ge=1, le=1024), Runtime] = 32
+    """Most calls in flight; fewer while the server pushes back."""
+    rpm: Annotated[int | None, Field(ge=1), Runtime] = None
+    """Most requests a minute."""
+    tpm: Annotated[int | None, Field(ge=1), Runtime] = None
+    """Most tokens a minute, prompts and answers together."""
+    deadline: Annotated[float, Field(gt=0), Runtime] = 120.0
+    """Seconds that one request may take."""
+    price: Annotated[Price, Runtime] = Price()
+    """USD per million tokens."""
+    transport: Annotated[Literal["live", "batch"], Runtime] = "live"
+    """batch: calls go through the server's Batch API, as files, and are answered within a day."""
+    poll: Annotated[float, Field(gt=0), Runtime] = 30.0
+    """Of `transport: batch`: seconds between looks at a batch."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{value!r} is no http or https URL")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("a URL with a user, password or query would put a secret into the recipe; use api_key_env")
+        return value.rstrip("/")
+
+    @property
+    def secret(self) -> str | None:
+        """The key from the environment. Raises JudgeError when the named variable is not set."""
+        if self.api_key_env is None:
+            return None
+        value = os.environ.get(self.api_key_env, "").strip()
+        if not value:
+            raise JudgeError(
+                f"the environment variable {self.api_key_env} is not set; it must hold the key for {self.base_url}"
+            )
+        return value
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether it is a server elsewhere, which seldom works for nothing, without a price."""
+        return self.base_url.startswith("https") and not (self.price.input or self.price.output)
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """USD for one call by this transport."""
+        share = self.price.batch if self.transport == "batch" else 1.0
+        return self.price.cost(prompt_tokens, completion_tokens) * share
+
+    def bound(self, messages: list[dict[str, str]], answer: int) -> Spent:
+        """What one call with an answer of so many tokens may take at most: a token for every two bytes of prompt."""
+        prompt = sum(len(one["content"].encode()) // 2 + 8 for one in messages)
+        return Spent(1, prompt + answer, self.cost(prompt, answer))
+
+    def batches(self, calls: int) -> int:
+        """Batches that so many calls of a shard are sent in, one after the other; none for live calls."""
+        return -(-calls // BATCH_CALLS) if self.transport == "batch" else 0
+
+    def seconds(self, calls: int, prompt_tokens: int, completion_tokens: int) -> float:
+        """Seconds that so much work takes at the recipe's limits, or at a common pace where it states none.
+
+        Through the Batch API: what the windows of all batches, one after the other, come to at most.
+        """
+        if self.transport == "batch":
+            return self.batches(calls) * WINDOW
+        at_once = calls / self.concurrency * (LATENCY + completion_tokens / max(calls, 1) / TOKENS_PER_SECOND)
+        by_requests = calls / self.rpm * 60 if self.rpm else 0.0
+        by_tokens = (prompt_tokens + completion_tokens) / self.tpm * 60 if self.tpm else 0.0
+        return max(at_once, by_requests, by_tokens)
+
+    def estimate_of(self, calls: int, prompt_tokens: int, completion_tokens: int, verdicts: int = 0) -> Estimate:
+        """So many calls with what they take in all: tokens, cost, time, batches."""
+        return Estimate(
+            verdicts=verdicts,
+            calls=calls,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            cost_usd=self.cost(prompt_tokens, completion_tokens),
+            seconds=self.seconds(calls, prompt_tokens, completion_tokens),
+            batches=self.batches(calls),
+        )
+
+    def sampling(self) -> dict[str, Any]:
+        """The request's fields that steer sampling."""
+        return {
+            "model": self.model,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+
+
+def estimated_tokens(messages: list[dict[str, str]]) -> int:
+    """About how many tokens a chat takes: four characters a token and four tokens a message."""
+    return sum(int(len(one["content"]) / CHARACTERS_PER_TOKEN) + 1 + MESSAGE_TOKENS for one in messages)
+
+
+class Tokens:
+    """Counts tokens: with the model's own tokenizer where `model` is a folder, by estimate otherwise."""
+
+    def __init__(self, model: str) -> None:
+        self._tokenizer: Any = None
+        path = Path(model) / "tokenizer.json"
+        if path.is_file():
+            from tokenizers import Tokenizer
+
+            self._tokenizer = Tokenizer.from_file(str(path))
+
+    def of(self, messages: list[dict[str, str]]) -> int:
+        """Tokens of a chat."""
+        if self._tokenizer is None:
+            return estimated_tokens(messages)
+        return sum(len(self._tokenizer.encode(one["content"]).ids) + MESSAGE_TOKENS for one in messages)

@@ -1,0 +1,40 @@
+"""Where a text's answer begins, for models that write their reasoning into the text before it."""
+
+import re
+
+from pairwright.models.serving.reply import UnusableError
+
+_OPENED = re.compile(r"\s*<think>")
+_CLOSED = re.compile(r"</think>\s*")
+_CLOSED_LINE = re.compile(r"^[ \t]*</think>\s*", re.MULTILINE)
+
+
+def answer_start(text: str) -> int:
+    """The place of the first character behind a leading `<think>…</think>`; 0 where a text opens with no reasoning.
+
+    Many chat templates end with the opening tag, so that a text begins inside the block: where no `<think>` came
+    before, a `</think>` at the beginning of a line ends it, too. Raises UnusableError where the block has no end, or
+    nothing behind it.
+    """
+    if "think>" not in text:
+        return 0
+    if _OPENED.match(text):
+        end = _CLOSED.search(text)
+        if end is None:
+            raise UnusableError("truncated: the reasoning has no end (<think> without </think>)")
+    else:
+        end = _CLOSED_LINE.search(text)
+        if end is None or "<think>" in text[: end.start()]:
+            return 0
+    if end.end() == len(text):
+        raise UnusableError("behind the reasoning, the answer is empty")
+    return end.end()
+
+
+def without_reasoning(text: str) -> str | None:
+    """What follows the reasoning that a text opens with, the text itself where it opens with none; None where nothing
+    follows."""
+    try:
+        return text[answer_start(text) :]
+    except UnusableError:
+        return None

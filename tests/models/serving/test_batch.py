@@ -1,0 +1,196 @@
+"""Judging and sampling through the Batch API: same rows, nothing paid twice, only what is missing sent again."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from click.testing import CliRunner
+from helpers import TESTS, build, recipe_of, wide, write_jsonl
+from replay_server import App, Settings, serving
+
+from pairwright.assets.intake.source import take_in
+from pairwright.assets.judging.judge import judge_shard
+from pairwright.assets.pairing.prefer import judges_of
+from pairwright.assets.sampling.pool import policies_of, samples_table
+from pairwright.assets.sampling.sample import sample_shard
+from pairwright.assets.storage.reply_ledger import budget_of, costs, replies_table
+from pairwright.assets.storage.store import Workspace
+from pairwright.cli import main
+from pairwright.judges.llm_pairwise import LlmPairwise
+from pairwright.models.serving.batch_files import Journal, line_of
+from pairwright.schemas.errors import BudgetError, JudgeError, StoreError
+from pairwright.schemas.ids import prompt_id
+from pairwright.schemas.reading import load_recipe
+from pairwright.schemas.recipe import Recipe
+
+DRIVER = TESTS / "e2e" / "resume.py"
+PROMPTS = 5
+
+
+def recipe(folder: Path, url: str, transport: str = "batch", **parts: Any) -> Recipe:
+    write_jsonl(folder / "rows.jsonl", wide(PROMPTS))
+    judge = {"name": "duel", "kind": "llm-pairwise", "model": "m", "base_url": url, "transport": transport, "poll": 0.1}
+    judge["price"] = {"input": 100, "output": 200, "batch": 0.5}
+    made = {"dataset": "tested", "prompts": {"source": "rows.jsonl"}, "shards": 1, "judges": [judge], **parts}
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(made))
+    return load_recipe(path)
+
+
+def verdicts(data: Path) -> pl.DataFrame:
+    frames = [pl.read_parquet(path) for path in sorted(data.glob("tested/verdicts/*/*.parquet"))]
+    return pl.concat(frames).drop("cost_usd").sort("prompt_id", "response_a", "response_b")
+
+
+def left_over(data: Path) -> list[Path]:
+    return list(data.glob("tested/replies/*/batches/*"))
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
+    folder = tmp_path_factory.mktemp("live")
+    with serving(App(Settings())) as url:
+        build(recipe(folder, url, "live"), folder / "data")
+    return verdicts(folder / "data")
+
+
+def test_a_batch_brings_the_same_rows_for_half(tmp_path: Path, live: pl.DataFrame) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        one = recipe(tmp_path, url)
+        build(one, tmp_path / "data")
+    assert verdicts(tmp_path / "data").equals(live), "the fingerprint is the same, too"
+    assert not app.sent and [len(ids) for ids in app.batches.requests] == [live.height * 2]
+    (cost,) = costs(one.judges, Workspace.of(one, tmp_path / "data")).values()
+    usd = (cost["prompt_tokens"] * 100 + cost["completion_tokens"] * 200) / 2e6
+    assert cost["cost_usd"] == pytest.approx(usd, abs=1e-6)
+    assert not left_over(tmp_path / "data")
+
+
+@pytest.mark.parametrize("end", ["expired", "errors"])
+def test_only_what_is_missing_is_sent_again(end: str, tmp_path: Path, live: pl.DataFrame) -> None:
+    app = App(Settings())
+    app.batches.plan = [end]
+    with serving(app) as url:
+        build(recipe(tmp_path, url), tmp_path / "data")
+    first, second = app.batches.requests
+    assert len(second) == len(first) - len(first) // 2 and set(second) < set(first)
+    assert verdicts(tmp_path / "data").equals(live)
+
+
+def test_killed_while_it_waits(tmp_path: Path, live: pl.DataFrame) -> None:
+    app = App(Settings())
+    app.batches.hold = True
+    with serving(app) as url:
+        one = recipe(tmp_path, url)
+        for _ in range(2):
+            polls = app.batches.polls
+            run = subprocess.Popen([sys.executable, str(DRIVER), str(one.path), str(tmp_path / "data")])
+            end = time.monotonic() + 60
+            while app.batches.polls < polls + 2 and time.monotonic() < end:
+                time.sleep(0.05)
+            run.send_signal(signal.SIGKILL)
+            run.wait()
+        for path in (tmp_path / "data").glob("tested/replies/*/batches/*.json"):  # killed before the id was noted
+            path.write_text(path.read_text().replace('"batch":"batch_0"', '"batch":null'))
+        app.batches.hold = False
+        build(one, tmp_path / "data")
+    assert len(app.batches.requests) == 1, "nothing is paid for twice"
+    assert verdicts(tmp_path / "data").equals(live)
+    assert not left_over(tmp_path / "data")
+
+
+def test_a_batch_that_the_server_has_forgotten_is_made_again(tmp_path: Path, live: pl.DataFrame) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        one = recipe(tmp_path, url)
+        (judge,) = judges_of(one)
+        app.batches.plan = ["failed"]
+        with pytest.raises(JudgeError):
+            build(one, tmp_path / "data")
+        calls = app.batches.requests[0]
+        folder = tmp_path / "data" / "tested" / replies_table(judge) / "batches"
+        entry = {"token": "t", "batch": "batch_99", "ids": calls, "begun": time.time()}
+        (folder / "t.json").write_text(json.dumps(entry))
+        build(one, tmp_path / "data")
+    assert [sorted(ids) for ids in app.batches.requests] == [sorted(calls)] * 2
+    assert verdicts(tmp_path / "data").equals(live) and not left_over(tmp_path / "data")
+
+
+def test_a_batch_that_the_server_refuses_says_why(tmp_path: Path) -> None:
+    app = App(Settings())
+    app.batches.plan = ["failed"]
+    with serving(app) as url:
+        with pytest.raises(JudgeError, match="line 1 is not to our taste"):
+            build(recipe(tmp_path, url), tmp_path / "data")
+        build(recipe(tmp_path, url), tmp_path / "data")
+    assert len(app.batches.requests) == 2
+
+
+def test_the_budget_holds_for_batches(tmp_path: Path) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        one = recipe(tmp_path, url, budget={"calls": 10})
+        workspace = Workspace.of(one, tmp_path / "data")
+        take_in(one, workspace)
+        (shard,) = workspace.each_shard()
+        with pytest.raises(BudgetError, match=r"budget\.calls is 10"):
+            judge_shard(judges_of(one)[0], workspace, shard, budget_of(one, workspace))
+    assert [len(ids) for ids in app.batches.requests] == [10]
+    assert budget_of(one, workspace).spent.calls == 10
+
+
+@pytest.mark.parametrize(("calls", "batches"), [(0, 0), (1, 1), (5_000, 1), (5_001, 2)])
+def test_a_plan_counts_windows_not_seconds_of_calls(calls: int, batches: int) -> None:
+    judge = {"kind": "llm-pairwise", "model": "m", "transport": "batch", "rpm": 1}
+    one = LlmPairwise.model_validate(judge)
+    assert (one.batches(calls), one.seconds(calls, 10**9, 10**9)) == (batches, batches * 86_400)
+    live = LlmPairwise.model_validate({**judge, "transport": "live"})
+    assert (live.batches(calls), live.seconds(calls, 0, 0)) == (0, calls * 60)
+
+
+def test_the_plan_states_the_window(tmp_path: Path) -> None:
+    one = recipe(tmp_path, "http://127.0.0.1:9/v1", shards=3)
+    ids = [prompt_id([{"role": "user", "content": row["prompt"]}]) for row in wide(PROMPTS)]
+    batches = len({int(key[:8], 16) * 3 // 2**32 for key in ids})
+    assert batches > 1
+    result = CliRunner().invoke(main, ["plan", str(one.path), "--data", str(tmp_path / "data")])
+    assert f"up to {batches * 24} h ({batches} × 24 h)" in result.output, result.output
+    told = json.loads(CliRunner().invoke(main, ["plan", str(one.path), "--data", str(tmp_path / "d"), "--json"]).stdout)
+    assert told["total"]["batches"] == batches and told["total"]["seconds"] == batches * 86_400
+
+
+def test_policies_write_in_batches(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", wide(PROMPTS))
+    app = App(Settings())
+    with serving(app) as url:
+        policy = {"name": "w", "kind": "openai", "model": "m", "base_url": url, "samples": 2, "temperature": 1.0}
+        policy |= {"transport": "batch", "poll": 0.1}
+        one = recipe_of(tmp_path, "rows.jsonl", shards=1, policies=[policy], judges=[{"kind": "length"}])
+        workspace = Workspace.of(one, tmp_path / "data")
+        take_in(one, workspace)
+        (shard,) = workspace.each_shard()
+        assert sample_shard(one, policies_of(one)[0], workspace, shard) == PROMPTS * 2
+    rows = pl.read_parquet(workspace.file(samples_table(policies_of(one)[0]), shard))
+    assert rows.get_column("text").null_count() == 0 and not app.sent
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"[]", b'{"token": "other", "batch": 3}'])
+def test_a_damaged_note_of_a_batch_is_made_again_from_its_requests_or_named(tmp_path: Path, damage: bytes) -> None:
+    lines = [line_of(name, "/chat/completions", {"model": "m"}, 0) for name in ("a-0", "b-1")]
+    entry, requests = Journal(tmp_path).open({"a-0", "b-1"}, lines)
+    note = Journal(tmp_path).folder / f"{entry.token}.json"
+    note.write_bytes(damage)
+    (found,) = Journal(tmp_path).entries()
+    assert (found.token, found.batch, found.ids) == (entry.token, None, entry.ids)
+    requests.write_bytes(b"\xff")
+    with pytest.raises(StoreError, match=f"{note.name}, which notes a batch that was sent, is damaged") as caught:
+        Journal(tmp_path).entries()
+    assert len(str(caught.value).splitlines()) == 1 and note.read_bytes() == damage

@@ -1,0 +1,74 @@
+"""Imports run one way: between the folders, between the rooms of `assets/`, and never in a circle."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("schemas", "models", "judges", "assets", "pipelines")
+ROOMS = (
+    "display", "storage", "intake", "sampling", "judging", "pairing", "auditing", "releasing", "publishing", "report",
+)  # fmt: skip
+"""In the order of the flow, after what shows and what stores."""
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name → file, of everything but the command line."""
+    found = {}
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            found[f"pairwright.{name}"] = path
+    return found
+
+
+def imports() -> dict[str, set[str]]:
+    """Module → the modules of ours that it imports, also for types alone and within functions."""
+    files = modules()
+    found: dict[str, set[str]] = {}
+    for module, path in files.items():
+        names: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
+            elif isinstance(node, ast.Import):
+                names |= {one.name for one in node.names}
+        found[module] = {name for name in names if name in files and name != module}
+    return found
+
+
+def place(module: str, depth: int) -> str:
+    parts = module.split(".")
+    return parts[depth] if len(parts) > depth else ""
+
+
+def test_folders_import_those_before_them() -> None:
+    against = [
+        f"{module} imports {other}"
+        for module, others in imports().items()
+        for other in others
+        if FOLDERS.index(place(other, 1)) > FOLDERS.index(place(module, 1))
+    ]
+    assert not against
+
+
+def test_rooms_import_those_before_them_in_the_flow() -> None:
+    rooms = {path.name for path in (ROOT / "assets").iterdir() if (path / "__init__.py").exists()}
+    assert rooms == set(ROOMS), "every room has its place in the flow"
+    against = [
+        f"{module} imports {other}"
+        for module, others in imports().items()
+        for other in others
+        if place(module, 2) in ROOMS
+        and place(other, 2) in ROOMS
+        and ROOMS.index(place(other, 2)) > ROOMS.index(place(module, 2))
+    ]
+    assert not against
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    reached = imports()
+    for through in reached:
+        for module, others in reached.items():
+            if through in others:
+                reached[module] = others | reached[through]
+    assert not [module for module, others in reached.items() if module in others]
