@@ -31,17 +31,17 @@ WAIT = 12 * 3600.0
 """Seconds that a run of the UI, a schedule or a backfill waits for another build of its data set."""
 
 
-def _builder(recipe: Recipe) -> dg.ResourceDefinition:
+def builder(recipe: Recipe) -> dg.ResourceDefinition:
     """Makes a run the data set's one builder, from before its first step until after its last."""
 
     @dg.resource(config_schema={})
-    def builder(context: dg.InitResourceContext) -> Iterator[None]:
+    def built_by(context: dg.InitResourceContext) -> Iterator[None]:
         run = context.run.run_id[:8] if context.run else "without a number"
         say = context.log.info if context.log else print
         with building(Workspace.of(recipe), f"Dagster's run {run}", recipe.path, WAIT, say):
             yield
 
-    return builder
+    return built_by
 
 
 def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
@@ -58,6 +58,6 @@ def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
         ],
         schedules=nightly.schedules(recipes),
         sensors=source_sensor.sensors(recipes),
-        resources={"io_manager": NO_VALUES, **{dagster_common.builder(recipe): _builder(recipe) for recipe in recipes}},
+        resources={"io_manager": NO_VALUES, **{dagster_common.builder(recipe): builder(recipe) for recipe in recipes}},
         executor=dg.in_process_executor,
     )

@@ -10,7 +10,9 @@ from pathlib import Path
 from helpers import write_jsonl
 
 ROOT = Path(__file__).parents[1]
-SOURCES = [path for folder in ("schemas", "judges", "assets", "pipelines") for path in (ROOT / folder).rglob("*.py")]
+SOURCES = [
+    path for folder in ("schemas", "models", "judges", "assets", "pipelines") for path in (ROOT / folder).rglob("*.py")
+]
 SOURCES += [path for folder in ("pairwright", "benchmarks") for path in (ROOT / folder).glob("*.py")]
 OPENING = {"read_text", "write_text", "open", "fdopen"}
 """Calls that open text, if they are not told to open bytes."""

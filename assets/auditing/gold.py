@@ -68,7 +68,7 @@ def read_gold(path: Path, by: str | None = None) -> Gold:
     names: dict[str, None] = {}
     rows = 0
     wanted = [*NEEDED, *MAY_HAVE, *([by] if by else [])]
-    for part in open_source(Source(source=str(path)), Path()).open(also=wanted):
+    for part in open_source(Source(source=str(path)), Path()).each_part(also=wanted):
         names.update(dict.fromkeys(part.names))
         missing = [name for name in NEEDED if name not in part.names]
         if missing:

@@ -25,10 +25,10 @@ class Opened(NamedTuple):
 
     def stream(self) -> Iterator[Records]:
         """The records of all parts, in order, with all their columns."""
-        for part in self.open():
+        for part in self.each_part():
             yield from part.records(None)
 
-    def open(self, also: Collection[str] = ()) -> Iterator[Part]:
+    def each_part(self, also: Collection[str] = ()) -> Iterator[Part]:
         """Each part with the names of its columns; those of JSON Lines are looked up in every record first.
 
         Of several files of JSON Lines, a field that the recipe names counts as a column of each if one has it. `also`

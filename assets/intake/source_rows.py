@@ -40,7 +40,7 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path) -> Spooled:
     prompts, responses = Spool(folder, "prompts", shards), Spool(folder, "responses", shards)
     for number, one in enumerate(opened):
         rows, fields, bad_rows = 0, False, list[pl.DataFrame]()
-        for part in one.open():
+        for part in one.each_part():
             fields = fields or bool(part.names)
             columns = _columns(part, one.source, number)
             for records in part.records(columns.used()):

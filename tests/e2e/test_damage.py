@@ -16,7 +16,8 @@ from helpers import build as build_plainly
 from replay_server import App, Settings, judge_by_hash, serving
 
 from pairwright.assets.auditing.relabel import audit
-from pairwright.assets.intake.source import counted, take_in
+from pairwright.assets.display.views import table
+from pairwright.assets.intake.source import take_in
 from pairwright.assets.judging.judge import judge_shard
 from pairwright.assets.judging.verdicts import guides_first
 from pairwright.assets.pairing.pair import pair
@@ -27,9 +28,10 @@ from pairwright.assets.releasing.release import release
 from pairwright.assets.releasing.versions import Release
 from pairwright.assets.report.page import report
 from pairwright.assets.sampling.sample import policies_of, respond, sample_shard
+from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.repair import mended
 from pairwright.assets.storage.reply_ledger import budget_of
-from pairwright.assets.storage.store import Workspace
+from pairwright.assets.storage.store import Workspace, scan, version_of
 from pairwright.cli import main
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.names import every_shard, job_name
@@ -145,7 +147,9 @@ def _stages(recipe: Recipe, workspace: Workspace, night: datetime) -> Release:
     for policy in policies_of(recipe):
         sample_shard(recipe, policy, workspace, shard, budget_of(recipe, workspace))
     respond(recipe, workspace, shard)
-    counted(workspace, "responses", 1)
+    files = workspace.files("responses")
+    made_from = [version_of(path) for path in files]
+    kept_view(workspace, "responses", made_from, lambda: {"preview": table(scan(files).select("text").collect())})
     for judge in guides_first(recipe):
         judge_shard(judge, workspace, shard, budget_of(recipe, workspace))
     audit(recipe, workspace, night)

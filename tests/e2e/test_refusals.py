@@ -86,8 +86,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, data: Path, 
 def test_an_interrupted_export_stops_with_130_and_leaves_nothing(tmp_path: Path, data: Path) -> None:
     """Interrupted when its files are written and not yet in their place."""
     code = (
-        "import time\nfrom pairwright.assets import export\nfrom pairwright.cli import main\n"
-        "export.sync = lambda path: (print('written', flush=True), time.sleep(60))\nmain()\n"
+        "import time\nfrom pairwright.schemas import files\nfrom pairwright.cli import main\n"
+        "files.sync = lambda path: (print('written', flush=True), time.sleep(60))\nmain()\n"
     )
     child = start("export", "hand", "--format", "trl", "--out", "out", "--data", str(data), cwd=tmp_path, run=code)
     assert child.stdout is not None and child.stdout.readline() == "written\n"

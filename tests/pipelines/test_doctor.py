@@ -127,7 +127,7 @@ def test_an_answer_without_the_log_probs_that_were_asked_for_is_a_failure(tmp_pa
     app = lying()
     write_jsonl(tmp_path / "rows.jsonl", wide(2))
     with serving(app) as url:
-        made = recipe_of(tmp_path, "rows.jsonl", judges=[duel(url, logprobs=True)])
+        made = recipe_of(tmp_path, "rows.jsonl", judges=[duel(url, logprobs=True, max_failure_share=1)])
         build(made, tmp_path / "data")
         (judge,) = judges_of(made)
         workspace = Workspace.of(made, tmp_path / "data")

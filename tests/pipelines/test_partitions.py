@@ -12,8 +12,9 @@ from helpers import recipe_of, wide, write_jsonl
 from replay_server import App, Settings, serving, write_by_hash
 from tiny_models import TINY
 
+from pairwright.assets import dagster_common
 from pairwright.assets.storage.store import Workspace
-from pairwright.pipelines.build import definitions
+from pairwright.pipelines.build import builder, definitions
 from pairwright.schemas.recipe import Recipe
 
 SHARDS = 8
@@ -48,10 +49,11 @@ def sharded(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
 
 def materialised(
-    assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance, **options: Any
+    recipe: Recipe, assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance, **options: Any
 ) -> dict[str, list[dict[str, Any]]]:
     """Asset → metadata of each partition that was made."""
-    result = dg.materialize(assets, instance=instance, run_config=QUIET, **options)
+    resources = {dagster_common.builder(recipe): builder(recipe)}
+    result = dg.materialize(assets, instance=instance, run_config=QUIET, resources=resources, **options)
     assert result.success
     told: dict[str, list[dict[str, Any]]] = {}
     for event in result.get_asset_materialization_events():
@@ -72,12 +74,12 @@ def test_a_partition_of_any_asset_is_made_alone_and_told_with_its_own_rows(tmp_p
     with serving(App(Settings(), answer)) as url, dg.DagsterInstance.ephemeral() as instance:
         recipe = whole(tmp_path, url)
         assets = sharded(recipe)
-        materialised(assets[:1], instance, partition_key="00000")
+        materialised(recipe, assets[:1], instance, partition_key="00000")
         rows = [pl.read_parquet(path).height for path in Workspace.of(recipe).files("prompts")]
         for partition in (rows.index(max(rows)), rows.index(0)):
             told: dict[str, list[dict[str, Any]]] = {}
             for asset in assets:
-                told |= materialised([asset], instance, partition_key=f"{partition:05d}")
+                told |= materialised(recipe, [asset], instance, partition_key=f"{partition:05d}")
             assert [name.split("/")[1] for name in sorted(told)] == [
                 "domains", "likelihoods", "likelihoods", "prompts", "responses", "samples", "verdicts", "verdicts",
             ]  # fmt: skip
@@ -94,7 +96,7 @@ def test_of_a_run_over_several_partitions_each_is_told_with_its_own_rows(tmp_pat
     recipe = recipe_of(tmp_path, "rows.jsonl", shards=4, judges=[{"kind": "length"}])
     several = {"dagster/asset_partition_range_start": "00001", "dagster/asset_partition_range_end": "00002"}
     with dg.DagsterInstance.ephemeral() as instance:
-        told = materialised(sharded(recipe), instance, tags=several)
+        told = materialised(recipe, sharded(recipe), instance, tags=several)
     assert set(told) == {"tested/prompts", "tested/responses", "tested/verdicts/length"}
     for name, partitions in told.items():
         table = name.removeprefix("tested/") if "verdicts" not in name else "verdicts/length-*"

@@ -129,7 +129,7 @@ def test_no_pair_says_the_counts_and_the_first_reasons(tmp_path: Path, case: str
     recipe = recipe_of(tmp_path, "rows.jsonl", judges=[{"kind": "bleu"}])
     told = {
         "abstains": r"no pair is left to release \(.*judge bleu: of 24 verdicts 24 abstained from \(24 × '.*reference",
-        "rejected": r"no pair is left to release \(.*6 of 6 rows of the source rejected \(6 × '",
+        "rejected": r"all 6 rows are rejected: prompt is empty \(6, first row 1\)",
     }
     with pytest.raises(PairwrightError, match=told[case]):
         build(recipe, tmp_path / "data")

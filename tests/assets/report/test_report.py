@@ -29,6 +29,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
         folder,
         "rows.jsonl",
         judges=[{"kind": "test-counting"}, {"kind": "length"}],
+        jury={"weights": {"length": 1}},
         filters=[{"kind": "margin", "minimum": 0.4}],
     )
     build(recipe, folder / "data")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pairwright.assets.storage import integrity
-from pairwright.assets.storage.journal import append_batch, journal_frames
+from pairwright.assets.storage.journal import Journal, journal_frames
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.store import Shard, Workspace, derive, read_table, scan, write, write_record
 from pairwright.schemas.errors import DamagedError
@@ -144,8 +144,15 @@ def test_a_journal_from_before_there_were_checksums_is_read(tmp_path: Path) -> N
     batch = pa.RecordBatch.from_pydict({"x": [1, 2]})
     with pa.OSFile(str(tmp_path / "j.arrows"), "wb") as file, pa.ipc.new_stream(file, batch.schema) as journal:
         journal.write_batch(batch)
-        append_batch(journal, batch)
-    assert pl.concat(journal_frames([tmp_path / "j.arrows"])).get_column("x").to_list() == [1, 2, 1, 2]
+    mine = Journal(tmp_path / "k.arrows", batch.schema)
+    mine.append([batch])
+    mine.close()
+    assert pl.concat(journal_frames([tmp_path / "j.arrows", tmp_path / "k.arrows"])).get_column("x").to_list() == [
+        1,
+        2,
+        1,
+        2,
+    ]
 
 
 def test_the_advice_for_a_damaged_file_says_what_moving_it_away_costs(tmp_path: Path) -> None:

@@ -213,6 +213,7 @@ def test_a_model_that_cannot_be_loaded_is_one_line(tmp_path):
     from pairwright.schemas.models import CausalModel
 
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "config.json").write_text("{}")
     with pytest.raises(JudgeError, match="empty' cannot be loaded") as error:
         Local.load(CausalModel(id=str(tmp_path / "empty"), device="cpu"))
     assert "\n" not in str(error.value)

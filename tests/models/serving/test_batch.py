@@ -24,7 +24,8 @@ from pairwright.assets.storage.reply_ledger import budget_of, costs, replies_tab
 from pairwright.assets.storage.store import Workspace
 from pairwright.cli import main
 from pairwright.judges.llm_pairwise import LlmPairwise
-from pairwright.models.serving.batch_files import Journal, line_of
+from pairwright.models.serving.batch_files import Journal
+from pairwright.models.serving.batch_server import line_of
 from pairwright.schemas.errors import BudgetError, JudgeError, StoreError
 from pairwright.schemas.ids import prompt_id
 from pairwright.schemas.reading import load_recipe

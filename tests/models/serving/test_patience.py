@@ -57,7 +57,7 @@ def test_texts_that_are_refused_end_neither_the_first_build_nor_a_later_one(conc
     if concurrency == 1:
         app.settings = Settings()
     with serving(app) as url:
-        made = recipe(tmp_path, url, wide(40, responses=2), concurrency=concurrency)
+        made = recipe(tmp_path, url, wide(40, responses=2), concurrency=concurrency, max_failure_share=1)
         first = build(made, tmp_path / "data")
         assert failures(made, tmp_path / "data") == (80, 20)
         answered = len(app.sent)
