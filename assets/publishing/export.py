@@ -130,7 +130,7 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
         if not paths:
             continue
         table = pl.scan_parquet(paths, glob=False).drop(partial)  # noqa: TID251 - held against the manifest
-        missing = [name for name in form.reads if name not in table.collect_schema()]
+        missing = [name for name in form.requires if name not in table.collect_schema()]
         if missing:
             raise StoreError(
                 f"format {form.name} reads {', '.join(missing)}, which {made.manifest['dataset']} {made.version} "

@@ -19,7 +19,7 @@ class Format(Kind, family="format"):
     """Which table of the release is read."""
     ending: ClassVar[Literal["parquet", "jsonl"]] = "parquet"
     """What kind of file the target reads."""
-    reads: ClassVar[tuple[str, ...]] = ()
+    requires: ClassVar[tuple[str, ...]] = ()
     """Columns that it reads and that not every release has."""
     complete: ClassVar[tuple[str, ...]] = ()
     """Columns that go along only where every row of the release has them: readers stop at a null."""

@@ -80,7 +80,7 @@ class TrlStepwise(Format):
     kind: Literal["trl-stepwise"] = "trl-stepwise"
     aliases = ("prm", "stepwise", "process-reward")
     table = "rankings"
-    reads = ("steps", "step_labels")
+    requires = ("steps", "step_labels")
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """prompt, completions, labels; a prompt's responses follow each other, best first."""

@@ -148,7 +148,8 @@ def test_an_interrupted_export_leaves_nothing_and_the_next_one_cleans_up(tmp_pat
     made = hand.make(tmp_path / "v1")
     code = (
         "import time\nfrom pathlib import Path\nimport release_folder as hand\n"
-        "from pairwright.assets.publishing import export as module\nfrom pairwright.assets.releasing.versions import resolve\n"
+        "from pairwright.assets.publishing import export as module\n"
+        "from pairwright.assets.releasing.versions import resolve\n"
         "from pairwright.schemas import files\n"
         "files.sync = lambda path: (print('written', flush=True), time.sleep(60))\n"
         f"made, out = resolve(Path(), {str(made.path)!r}), Path({str(tmp_path / 'out')!r})\n"

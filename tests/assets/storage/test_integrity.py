@@ -147,7 +147,8 @@ def test_a_journal_from_before_there_were_checksums_is_read(tmp_path: Path) -> N
     mine = Journal(tmp_path / "k.arrows", batch.schema)
     mine.append([batch])
     mine.close()
-    assert pl.concat(journal_frames([tmp_path / "j.arrows", tmp_path / "k.arrows"])).get_column("x").to_list() == [
+    both = [tmp_path / "j.arrows", tmp_path / "k.arrows"]
+    assert pl.concat(journal_frames(both)).get_column("x").to_list() == [
         1,
         2,
         1,
