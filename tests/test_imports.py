@@ -6,7 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("schemas", "models", "judges", "assets", "pipelines")
 ROOMS = (
-    "display", "storage", "intake", "sampling", "judging", "pairing", "auditing", "releasing", "publishing", "report",
+    "display", "storage", "stages", "intake", "sampling", "judging", "pairing", "auditing", "releasing", "publishing",
+    "report",
 )  # fmt: skip
 """In the order of the flow, after what shows and what stores."""
 

@@ -1,16 +1,18 @@
 """How the answers of judges and policies came out: what failed, what was abstained from, and when that is too much."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from pairwright.assets.display.text import shown
 from pairwright.assets.judging.asking import BEYOND
-from pairwright.assets.judging.domains import domains_table, routers_of
-from pairwright.assets.judging.verdicts import choice_of, judges_of, verdicts_table, wanted
-from pairwright.assets.sampling.sample import policies_of, samples_of, samples_table
-from pairwright.assets.storage.store import Shard, Workspace, derive, read_table, scan, version_of
+from pairwright.assets.judging.verdicts import choice_of, judges_of, scored_from, verdicts_table, wanted
+from pairwright.assets.sampling.pool import draw_of, policies_of, samples_table
+from pairwright.assets.sampling.sample import samples_of
+from pairwright.assets.stages.stage import Derived, Input, Inputs
+from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import Judge
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
@@ -74,9 +76,29 @@ def commonest(reasons: pl.Series) -> list[dict[str, Any]]:
 
 def outcomes(recipe: Recipe, workspace: Workspace) -> list[Outcome]:
     """Of every policy and judge, in the recipe's order; kept until an answer changes."""
-    path = workspace.root / "outcomes.parquet"
-    derive(path, _made_from(recipe, workspace), _table, recipe, workspace)
-    return [Outcome(*row) for row in read_table(path).select(Outcome._fields).iter_rows()]
+    stage = outcomes_stage(recipe)
+    stage.bring_up(workspace)
+    rows = read_table(stage.file(workspace, None))
+    return [Outcome(*row) for row in rows.select(Outcome._fields).iter_rows()]
+
+
+def outcomes_stage(recipe: Recipe) -> Derived:
+    """How many answers of each policy and judge failed, and why."""
+    tables = ["prompts", *(samples_table(policy) for policy in policies_of(recipe))]
+    tables += [table for judge in judges_of(recipe) for table in scored_from(judge)]
+    return Derived(
+        name="outcomes",
+        table="outcomes",
+        fit=True,
+        inputs=tuple(Input(table, every_shard=True) for table in dict.fromkeys(tables)),
+        options={
+            "policies": [[one.name, one.fingerprint, one.samples] for one in policies_of(recipe)],
+            "pool": draw_of(recipe),
+            "judges": [[one.name, one.fingerprint, choice_of(one)] for one in judges_of(recipe)],
+        },
+        code=CODE,
+        make=partial(_table, recipe),
+    )
 
 
 def stop_over(recipe: Recipe, found: Sequence[Outcome]) -> None:
@@ -92,20 +114,7 @@ def stop_over(recipe: Recipe, found: Sequence[Outcome]) -> None:
         )
 
 
-def _made_from(recipe: Recipe, workspace: Workspace) -> dict[str, Any]:
-    tables = ["prompts", "responses", *(domains_table(router) for router in routers_of(recipe))]
-    tables += [samples_table(policy) for policy in policies_of(recipe)]
-    tables += [verdicts_table(judge) for judge in judges_of(recipe)]
-    return {
-        "code": CODE,
-        "inputs": [version_of(path) for table in tables for path in workspace.files(table)],
-        "policies": [[one.name, one.fingerprint, one.samples] for one in policies_of(recipe)],
-        "pool": recipe.pool.model_dump(mode="json") if recipe.pool else None,
-        "judges": [[one.name, one.fingerprint, choice_of(one)] for one in judges_of(recipe)],
-    }
-
-
-def _table(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
+def _table(recipe: Recipe, workspace: Inputs) -> pl.DataFrame:
     shards = list(workspace.each_shard())
     rows = []
     for policy in policies_of(recipe):

@@ -9,6 +9,7 @@ from pairwright.assets import dagster_common
 from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
 from pairwright.assets.display.run_log import in_run_log
+from pairwright.assets.stages.stage import Input, Stage
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.reply_ledger import budget_of, open_replies
@@ -18,7 +19,6 @@ from pairwright.judges.router import Router
 from pairwright.models.estimate import Estimate
 from pairwright.models.local.request import Sorter
 from pairwright.models.serving.reply_store import Budget
-from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Domains
 
@@ -54,17 +54,25 @@ def prompts_of(workspace: Workspace, shard: Shard, router: Sorter | None) -> pl.
     return joined.with_columns(domain=pl.coalesce("domain", "routed")).drop("routed")
 
 
+def domains_stage(router: Router) -> Stage:
+    """What a router has sorted: paid work, in a ledger."""
+    return Stage(
+        name=f"domains/{name(router)}", table=domains_table(router), inputs=(Input("prompts"),), code=router.fingerprint
+    )
+
+
 def route_shard(router: Router, workspace: Workspace, shard: Shard, budget: Budget | None = None) -> int:
     """Sort the prompts of a shard that have no domain yet; how many there were."""
-    work = fingerprint([router.fingerprint, version_of(workspace.file("prompts", shard))])
+    stage = domains_stage(router)
+    work, inputs = stage.stamp(workspace, shard), stage.reading(workspace, shard)
     with Ledger(workspace, domains_table(router), shard, Domains, KEY) as ledger:
         if ledger.is_done(work):
             return 0
-        missing = ledger.missing(_unsorted(router, workspace, shard))
+        missing = ledger.missing(_unsorted(router, inputs, shard))
         done, cost = 0, 0.0
         if missing.height:
             with open_replies(router, workspace, shard, missing, budget, answers_in=domains_table(router)) as one:
-                for frame in router.route(_prompts(missing, workspace, shard), one):
+                for frame in router.route(_prompts(missing, inputs, shard), one):
                     ledger.append(frame)
                     done, cost = done + frame.height, cost + float(frame.get_column("cost_usd").sum())
                     tell(f"domains/{name(router)} {shard.index + 1}/{shard.count}", done, missing.height, cost)

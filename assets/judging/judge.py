@@ -13,7 +13,7 @@ from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.judging import domains, likelihood
 from pairwright.assets.judging.asking import SECOND, answers, cost_of, first_round, ledger_of, planned, second_round
 from pairwright.assets.judging.audit import CODE, audit_view, checks_of, models_of
-from pairwright.assets.judging.verdicts import judges_of, value_of, verdicts_table, wanted, work_of
+from pairwright.assets.judging.verdicts import judges_of, value_of, verdicts_stage, verdicts_table, wanted
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.reply_ledger import budget_of
@@ -36,11 +36,12 @@ def judge_shard(judge: Judge, workspace: Workspace, shard: Shard, budget: Budget
     guide = judge.guide
     if guide is not None and not workspace.file(verdicts_table(guide), shard).exists():
         raise StoreError(f"judge {judge.name} goes by the scores of {guide.name}, which has none yet; build that first")
-    work = work_of(judge, workspace, shard)
+    stage = verdicts_stage(judge)
+    work = stage.stamp(workspace, shard)
     with ledger_of(judge, workspace, shard) as ledger:
         if ledger.is_done(work):
             return 0
-        asked = wanted(judge, workspace, shard).collect()
+        asked = wanted(judge, stage.reading(workspace, shard), shard).collect()
         missing = first_round(judge, ledger, asked)
         _ask(judge, ledger, missing, workspace, shard, budget)
         again = second_round(judge, ledger, asked)
@@ -75,9 +76,10 @@ def _ask(
 def missing_work(judge: Judge, workspace: Workspace, shard: Shard) -> Iterator[Batch]:
     """What `judge_shard` would hand to the judge."""
     with ledger_of(judge, workspace, shard) as ledger:
-        if ledger.is_done(work_of(judge, workspace, shard)):
+        stage = verdicts_stage(judge)
+        if ledger.is_done(stage.stamp(workspace, shard)):
             return
-        asked = wanted(judge, workspace, shard).collect()
+        asked = wanted(judge, stage.reading(workspace, shard), shard).collect()
         yield from planned(judge, first_round(judge, ledger, asked), workspace, shard)
         yield from planned(judge, second_round(judge, ledger, asked, planned=True), workspace, shard, SECOND)
 

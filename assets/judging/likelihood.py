@@ -15,6 +15,7 @@ from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.judging import domains
 from pairwright.assets.judging.domains import domains_table, prompts_of
 from pairwright.assets.judging.speed import Watch, seconds_per_token
+from pairwright.assets.stages.stage import Input, Stage
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan, version_of
@@ -26,7 +27,6 @@ from pairwright.models.local.loading import load_tokenizer
 from pairwright.models.local.open_backend import limit_of, load
 from pairwright.models.local.request import PassRequest, Tables, united, utterance_id
 from pairwright.schemas.errors import RecipeError
-from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Likelihoods
 
@@ -78,20 +78,31 @@ def read_pass(need: PassRequest, workspace: Workspace, shards: Iterable[Shard]) 
     return sum(read_shard(need, workspace, shard, backend) for shard in shards)
 
 
+def pass_stage(need: PassRequest) -> Stage:
+    """A model's pass over the responses: computed once, in a ledger."""
+    tables = ["prompts", "responses", *([domains_table(need.context.router)] if need.context.router else [])]
+    return Stage(
+        name=f"likelihoods/{name(need)}",
+        table=need.table,
+        inputs=tuple(map(Input, tables)),
+        options=[sorted(need.wants), list(need.follow_ups)],
+        code=need.key,
+    )
+
+
 def read_shard(need: PassRequest, workspace: Workspace, shard: Shard, backend: Callable[[], Backend]) -> int:
     """Read the responses of a shard that lack something; how many there were. `backend` loads the model, if any."""
-    inputs = ["prompts", "responses", *([domains_table(need.context.router)] if need.context.router else [])]
-    asked = [need.key, sorted(need.wants), list(need.follow_ups)]
-    work = fingerprint([*asked, *(version_of(workspace.file(table, shard)) for table in inputs)])
+    stage = pass_stage(need)
+    work, inputs = stage.stamp(workspace, shard), stage.reading(workspace, shard)
     with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
         if ledger.is_done(work):
             return 0
-        todo, known = _missing(need, ledger, wanted(need, workspace, shard))
+        todo, known = _missing(need, ledger, wanted(need, inputs, shard))
         done, watch = 0, Watch(need, workspace)
         for some in _pieces(todo):
             model = backend()
             watch.start()
-            for frame in read(_batch(some, need, workspace, shard), need, model):
+            for frame in read(_batch(some, need, inputs, shard), need, model):
                 watch.count(frame)
                 ledger.append(_with_known(frame, known).join(some, on=KEY, how="left", maintain_order="left"))
                 done += frame.height

@@ -1,14 +1,14 @@
 """What a judge is asked about, where its verdicts lie, and the one score that they come to for each response."""
 
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pairwright.assets.judging.domains import domains_table, prompts_of
-from pairwright.assets.storage.store import Shard, Workspace, scan, version_of
+from pairwright.assets.stages.stage import Input, Stage
+from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.judges.base import EVIDENCE, GUIDE, Judge
-from pairwright.schemas.ids import digest, drawn, fingerprint
+from pairwright.schemas.ids import digest, drawn
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Comparisons
 
@@ -73,23 +73,32 @@ def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.Lazy
     return judge.per_response(asked, scan([workspace.file("responses", shard)]).select(KEY))
 
 
+def asked_from(judge: Judge) -> list[str]:
+    """The tables that say what a judge is asked about."""
+    tables = ["prompts", "responses", *(domains_table(router) for router in [judge.router_of()] if router)]
+    return list(dict.fromkeys([*tables, *(scored_from(judge.guide) if judge.guide else [])]))
+
+
+def scored_from(judge: Judge) -> list[str]:
+    """The tables that `response_scores` reads: verdicts on other references are kept, but are not of this data set."""
+    return list(dict.fromkeys([verdicts_table(judge), *asked_from(judge)]))
+
+
+def verdicts_stage(judge: Judge) -> Stage:
+    """A judge's verdicts: paid work, in a ledger."""
+    routers = [need.context.router for need in judge.needs() if need.context.router]
+    passes = [need.table for need in judge.needs()]
+    tables = dict.fromkeys([*asked_from(judge), *passes, *map(domains_table, routers)])
+    return Stage(
+        name=f"verdicts/{judge.name}",
+        table=verdicts_table(judge),
+        inputs=tuple(Input(one, may_be_absent=one not in {"prompts", "responses"}) for one in tables),
+        options=[choice_of(judge), list(judge.audited) if judge.audited[0] else []],
+        code=judge.fingerprint,
+    )
+
+
 def choice_of(judge: Judge) -> list[Any]:
     """What says which verdicts a judge is asked for, beside tables and fingerprint; empty where it is as usual."""
     guides = [[one.fingerprint, one.picks()] for one in _guides(judge)]
     return [part for part in (judge.picks(), guides) if part]
-
-
-def work_of(judge: Judge, workspace: Workspace, shard: Shard) -> str:
-    """Names what a judge is wanted to judge in a shard."""
-    tables = ["prompts", "responses", *(need.table for need in judge.needs())]
-    guides = [verdicts_table(one) for one in _guides(judge)]
-    guides += [domains_table(one) for one in [judge.router_of()] if one]
-    versions = [_version(workspace.file(table, shard)) for table in [*tables, *guides]]
-    audited = [list(judge.audited)] if judge.audited[0] else []
-    return fingerprint([judge.fingerprint, *versions, *choice_of(judge), *audited])
-
-
-def _version(path: Path) -> str:
-    """The version of an input; that of a model's answers which are yet to be had, when a plan asks, is none."""
-    made_before = {"likelihoods", "domains", "verdicts"} & set(path.parts[-3:])
-    return "" if made_before and not path.exists() else version_of(path)

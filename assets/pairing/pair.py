@@ -1,5 +1,6 @@
 """Pairs: drawn from ranked responses, annotated by every filter, kept or dropped for a stated reason."""
 
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -8,12 +9,12 @@ import polars as pl
 
 from pairwright.assets import dagster_common
 from pairwright.assets.display import views
-from pairwright.assets.display.progress import tell
 from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.judging import likelihood
 from pairwright.assets.pairing.filters.base import Cutoff, Filter
+from pairwright.assets.stages.stage import Derived, Input, Inputs
 from pairwright.assets.storage.kept_views import kept_view
-from pairwright.assets.storage.store import Shard, Workspace, derive, is_made, read_table, scan, version_of
+from pairwright.assets.storage.store import Shard, Workspace, read_table, scan, version_of
 from pairwright.models.local.request import PassRequest
 from pairwright.schemas.ids import scattered
 from pairwright.schemas.recipe import PairOptions, Recipe
@@ -22,6 +23,7 @@ from pairwright.schemas.tables import Pairs, check
 CODE = 2
 """Raised when the same preferences would give other pairs."""
 SIDES = ["prompt_id", "chosen_id", "rejected_id"]
+CUTOFFS = "cutoffs"
 
 
 class FunnelStep(NamedTuple):
@@ -37,21 +39,53 @@ class FunnelStep(NamedTuple):
 
 def pair(recipe: Recipe, workspace: Workspace) -> int:
     """Bring the pairs of all shards up to the preferences and filters; how many shards were made."""
-    made = 0
-    cutoffs = _cutoffs(recipe, workspace)
-    for shard in workspace.each_shard():
-        made_from = {**_made_from(recipe, workspace, shard), "cutoffs": cutoffs}
-        path = workspace.file("pairs", shard)
-        made += derive(path, made_from, _judged_shard, recipe, workspace, shard, cutoffs)
-        tell("pairs", shard.index + 1, shard.count)
-    return made
+    made = [stage.bring_up(workspace) for stage in pair_stages(recipe)]
+    return made[-1]
 
 
-def paired(recipe: Recipe, workspace: Workspace) -> bool:
-    """Whether the pairs are there and `pair` has nothing to do."""
-    cutoffs = _cutoffs(recipe, workspace)
-    files = zip(workspace.files("pairs"), workspace.each_shard(), strict=True)
-    return all(is_made(path, {**_made_from(recipe, workspace, shard), "cutoffs": cutoffs}) for path, shard in files)
+def pair_stages(recipe: Recipe) -> list[Derived]:
+    """From preferences to pairs; candidates and cutoffs are tables only where a filter looks at the whole data set."""
+    filters = filters_of(recipe)
+    drawn_from = ["preferences", *(need.table for need in _needs(recipe))]
+    drawn_from += ["responses"] if any(one.needs_texts for one in filters) else []
+    drawn = tuple(map(Input, dict.fromkeys(drawn_from)))
+    told: dict[str, Any] = {
+        "pairs": recipe.pairs.model_dump(mode="json"),
+        "weights": recipe.weights,
+        "filters": [[one.name, one.fingerprint] for one in filters],
+    }
+    if all(one.keep_fraction is None for one in filters):
+        alone = partial(_pairs_at_once, recipe)
+        return [Derived(name="pairs", table="pairs", inputs=drawn, options=told, code=CODE, make=alone)]
+    judged_from = (Input("candidates"), Input(CUTOFFS, fit=True))
+    every = (Input("candidates", every_shard=True),)
+    return [
+        Derived(
+            name="candidates",
+            table="candidates",
+            inputs=drawn,
+            options=told,
+            code=CODE,
+            make=partial(_candidates, recipe),
+        ),
+        Derived(
+            name="cutoffs",
+            table=CUTOFFS,
+            fit=True,
+            inputs=every,
+            options=told["filters"],
+            code=CODE,
+            make=partial(_cutoffs, filters),
+        ),
+        Derived(
+            name="pairs",
+            table="pairs",
+            inputs=judged_from,
+            options=told["filters"],
+            code=CODE,
+            make=partial(_pairs, filters),
+        ),
+    ]
 
 
 def filters_of(recipe: Recipe) -> list[Filter]:
@@ -168,43 +202,37 @@ def funnel(recipe: Recipe, workspace: Workspace) -> list[FunnelStep]:
     return [*steps, FunnelStep("pairs kept", left.height, left.height - kept, kept)]
 
 
-def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard) -> dict[str, Any]:
-    return {
-        "code": CODE,
-        "inputs": [version_of(workspace.file(table, shard)) for table in ("responses", "preferences")],
-        "likelihoods": [version_of(path) for path in likelihood.files_of(_needs(recipe), workspace, shard)],
-        "pairs": recipe.pairs.model_dump(mode="json"),
-        "weights": recipe.weights,
-        "filters": [[one.name, one.fingerprint] for one in recipe.filters],
-    }
-
-
-def _candidates(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+def _candidates(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
     """A shard's drawn pairs with the value of every filter."""
-    preferences = read_table(workspace.file("preferences", shard))
+    preferences = read_table(inputs.file("preferences", inputs.shard))
     voting = [name for name, weight in recipe.weights.items() if weight > 0]
     pairs = annotate(draw(preferences, recipe.pairs), preferences, voting)
     filters = filters_of(recipe)
     if any(one.needs_texts for one in filters):
-        pairs = with_texts(pairs, scan([workspace.file("responses", shard)]))
-    values = [_value(one, pairs, workspace, shard).alias(f"filter_{one.name}") for one in filters]
+        pairs = with_texts(pairs, scan([inputs.file("responses", inputs.shard)]))
+    values = [_value(one, pairs, inputs).alias(f"filter_{one.name}") for one in filters]
     texts = [name for name in ("chosen", "rejected") if name in pairs.columns]
     return pairs.with_columns(values).drop("scores_chosen", "scores_rejected", *texts)
 
 
-def _judged_shard(
-    recipe: Recipe, workspace: Workspace, shard: Shard, cutoffs: dict[str, Cutoff | None]
-) -> pl.DataFrame:
-    return judged(_candidates(recipe, workspace, shard), filters_of(recipe), cutoffs)
+def _pairs_at_once(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
+    """Where no filter looks at the whole data set."""
+    return judged(_candidates(recipe, inputs), filters_of(recipe), {})
+
+
+def _pairs(filters: list[Filter], inputs: Inputs) -> pl.DataFrame:
+    rows = read_table(inputs.fit_file(CUTOFFS)).select("filter", "value", "pair_id").iter_rows()
+    cutoffs: dict[str, Cutoff | None] = {name: Cutoff(value, pair_id) for name, value, pair_id in rows}
+    return judged(read_table(inputs.file("candidates", inputs.shard)), filters, cutoffs)
 
 
 def _needs(recipe: Recipe) -> list[PassRequest]:
     return [need for one in filters_of(recipe) if (need := one.need())]
 
 
-def _value(one: Filter, pairs: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.Series:
+def _value(one: Filter, pairs: pl.DataFrame, inputs: Inputs) -> pl.Series:
     need = one.need()
-    return one.values(with_likelihoods(pairs, need, workspace, shard) if need else pairs)
+    return one.values(with_likelihoods(pairs, need, inputs, inputs.shard) if need else pairs)
 
 
 def with_likelihoods(pairs: pl.DataFrame, need: PassRequest, workspace: Workspace, shard: Shard) -> pl.DataFrame:
@@ -229,22 +257,17 @@ def with_texts(pairs: pl.DataFrame, responses: pl.LazyFrame) -> pl.DataFrame:
     return lazy.collect()
 
 
-def _cutoffs(recipe: Recipe, workspace: Workspace) -> dict[str, Cutoff | None]:
-    """Where each filter's share ends; only needs a pass over the data set, on narrow columns, when one has a share."""
-    filters = filters_of(recipe)
-    if all(one.keep_fraction is None for one in filters):
-        return {}
-    for shard in workspace.each_shard():
-        made_from = _made_from(recipe, workspace, shard)
-        derive(workspace.file("candidates", shard), made_from, _candidates, recipe, workspace, shard)
+def _cutoffs(filters: list[Filter], inputs: Inputs) -> pl.DataFrame:
+    """Where each filter's share ends, over narrow columns of the whole data set."""
     columns = ["pair_id", *(f"filter_{one.name}" for one in filters)]
-    left = scan(workspace.files("candidates")).select(columns).collect()
-    cutoffs: dict[str, Cutoff | None] = {}
+    left = scan(inputs.files("candidates")).select(columns).collect()
+    rows = []
     for one in filters:
         value = pl.col(f"filter_{one.name}")
-        cutoffs[one.name] = one.cutoff(left.select("pair_id", value=value))
-        left = left.filter(one.kept(value, cutoffs[one.name]))
-    return cutoffs
+        cutoff = one.cutoff(left.select("pair_id", value=value))
+        rows += [{"filter": one.name, **cutoff._asdict()}] if cutoff else []
+        left = left.filter(one.kept(value, cutoff))
+    return pl.DataFrame(rows, schema={"filter": pl.String, "value": pl.Float64, "pair_id": pl.String})
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:

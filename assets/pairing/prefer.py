@@ -1,101 +1,81 @@
 """From verdicts to preferences: each judge on one scale over the data set, then the jury's utility per response."""
 
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import dagster as dg
 import polars as pl
 
 from pairwright.assets import dagster_common
 from pairwright.assets.display import views
-from pairwright.assets.display.progress import tell
 from pairwright.assets.display.run_log import in_run_log
-from pairwright.assets.judging.domains import domains_table, routers_of
-from pairwright.assets.judging.verdicts import KEY, choice_of, judges_of, response_scores, verdicts_table
+from pairwright.assets.judging.verdicts import KEY, choice_of, judges_of, response_scores, scored_from
+from pairwright.assets.stages.stage import Derived, Input, Inputs
 from pairwright.assets.storage.kept_views import kept_view
-from pairwright.assets.storage.store import Shard, Workspace, derive, is_made, read_table, scan, version_of
+from pairwright.assets.storage.store import Workspace, read_table, scan, version_of
 from pairwright.judges.jury import Scale, mean_z, scale_of
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Preferences, check
 
 CODE = 3
 """Raised when the same verdicts would give other preferences."""
+SCALES = "scales"
 
 
 def prefer(recipe: Recipe, workspace: Workspace) -> int:
-    """Bring the preferences of all shards up to the verdicts; how many shards were made."""
-    made = 0
-    scale = scales(recipe, workspace)
-    for shard in workspace.each_shard():
-        made_from = _made_from(recipe, workspace, shard, scale)
-        path = workspace.file("preferences", shard)
-        made += derive(path, made_from, _shard, recipe, workspace, shard, scale)
-        tell("preferences", shard.index + 1, shard.count)
-    return made
+    """Bring scales and preferences of all shards up to the verdicts; how many shards were made."""
+    scales_stage(recipe).bring_up(workspace)
+    return preferences_stage(recipe).bring_up(workspace)
 
 
-def preferred(recipe: Recipe, workspace: Workspace) -> bool:
-    """Whether the preferences are there and `prefer` has nothing to do."""
-    scale = scales(recipe, workspace)
-    files = zip(workspace.files("preferences"), workspace.each_shard(), strict=True)
-    return all(is_made(path, _made_from(recipe, workspace, shard, scale)) for path, shard in files)
+def scales_stage(recipe: Recipe) -> Derived:
+    """Each judge's scale over the data set, from its narrow column of scores."""
+    tables = dict.fromkeys(table for judge in judges_of(recipe) for table in scored_from(judge))
+    return Derived(
+        name="scales",
+        table=SCALES,
+        fit=True,
+        inputs=tuple(Input(table, every_shard=True) for table in tables),
+        options=[[judge.name, judge.fingerprint, choice_of(judge)] for judge in judges_of(recipe)],
+        code=CODE,
+        make=partial(_scales, recipe),
+    )
 
 
-def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard, scale: dict[str, Scale]) -> dict[str, Any]:
-    inputs = [*_asked_about(recipe, workspace, shard), *_verdict_files(recipe, workspace, shard)]
-    return {
-        "code": CODE,
-        "inputs": [version_of(path) for path in inputs],
-        "scales": list(scale.items()),
-        "jury": {**recipe.jury.model_dump(mode="json"), "weights": recipe.weights},
-        "choices": [choice_of(judge) for judge in judges_of(recipe)],
-    }
+def preferences_stage(recipe: Recipe) -> Derived:
+    """What the jury makes of all verdicts on a response."""
+    tables = dict.fromkeys(["responses", *(table for judge in judges_of(recipe) for table in scored_from(judge))])
+    return Derived(
+        name="preferences",
+        table="preferences",
+        inputs=(*map(Input, tables), Input(SCALES, fit=True)),
+        options={
+            "jury": {**recipe.jury.model_dump(mode="json"), "weights": recipe.weights},
+            "judges": [[judge.name, judge.fingerprint, choice_of(judge)] for judge in judges_of(recipe)],
+        },
+        code=CODE,
+        make=partial(_preferences, recipe),
+    )
 
 
-def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:
-    """Each judge's scale over the data set, from its narrow column of scores; kept until a verdict changes."""
-    made_from: dict[str, Any] = {"code": CODE}
-    for judge in judges_of(recipe):
-        asked = [path for shard in workspace.each_shard() for path in _asked_about(recipe, workspace, shard)]
-        inputs = [*asked, *workspace.files(verdicts_table(judge))]
-        made_from[judge.name] = [judge.fingerprint, choice_of(judge), *(version_of(path) for path in inputs)]
-    path = workspace.root / "scales.parquet"
-    derive(path, made_from, _scales, recipe, workspace)
-    rows = read_table(path).select("judge", "mean", "sd").iter_rows()
-    kept = {judge: Scale(mean, sd) for judge, mean, sd in rows}
-    return {judge.name: kept[judge.name] for judge in judges_of(recipe)}  # in the order of the recipe, not of the file
-
-
-def _scales(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
+def _scales(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
     rows = []
     for judge in judges_of(recipe):
-        shards = [
-            response_scores(judge, workspace, shard).select("score").collect() for shard in workspace.each_shard()
-        ]
+        shards = [response_scores(judge, inputs, shard).select("score").collect() for shard in inputs.each_shard()]
         scale = scale_of(pl.concat(shards).get_column("score").drop_nulls().to_numpy())
         rows.append({"judge": judge.name, "mean": scale.mean, "sd": scale.sd})
     return pl.DataFrame(rows, schema={"judge": pl.String, "mean": pl.Float64, "sd": pl.Float64})
 
 
-def _asked_about(recipe: Recipe, workspace: Workspace, shard: Shard) -> list[Path]:
-    """The tables that say which verdicts count: those on other references are kept, but are not of this data set."""
-    tables = ["responses", *(["prompts"] if any(judge.reads for judge in judges_of(recipe)) else [])]
-    tables += [domains_table(router) for router in routers_of(recipe)]
-    return [workspace.file(name, shard) for name in tables]
-
-
-def _verdict_files(recipe: Recipe, workspace: Workspace, shard: Shard) -> list[Path]:
-    return [workspace.file(verdicts_table(judge), shard) for judge in judges_of(recipe)]
-
-
-def _shard(recipe: Recipe, workspace: Workspace, shard: Shard, scale: dict[str, Scale]) -> pl.DataFrame:
-    scores = read_table(workspace.file("responses", shard), columns=KEY)
+def _preferences(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
+    scores = read_table(inputs.file("responses", inputs.shard), columns=KEY)
+    rows = read_table(inputs.fit_file(SCALES)).select("judge", "mean", "sd").iter_rows()
+    kept = {judge: Scale(mean, sd) for judge, mean, sd in rows}
     for judge in judges_of(recipe):
-        one = response_scores(judge, workspace, shard).collect()
+        one = response_scores(judge, inputs, inputs.shard).collect()
         one = one.rename({"score": judge.name, "failure": f"{judge.name}!"})
         scores = scores.join(one, on=KEY, how="left", maintain_order="left")
-    frame = mean_z(scores, scale, recipe.weights)
-    return check(frame, Preferences, extra=["scores", "z"])
+    scales = {judge.name: kept[judge.name] for judge in judges_of(recipe)}  # in the recipe's order, not the file's
+    return check(mean_z(scores, scales, recipe.weights), Preferences, extra=["scores", "z"])
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:

@@ -1,16 +1,15 @@
 """Rankings: a prompt's ranked responses with scores, ranks and soft targets, for listwise objectives."""
 
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import dagster as dg
 import polars as pl
 
 from pairwright.assets import dagster_common
 from pairwright.assets.display import views
-from pairwright.assets.display.progress import tell
 from pairwright.assets.display.run_log import in_run_log
-from pairwright.assets.storage.store import Workspace, derive, is_made, read_table, scan, version_of
+from pairwright.assets.stages.stage import Derived, Input, Inputs
+from pairwright.assets.storage.store import Workspace, read_table, scan
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Rankings, check
 
@@ -20,27 +19,23 @@ CODE = 1
 
 def rank(recipe: Recipe, workspace: Workspace) -> int:
     """Bring the rankings of all shards up to the preferences; how many shards were made."""
-    made = 0
-    for shard in workspace.each_shard():
-        path, preferences = (workspace.file(table, shard) for table in ("rankings", "preferences"))
-        made_from = _made_from(recipe, preferences)
-        made += derive(path, made_from, _shard, preferences, recipe.rankings.temperature)
-        tell("rankings", shard.index + 1, shard.count)
-    return made
+    return rankings_stage(recipe).bring_up(workspace)
 
 
-def ranked(recipe: Recipe, workspace: Workspace) -> bool:
-    """Whether the rankings are there and `rank` has nothing to do."""
-    files = zip(workspace.files("rankings"), workspace.files("preferences"), strict=True)
-    return all(is_made(path, _made_from(recipe, preferences)) for path, preferences in files)
+def rankings_stage(recipe: Recipe) -> Derived:
+    """Every prompt's ranked responses."""
+    return Derived(
+        name="rankings",
+        table="rankings",
+        inputs=(Input("preferences"),),
+        options=recipe.rankings.model_dump(),
+        code=CODE,
+        make=partial(_rankings, recipe.rankings.temperature),
+    )
 
 
-def _made_from(recipe: Recipe, preferences: Path) -> dict[str, Any]:
-    return {"code": CODE, "inputs": [version_of(preferences)], "options": recipe.rankings.model_dump()}
-
-
-def _shard(preferences: Path, temperature: float) -> pl.DataFrame:
-    return rankings(read_table(preferences), temperature)
+def _rankings(temperature: float, inputs: Inputs) -> pl.DataFrame:
+    return rankings(read_table(inputs.file("preferences", inputs.shard)), temperature)
 
 
 def rankings(preferences: pl.DataFrame, temperature: float) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,20 @@ from pairwright.assets.intake.splits import SPLITS, assign_splits
 from pairwright.assets.judging import likelihood
 from pairwright.assets.judging.domains import routers_of
 from pairwright.assets.judging.verdicts import judges_of
-from pairwright.assets.pairing.pair import FunnelStep, funnel, paired
-from pairwright.assets.pairing.prefer import preferred
-from pairwright.assets.pairing.rank import ranked
+from pairwright.assets.pairing.pair import FunnelStep, funnel, pair_stages
+from pairwright.assets.pairing.prefer import preferences_stage
+from pairwright.assets.pairing.rank import rankings_stage
 from pairwright.assets.releasing.card import card
 from pairwright.assets.releasing.changes import causes, difference
 from pairwright.assets.releasing.release_rows import pairs, rankings
 from pairwright.assets.releasing.versions import Release, all_there, damage, latest, next_version, rows_of
 from pairwright.assets.sampling.pool import policies_of
+from pairwright.assets.stages.stage import Derived, Input, Inputs, Stage
 from pairwright.assets.storage.integrity import file_hash, kept_record, read_record, record_text
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.reply_ledger import costs
 from pairwright.assets.storage.split_writer import SplitWriter
-from pairwright.assets.storage.store import Shard, Workspace, read_table, scan, version_of, write_record
+from pairwright.assets.storage.store import Shard, Workspace, read_table, scan, write_record
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.files import commit, locked, scratch_folder, sweep, sync, writing
 from pairwright.schemas.ids import fingerprint
@@ -41,6 +43,7 @@ CODE = 1
 """Raised when the same tables would give other release files."""
 _Rows = Callable[[Recipe, Workspace, Shard, pl.DataFrame], Iterator[pl.DataFrame]]
 CONTENT = ("pairs", "rankings")
+SPLITS_TABLE = "splits"
 
 
 def release(recipe: Recipe, workspace: Workspace) -> Release:
@@ -52,7 +55,9 @@ def release(recipe: Recipe, workspace: Workspace) -> Release:
     """
     with locked(workspace.releases / "release.lock"):
         _refuse_others(recipe, workspace)
-        made_from = _made_from(recipe, workspace)
+        splits_stage(recipe).bring_up(workspace)
+        stage = release_stage(recipe)
+        made_from = stage.stamp(workspace, None)
         answers = outcomes(recipe, workspace)
         stop_over(recipe, answers)
         parent = latest(workspace)
@@ -72,11 +77,12 @@ def release(recipe: Recipe, workspace: Workspace) -> Release:
 
 def _refuse_others(recipe: Recipe, workspace: Workspace) -> None:
     """Raises StoreError unless preferences, pairs and rankings are those of this recipe: the manifest will say so."""
-    for table, is_current in (("preferences", preferred), ("pairs", paired), ("rankings", ranked)):
-        workspace.files(table)
-        if not is_current(recipe, workspace):
+    for stage in (preferences_stage(recipe), *pair_stages(recipe), rankings_stage(recipe)):
+        if not stage.fit:
+            workspace.files(stage.table)
+        if not stage.is_current(workspace):
             raise StoreError(
-                f"table {table} of {recipe.dataset} was not made by {recipe.path} from the present verdicts; "
+                f"table {stage.name} of {recipe.dataset} was not made by {recipe.path} from the present verdicts; "
                 f"materialise it before the release, or run `pairwright build {recipe.path}`"
             )
 
@@ -91,23 +97,36 @@ def _lost(workspace: Workspace, steps: list[FunnelStep], answers: list[Outcome])
     return "; ".join(parts + [one.told() for one in answers if one.failed or one.abstained])
 
 
-def _made_from(recipe: Recipe, workspace: Workspace) -> str:
-    tables = ("prompts", "responses", "pairs", "rankings")
-    return fingerprint(
-        {
-            "code": CODE,
-            "inputs": [
-                [version_of(path) for path in workspace.files(table)] for table in (*tables, *_references(recipe))
-            ],
-            "options": recipe.release.model_dump(mode="json", exclude={"formats", "hub"}),
-        }
+def splits_stage(recipe: Recipe) -> Derived:
+    """The split of every prompt: near-duplicates share one, which only a look at all of them can tell."""
+    return Derived(
+        name="splits",
+        table=SPLITS_TABLE,
+        fit=True,
+        inputs=(Input("prompts", every_shard=True),),
+        options=recipe.release.test_fraction,
+        code=CODE,
+        make=partial(_splits, recipe.release.test_fraction),
     )
 
 
-def _references(recipe: Recipe) -> list[str]:
-    """The table of the reference model, if the release has one."""
+def _splits(test_fraction: float, inputs: Inputs) -> pl.DataFrame:
+    narrow = scan(inputs.files("prompts")).select("prompt_id", "split", "sketch").collect()
+    return assign_splits(narrow, test_fraction)
+
+
+def release_stage(recipe: Recipe) -> Stage:
+    """A version: not a table but a folder of files, made a shard at a time and committed by its manifest."""
     need = likelihood.reference_need(recipe)
-    return [need.table] if need else []
+    tables = ["prompts", "responses", "preferences", "pairs", "rankings", *([need.table] if need else [])]
+    return Stage(
+        name="release",
+        table="release",
+        fit=True,
+        inputs=(*(Input(table, every_shard=True) for table in tables), Input(SPLITS_TABLE, fit=True)),
+        options=recipe.release.model_dump(mode="json", exclude={"formats", "hub"}),
+        code=CODE,
+    )
 
 
 def _write(
@@ -180,9 +199,10 @@ def write_rankings(recipe: Recipe, workspace: Workspace, splits: pl.DataFrame, f
 def _write_content(
     recipe: Recipe, workspace: Workspace, splits: pl.DataFrame, folder: Path, rows: _Rows
 ) -> dict[str, int]:
+    inputs = release_stage(recipe).reading(workspace, None)
     with SplitWriter(folder) as writer:
         for shard in workspace.each_shard():
-            for piece in rows(recipe, workspace, shard, splits):
+            for piece in rows(recipe, inputs, shard, splits):
                 writer.add(piece)
             tell(f"release: {folder.name}", shard.index + 1, shard.count)
     return {f"{folder.name}/{path.name}": count for path, count in writer.files}
@@ -205,10 +225,10 @@ def _counts(workspace: Workspace, files: dict[str, Any]) -> dict[str, int]:
 
 
 def splits_of(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
-    """prompt_id and split of every prompt, over narrow columns."""
-    prompts = scan(workspace.files("prompts"))
-    narrow = prompts.select("prompt_id", "split", "sketch").collect()
-    return assign_splits(narrow, recipe.release.test_fraction)
+    """prompt_id and split of every prompt."""
+    stage = splits_stage(recipe)
+    stage.bring_up(workspace)
+    return read_table(stage.file(workspace, None))
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -15,9 +16,10 @@ from pairwright.assets.intake import reasoned
 from pairwright.assets.intake.source import counted
 from pairwright.assets.sampling.policies.base import Policy
 from pairwright.assets.sampling.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
+from pairwright.assets.stages.stage import Derived, Input, Inputs, Stage
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.reply_ledger import budget_of, open_replies
-from pairwright.assets.storage.store import GIVEN, Shard, Workspace, derive, read_table, scan, version_of
+from pairwright.assets.storage.store import GIVEN, Shard, Workspace, read_table, scan
 from pairwright.models.estimate import Estimate
 from pairwright.models.serving.abilities import lacking
 from pairwright.models.serving.ask import ask
@@ -25,7 +27,7 @@ from pairwright.models.serving.call import Answer, Call
 from pairwright.models.serving.endpoint import CHARACTERS_PER_TOKEN
 from pairwright.models.serving.reasoning import without_reasoning
 from pairwright.models.serving.reply_store import Budget, ReplyStore
-from pairwright.schemas.ids import fingerprint, response_id
+from pairwright.schemas.ids import response_id
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Responses, Samples, check, types
 
@@ -39,17 +41,28 @@ def sample_shard(
     recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard, budget: Budget | None = None
 ) -> int:
     """Draw the samples that a shard lacks; how many there were."""
-    prompts = workspace.file("prompts", shard)
-    work = fingerprint([policy.fingerprint, policy.samples, *draw_of(recipe), version_of(prompts)])
+    stage = samples_stage(recipe, policy)
+    work, inputs = stage.stamp(workspace, shard), stage.reading(workspace, shard)
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
         if ledger.is_done(work):
             return 0
-        missing = ledger.missing(wanted_samples(recipe, policy, workspace, shard))
+        missing = ledger.missing(wanted_samples(recipe, policy, inputs, shard))
         if missing.height:
             with open_replies(policy, workspace, shard, missing, budget, answers_in=samples_table(policy)) as one:
-                _draw(policy, missing, read_table(prompts), one, ledger)
+                _draw(policy, missing, read_table(inputs.file("prompts", shard)), one, ledger)
         ledger.merge(work)
     return missing.height
+
+
+def samples_stage(recipe: Recipe, policy: Policy) -> Stage:
+    """What a policy writes: paid work, in a ledger."""
+    return Stage(
+        name=f"samples/{policy.name}",
+        table=samples_table(policy),
+        inputs=(Input("prompts"),),
+        options=[policy.samples, *draw_of(recipe)],
+        code=policy.fingerprint,
+    )
 
 
 def missing_samples(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
@@ -124,21 +137,31 @@ def _rows(policy: Policy, answer: Answer) -> Iterator[dict[str, Any]]:
 
 def respond(recipe: Recipe, workspace: Workspace, shard: Shard) -> bool:
     """Bring a shard's responses up to what was given and what was sampled; whether they were made anew."""
-    tables = ["prompts", GIVEN, *(samples_table(policy) for policy in policies_of(recipe))]
-    made_from = {
-        "code": CODE,
-        "inputs": [version_of(workspace.file(table, shard)) for table in tables],
-        "policies": {policy.name: [policy.fingerprint, policy.samples] for policy in policies_of(recipe)},
-        "pool": draw_of(recipe),
-    }
-    return derive(workspace.file("responses", shard), made_from, _responses, recipe, workspace, shard)
+    return bool(responses_stage(recipe).bring_up(workspace, [shard]))
 
 
-def _responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
-    frames = [read_table(workspace.file(GIVEN, shard)).with_columns(_order=pl.lit(0, pl.Int64))]
+def responses_stage(recipe: Recipe) -> Derived:
+    """What was given and what was sampled, each text once."""
+    policies = policies_of(recipe)
+    tables = dict.fromkeys(["prompts", GIVEN, *(samples_table(policy) for policy in policies)])
+    return Derived(
+        name="responses",
+        table="responses",
+        inputs=tuple(map(Input, tables)),
+        options={
+            "policies": [[policy.name, policy.fingerprint, policy.samples] for policy in policies],
+            "pool": draw_of(recipe),
+        },
+        code=CODE,
+        make=partial(_responses, recipe),
+    )
+
+
+def _responses(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
+    frames = [read_table(inputs.file(GIVEN, inputs.shard)).with_columns(_order=pl.lit(0, pl.Int64))]
     for policy in policies_of(recipe):
         frames.append(
-            _answers(samples_of(recipe, policy, workspace, shard)).select(
+            _answers(samples_of(recipe, policy, inputs, inputs.shard)).select(
                 *KEY[:1], "text", "sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens",
                 policies=pl.concat_list(pl.lit(policy.name)),
                 sample_count=pl.lit(1, pl.UInt32),

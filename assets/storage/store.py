@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 from pairwright.assets.storage import integrity
 from pairwright.schemas.errors import DamagedError, StoreError
 from pairwright.schemas.files import replacing
-from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 
 STAMP = "pairwright"
@@ -159,19 +158,3 @@ def content_version(frame: pl.DataFrame) -> str:
             part.rechunk().to_frame().write_ipc(buffer, compression="uncompressed", compat_level=plain)
             state.update(buffer.getbuffer())
     return state.hexdigest()
-
-
-def derive(path: Path, made_from: dict[str, Any], make: Callable[..., pl.DataFrame], *inputs: Any) -> bool:
-    """Make a table's file as `make(*inputs)` unless it is there and was made from just that. True when it was made.
-
-    `made_from` names everything that the rows depend on: the versions of the inputs, the options, the code.
-    """
-    if is_made(path, made_from):
-        return False
-    write(make(*inputs), path, {"version": fingerprint(made_from)})
-    return True
-
-
-def is_made(path: Path, made_from: dict[str, Any]) -> bool:
-    """Whether a table's file is there and was made by `derive` from just that."""
-    return last_stamp(path).get("version") == fingerprint(made_from)

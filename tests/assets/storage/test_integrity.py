@@ -11,7 +11,7 @@ import pytest
 from pairwright.assets.storage import integrity
 from pairwright.assets.storage.journal import Journal, journal_frames
 from pairwright.assets.storage.ledger import Ledger
-from pairwright.assets.storage.store import Shard, Workspace, derive, read_table, scan, write, write_record
+from pairwright.assets.storage.store import Shard, Workspace, read_table, scan, write, write_record
 from pairwright.schemas.errors import DamagedError
 from pairwright.schemas.tables import Scores
 
@@ -49,14 +49,6 @@ def test_tables_from_before_there_were_checksums_stay_readable_and_their_damage_
     path.write_bytes(content[:40] + b"\xff" * 60 + content[100:])
     with pytest.raises(DamagedError, match=r"t\.parquet is damaged"):
         read_table(path)
-
-
-def test_a_table_that_costs_nothing_is_made_again_whatever_lies_in_its_place(tmp_path: Path) -> None:
-    path = tmp_path / "t.parquet"
-    for content in (b"", b"PAR1", b"garbage" * 99, b"PAR1" + b"\0" * 99 + b"PAR1"):
-        path.write_bytes(content)
-        assert derive(path, {"inputs": "a"}, lambda: FRAME) and not derive(path, {"inputs": "a"}, lambda: FRAME)
-        assert read_table(path).equals(FRAME)
 
 
 def test_a_record_says_what_was_written_or_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from pairwright.assets.storage.store import (
     Shard,
     Workspace,
     content_version,
-    derive,
     replacing,
     stamp_of,
     version_of,
@@ -68,17 +67,6 @@ def test_rows_have_one_version_from_memory_from_a_journal_and_from_parquet(tmp_p
     assert isinstance(arrow, pl.DataFrame)
     read = pl.read_parquet(tmp_path / "t.parquet")
     assert content_version(frame) == content_version(arrow) == content_version(read)
-
-
-def test_a_table_is_made_only_when_what_it_is_made_from_changes(tmp_path: Path) -> None:
-    path, made = tmp_path / "t.parquet", []
-
-    def make() -> pl.DataFrame:
-        made.append(1)
-        return FRAME
-
-    assert [derive(path, {"inputs": one}, make) for one in ("a", "a", "b", "a")] == [True, False, True, True]
-    assert len(made) == 3
 
 
 def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
