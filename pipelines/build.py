@@ -5,28 +5,28 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from pairwright.assets import dagster_common
-from pairwright.assets.auditing import relabel
-from pairwright.assets.intake import source
-from pairwright.assets.judging import domains, judge, likelihood
-from pairwright.assets.pairing import pair, prefer, rank
-from pairwright.assets.publishing import export, hub
-from pairwright.assets.releasing import release
-from pairwright.assets.report import page
-from pairwright.assets.sampling import sample
 from pairwright.assets.storage.build_lock import building
 from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines import nightly, source_sensor
+from pairwright.pipelines.dagster_assets import (
+    auditing,
+    common,
+    intake,
+    judging,
+    pairing,
+    publishing,
+    releasing,
+    report,
+    sampling,
+)
 from pairwright.pipelines.io_manager import NO_VALUES
-from pairwright.pipelines.names import job_name
+from pairwright.pipelines.names import group, job_name
 from pairwright.schemas.recipe import Recipe
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-STAGES = (source, domains, sample, likelihood, judge, relabel, prefer, pair, rank, release, page, export, hub)
+ROOMS = (intake, sampling, judging, auditing, pairing, releasing, report, publishing)
 """The asset modules, in the order in which data flows."""
-
-
 WAIT = 12 * 3600.0
 """Seconds that a run of the UI, a schedule or a backfill waits for another build of its data set."""
 
@@ -47,17 +47,17 @@ def builder(recipe: Recipe) -> dg.ResourceDefinition:
 def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
     """All of several recipes. Steps run in one process: concurrency lives inside the assets."""
     return dg.Definitions(
-        assets=[asset for recipe in recipes for stage in STAGES for asset in stage.assets(recipe)],
+        assets=[asset for recipe in recipes for room in ROOMS for asset in room.assets(recipe)],
         jobs=[
             dg.define_asset_job(
                 job_name(recipe),
-                selection=dg.AssetSelection.groups(dagster_common.group(recipe)),
+                selection=dg.AssetSelection.groups(group(recipe)),
                 description=f"Builds {recipe.dataset} from its sources to a release.",
             )
             for recipe in recipes
         ],
         schedules=nightly.schedules(recipes),
         sensors=source_sensor.sensors(recipes),
-        resources={"io_manager": NO_VALUES, **{dagster_common.builder(recipe): builder(recipe) for recipe in recipes}},
+        resources={"io_manager": NO_VALUES, **{common.builder(recipe): builder(recipe) for recipe in recipes}},
         executor=dg.in_process_executor,
     )

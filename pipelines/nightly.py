@@ -5,9 +5,8 @@ from datetime import UTC
 
 import dagster as dg
 
-from pairwright.assets import dagster_common
 from pairwright.assets.auditing.relabel import NIGHT
-from pairwright.pipelines.names import every_shard, job_name
+from pairwright.pipelines.names import every_shard, group, job_name
 from pairwright.schemas.recipe import Recipe
 
 
@@ -20,7 +19,7 @@ def _schedule(recipe: Recipe) -> dg.ScheduleDefinition:
     assert recipe.schedule is not None
 
     @dg.schedule(
-        name=f"{dagster_common.group(recipe)}_relabel",
+        name=f"{group(recipe)}_relabel",
         job_name=job_name(recipe),
         cron_schedule=recipe.schedule.relabel,
         execution_timezone=recipe.schedule.timezone,

@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from pairwright.assets import dagster_common
+from pairwright.pipelines import names
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.reading import load_recipe
 from pairwright.schemas.recipe import Recipe
@@ -31,7 +31,7 @@ def find_recipes(folder: Path | None = None) -> list[Recipe]:
         except RecipeError as error:
             logging.getLogger("pairwright").error("left out: %s", error)
             continue
-        group = dagster_common.group(recipe)  # where Dagster tells no `-` from `_`
+        group = names.group(recipe)  # where Dagster tells no `-` from `_`
         if group in recipes:
             other = recipes[group].path
             raise RecipeError(f"{path} and {other} both build {recipe.dataset!r}; rename one of the data sets")

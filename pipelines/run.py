@@ -9,12 +9,12 @@ from pathlib import Path
 import dagster as dg
 
 from pairwright.assets.auditing.relabel import NIGHT
-from pairwright.assets.dagster_common import FailedCheck, failed_checks
-from pairwright.assets.releasing.versions import Release, latest
+from pairwright.assets.releasing.versions import FailedCheck, Release, latest
 from pairwright.assets.storage.build_lock import building
 from pairwright.assets.storage.repair import mended
 from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.build import definitions
+from pairwright.pipelines.dagster_assets.common import failed_checks
 from pairwright.pipelines.instance import history, room_for_history, use_home
 from pairwright.pipelines.names import every_shard, job_name
 from pairwright.schemas.errors import PairwrightError

@@ -13,9 +13,8 @@ from typing import NamedTuple
 import dagster as dg
 from pydantic import BaseModel, ValidationError
 
-from pairwright.assets import dagster_common
 from pairwright.assets.intake.readers import file_hash, open_source
-from pairwright.pipelines.names import every_shard, job_name
+from pairwright.pipelines.names import every_shard, group, job_name
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
@@ -113,7 +112,7 @@ def sensors(recipes: Sequence[Recipe]) -> list[dg.SensorDefinition]:
 
 def _sensor(recipe: Recipe) -> dg.SensorDefinition:
     @dg.sensor(
-        name=f"{dagster_common.group(recipe)}_sources",
+        name=f"{group(recipe)}_sources",
         job_name=job_name(recipe),
         minimum_interval_seconds=LOOK_EVERY,
         default_status=dg.DefaultSensorStatus.STOPPED,

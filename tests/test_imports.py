@@ -22,19 +22,26 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports() -> dict[str, set[str]]:
-    """Module → the modules of ours that it imports, also for types alone and within functions."""
-    files = modules()
+def imported() -> dict[str, set[str]]:
+    """Module → all that it imports, also for types alone and within functions."""
     found: dict[str, set[str]] = {}
-    for module, path in files.items():
+    for module, path in modules().items():
         names: set[str] = set()
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module:
                 names |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
             elif isinstance(node, ast.Import):
                 names |= {one.name for one in node.names}
-        found[module] = {name for name in names if name in files and name != module}
+        found[module] = names
     return found
+
+
+def imports() -> dict[str, set[str]]:
+    """Module → the modules of ours that it imports."""
+    files = modules()
+    return {
+        module: {name for name in names if name in files and name != module} for module, names in imported().items()
+    }
 
 
 def place(module: str, depth: int) -> str:
@@ -73,3 +80,12 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
             if through in others:
                 reached[module] = others | reached[through]
     assert not [module for module, others in reached.items() if module in others]
+
+
+def test_dagster_is_known_to_the_pipelines_alone() -> None:
+    knowing = {
+        module
+        for module, names in imported().items()
+        if any(name.split(".")[0].startswith("dagster") for name in names) and place(module, 1) != "pipelines"
+    }
+    assert knowing == {"pairwright.schemas.recipe"}, "which has it check a schedule, where a recipe has one"

@@ -10,25 +10,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import dagster as dg
 import polars as pl
 
-from pairwright.assets import dagster_common
-from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
-from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.judging.asking import answers, cost_of, ledger_of, second_round
 from pairwright.assets.judging.judge import UNFINISHED, judge_shard
 from pairwright.assets.judging.retest import again, opinions
-from pairwright.assets.judging.verdicts import (
-    KEY,
-    guides_first,
-    judges_of,
-    value_of,
-    verdicts_stage,
-    verdicts_table,
-    wanted,
-)
+from pairwright.assets.judging.verdicts import KEY, guides_first, value_of, verdicts_stage, verdicts_table, wanted
 from pairwright.assets.storage.integrity import damaged, read_record
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.reply_ledger import budget_of
@@ -211,27 +199,3 @@ def _drift(judge: Judge, changes: pl.DataFrame, failed: int) -> Drift:
         counted.flipped,
         round(float(change), 4) if isinstance(change, float) else None,
     )
-
-
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """The drift of a recipe's judges, where the recipe has a schedule."""
-    if recipe.schedule is None:
-        return []
-
-    @dg.asset(
-        **dagster_common.common(recipe, "drift", sharded=False),
-        deps=[dagster_common.key(recipe, "verdicts", judge.name) for judge in judges_of(recipe)],
-    )
-    @in_run_log
-    def drift(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """In a nightly run, judges a share of the old verdicts again; shows how the last night's answers compare."""
-        workspace = Workspace.of(recipe)
-        if night := context.run.tags.get(NIGHT):
-            audit(recipe, workspace, datetime.fromisoformat(night))
-        last = last_night(workspace)
-        if last is None or not last["drift"]:
-            return dagster_common.result({"judged again": "nothing yet"})
-        shown = pl.DataFrame(last["drift"])
-        return dagster_common.result({"night": last["night"], "drift": dg.MarkdownMetadataValue(views.table(shown))})
-
-    return [drift]

@@ -1,20 +1,14 @@
 """Taking sources in: rows become prompts and responses, sharded by prompt id; what cannot be used becomes rejects."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import dagster as dg
 import polars as pl
 
-from pairwright.assets import dagster_common
-from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
-from pairwright.assets.display.run_log import in_run_log
-from pairwright.assets.intake import reasoned
 from pairwright.assets.intake.readers import open_source
 from pairwright.assets.intake.source_rows import Spooled, fail_on, refuse_empty, settle_shard, spool
 from pairwright.assets.storage.integrity import kept_record, verify
-from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.store import (
     DERIVED,
     GIVEN,
@@ -22,9 +16,6 @@ from pairwright.assets.storage.store import (
     Workspace,
     content_version,
     last_stamp,
-    read_table,
-    scan,
-    version_of,
     write,
     write_record,
 )
@@ -150,58 +141,3 @@ def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspa
         write(checked, workspace.file(table, shard), {"version": content_version(checked), "source": version})
     tell("source: shards", shard.index + 1, shard.count)
     return _Settled(made.prompts.height, made.responses.height, made.rejects, made.notices)
-
-
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """The prompts and responses of a recipe."""
-    checks = {"watch_rejects": "At most 5 % of the source's rows are rejects."}
-
-    @dg.asset(
-        **dagster_common.common(recipe, "prompts", sharded=True),
-        check_specs=dagster_common.check_specs(recipe, ("prompts",), checks),
-    )
-    @in_run_log
-    def prompts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Conversations that end before the assistant's turn, from the recipe's sources."""
-        workspace = Workspace.of(recipe)
-        made = take_in(recipe, workspace)
-        context.log.info(
-            f"{made.prompts} prompts and {made.responses} responses; {made.rejects} rows rejected; {made.notices} rows "
-            "repeat a prompt with other attributes, their responses are kept"
-        )
-        metadata = {**counted(context, workspace, "prompts"), "rejects": made.rejects, "notices": made.notices}
-        for table in ("rejects", "notices"):
-            if metadata[table]:
-                rows = read_table(workspace.root / f"{table}.parquet")
-                metadata[f"first {table}"] = dg.MarkdownMetadataValue(views.table(rows))
-        few = made.rejects <= 0.05 * made.rows
-        return dagster_common.result(metadata, {"watch_rejects": (few, f"{made.rejects} of {made.rows} rows")})
-
-    @dg.asset(
-        **dagster_common.common(recipe, "responses", sharded=True),
-        deps=[dagster_common.key(recipe, "prompts")],
-        check_specs=dagster_common.check_specs(recipe, ("responses",), reasoned.CHECKS),
-    )
-    @in_run_log
-    def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Distinct texts for each prompt, with everyone who wrote them."""
-        workspace = Workspace.of(recipe)
-        take_in(recipe, workspace)
-        return dagster_common.result(counted(context, workspace, "responses"), reasoned.reasoning_check(workspace))
-
-    return [prompts] if recipe.policies else [prompts, responses]
-
-
-def counted(context: dg.AssetExecutionContext, workspace: Workspace, table: str) -> dict[str, Any]:
-    """Metadata of a table: the rows of the run's shards, and the first of them."""
-    files = dagster_common.files_made(context, workspace, table)
-
-    def make() -> dict[str, str]:
-        shown = scan(files).head(views.PREVIEW).collect()
-        return {"preview": views.table(shown.select(pl.exclude("sketch", "tests", "steps")))}
-
-    view = kept_view(workspace, table, [version_of(path) for path in files], make)
-    return {
-        "dagster/row_count": scan(files).select(pl.len()).collect().item(),
-        **{name: dg.MarkdownMetadataValue(text) for name, text in view.items()},
-    }

@@ -2,18 +2,14 @@
 
 from pathlib import Path
 
-import dagster as dg
 import polars as pl
 
-from pairwright.assets import dagster_common
 from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
-from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.stages.stage import Input, Stage
-from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.ledger import Ledger
-from pairwright.assets.storage.reply_ledger import budget_of, open_replies
-from pairwright.assets.storage.store import Shard, Workspace, scan, version_of
+from pairwright.assets.storage.reply_ledger import open_replies
+from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.judges.base import Judge
 from pairwright.judges.router import Router
 from pairwright.models.estimate import Estimate
@@ -109,46 +105,7 @@ def name(router: Sorter) -> str:
     return f"{router.name}-{router.fingerprint[:8]}"
 
 
-def keys(recipe: Recipe, router: Sorter | None) -> list[dg.AssetKey]:
-    """The asset of a router's domains, where there is a router."""
-    return [dagster_common.key(recipe, "domains", name(router))] if router else []
-
-
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """One asset a router."""
-    return [_domains(recipe, router) for router in routers_of(recipe)]
-
-
-def _domains(recipe: Recipe, router: Router) -> dg.AssetsDefinition:
-    table = ("domains", name(router))
-    checks = {"watch_failures": "At most 5 % of the prompts could not be sorted and are treated as the first domain."}
-
-    @dg.asset(
-        **dagster_common.common(recipe, *table, sharded=True),
-        deps=[dagster_common.key(recipe, "prompts")],
-        code_version=router.fingerprint,
-        check_specs=dagster_common.check_specs(recipe, table, checks),
-    )
-    @in_run_log
-    def domains(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        workspace = Workspace.of(recipe)
-        budget = budget_of(recipe, workspace)
-        count = sum(
-            route_shard(router, workspace, shard, budget) for shard in dagster_common.shards(context, workspace)
-        )
-        context.log.info(f"router {router.name}: {count} prompts sorted")
-        files = dagster_common.files_made(context, workspace, domains_table(router))
-        made_from = [version_of(path) for path in files]
-        view = kept_view(workspace, f"domains-{name(router)}", made_from, lambda: _view(files))
-        rows, failures = int(view.pop("rows")), int(view.pop("failures"))
-        found = {"watch_failures": (failures <= 0.05 * rows, f"{failures} of {rows} prompts were not sorted")}
-        facts = {"dagster/row_count": rows, "prompts sorted": count, "model": router.model}
-        return dagster_common.result(facts | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found)
-
-    return domains
-
-
-def _view(files: list[Path]) -> dict[str, str]:
+def domains_view(files: list[Path]) -> dict[str, str]:
     """Counts, prompts per domain, and why prompts were not sorted."""
     rows = scan(files).select("domain", "failure").collect()
     view = {"rows": str(rows.height), "failures": str(rows.get_column("failure").count())}

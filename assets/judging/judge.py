@@ -3,26 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import polars as pl
 
-from pairwright.assets import dagster_common
 from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
-from pairwright.assets.display.run_log import in_run_log
-from pairwright.assets.judging import domains, likelihood
 from pairwright.assets.judging.asking import SECOND, answers, cost_of, first_round, ledger_of, planned, second_round
-from pairwright.assets.judging.audit import CODE, audit_view, checks_of, models_of
-from pairwright.assets.judging.verdicts import judges_of, value_of, verdicts_stage, verdicts_table, wanted
-from pairwright.assets.storage.kept_views import kept_view
+from pairwright.assets.judging.verdicts import value_of, verdicts_stage, verdicts_table, wanted
 from pairwright.assets.storage.ledger import Ledger
-from pairwright.assets.storage.reply_ledger import budget_of
-from pairwright.assets.storage.store import Shard, Workspace, scan, version_of
+from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.judges.base import NOT_APPLICABLE, Batch, Judge
 from pairwright.models.serving.reply_store import Budget
 from pairwright.schemas.errors import StoreError
-from pairwright.schemas.ids import fingerprint
-from pairwright.schemas.recipe import Recipe
 
 UNFINISHED = ""
 """The name of work that the next build takes up again."""
@@ -84,59 +75,7 @@ def missing_work(judge: Judge, workspace: Workspace, shard: Shard) -> Iterator[B
         yield from planned(judge, second_round(judge, ledger, asked, planned=True), workspace, shard, SECOND)
 
 
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """One asset a judge: its verdicts."""
-    return [_verdicts(recipe, judge) for judge in judges_of(recipe)]
-
-
-def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
-    table = ("verdicts", judge.name)
-    checks = {"watch_failures": "At most 5 % of the responses are without a score.", **checks_of(judge)}
-    guide = [dagster_common.key(recipe, "verdicts", judge.guide.name)] if judge.guide else []
-    own = models_of(recipe, judge)
-
-    @dg.asset(
-        **dagster_common.common(recipe, *table, sharded=True),
-        deps=[
-            dagster_common.key(recipe, "responses"),
-            *guide,
-            *{likelihood.key(recipe, need) for need in judge.needs()},
-            *domains.keys(recipe, judge.router_of()),
-        ],
-        code_version=judge.fingerprint,
-        check_specs=dagster_common.check_specs(recipe, table, checks),
-    )
-    @in_run_log
-    def verdicts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        workspace = Workspace.of(recipe)
-        budget = budget_of(recipe, workspace)
-        computed = sum(
-            judge_shard(judge, workspace, shard, budget) for shard in dagster_common.shards(context, workspace)
-        )
-        context.log.info(f"judge {judge.name}: {computed} new verdicts")
-        files = dagster_common.files_made(context, workspace, verdicts_table(judge))
-        view = kept_view(
-            workspace,
-            f"verdicts-{judge.name}",
-            [*(version_of(path) for path in files), fingerprint([CODE, sorted(own)])],
-            lambda: _view(judge, files) | audit_view(judge, workspace, files, own),
-        )
-        failures = int(view.pop("failures"))
-        rows = int(view.pop("rows"))
-        metadata = {"dagster/row_count": rows, "new verdicts": computed, "fingerprint": judge.fingerprint}
-        few = failures <= 0.05 * rows
-        found = {"watch_failures": (few, f"{failures} of {rows} rows without a score")}
-        for name in checks_of(judge):
-            passed, _, text = view.pop(name, "yes|not computed").partition("|")
-            found[name] = (passed == "yes", text)
-        return dagster_common.result(
-            metadata | {name: dg.MarkdownMetadataValue(text) for name, text in view.items()}, found
-        )
-
-    return verdicts
-
-
-def _view(judge: Judge, files: list[Path]) -> dict[str, str]:
+def verdicts_view(judge: Judge, files: list[Path]) -> dict[str, str]:
     """Counts, the spread of the scores, and the commonest failures."""
     rows = scan(files)
     scores = rows.select(score=value_of(judge), failure="failure").collect()

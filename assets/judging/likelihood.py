@@ -5,20 +5,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-import dagster as dg
 import polars as pl
 
-from pairwright.assets import dagster_common
 from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
-from pairwright.assets.display.run_log import in_run_log
-from pairwright.assets.judging import domains
 from pairwright.assets.judging.domains import domains_table, prompts_of
 from pairwright.assets.judging.speed import Watch, seconds_per_token
 from pairwright.assets.stages.stage import Input, Stage
-from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.ledger import Ledger
-from pairwright.assets.storage.store import Shard, Workspace, read_table, scan, version_of
+from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import SAMPLE, Batch, Judge
 from pairwright.models.estimate import Estimate
 from pairwright.models.local.backend import Backend
@@ -248,43 +243,7 @@ def name(need: PassRequest) -> str:
     return f"{slug}-{need.key[:8]}"
 
 
-def key(recipe: Recipe, need: PassRequest) -> dg.AssetKey:
-    """The asset of a pass."""
-    return dagster_common.key(recipe, "likelihoods", name(need))
-
-
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """One asset a pass of a model."""
-    return [_pass(recipe, need) for need in passes(recipe)]
-
-
-def _pass(recipe: Recipe, need: PassRequest) -> dg.AssetsDefinition:
-    table = ("likelihoods", name(need))
-    checks = {"watch_failures": "At most 5 % of the responses could not be read."}
-
-    @dg.asset(
-        **dagster_common.common(recipe, *table, sharded=True),
-        deps=[dagster_common.key(recipe, "responses"), *domains.keys(recipe, need.context.router)],
-        code_version=need.key,
-        check_specs=dagster_common.check_specs(recipe, table, checks),
-    )
-    @in_run_log
-    def likelihoods(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        workspace = Workspace.of(recipe)
-        count = read_pass(need, workspace, dagster_common.shards(context, workspace))
-        context.log.info(f"model {need.model.id}: {count} responses read")
-        files = dagster_common.files_made(context, workspace, need.table)
-        made_from = [version_of(path) for path in files]
-        view = kept_view(workspace, f"likelihoods-{name(need)}", made_from, lambda: _view(files))
-        rows, failures = int(view.pop("rows")), int(view.pop("failures"))
-        found = {"watch_failures": (failures <= 0.05 * rows, f"{failures} of {rows} responses were not read")}
-        facts = {"dagster/row_count": rows, "responses read": count, "model": need.model.id, "pass": need.key}
-        return dagster_common.result(facts | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found)
-
-    return likelihoods
-
-
-def _view(files: list[Path]) -> dict[str, str]:
+def likelihoods_view(files: list[Path]) -> dict[str, str]:
     """Counts, log-probability per token, and why responses were not read."""
     columns = ("logprob", "tokens", "prompt_tokens", "truncated", "failure")
     rows = scan(files).select(columns).collect()

@@ -4,17 +4,12 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import dagster as dg
 import polars as pl
 
-from pairwright.assets import dagster_common
 from pairwright.assets.display import views
-from pairwright.assets.display.run_log import in_run_log
-from pairwright.assets.judging import likelihood
 from pairwright.assets.pairing.filters.base import Cutoff, Filter
 from pairwright.assets.stages.stage import Derived, Input, Inputs
-from pairwright.assets.storage.kept_views import kept_view
-from pairwright.assets.storage.store import Shard, Workspace, read_table, scan, version_of
+from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.models.local.request import PassRequest
 from pairwright.schemas.ids import scattered
 from pairwright.schemas.recipe import PairOptions, Recipe
@@ -270,41 +265,7 @@ def _cutoffs(filters: list[Filter], inputs: Inputs) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={"filter": pl.String, "value": pl.Float64, "pair_id": pl.String})
 
 
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """The candidate pairs of a recipe."""
-    checks = {
-        "sides_differ": "No pair has the same response on both sides, and chosen is strictly better.",
-        "funnel_adds_up": "What a step lets through is what the next one gets.",
-        "watch_unknown": "Each filter has a value for at least 95 % of the pairs that come to it.",
-    }
-
-    @dg.asset(
-        **dagster_common.common(recipe, "pairs", sharded=False),
-        deps=[dagster_common.key(recipe, "preferences"), *{likelihood.key(recipe, need) for need in _needs(recipe)}],
-        check_specs=dagster_common.check_specs(recipe, ("pairs",), checks),
-    )
-    @in_run_log
-    def pairs(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Candidate pairs with every filter's value and verdict; the release takes those kept."""
-        workspace = Workspace.of(recipe)
-        pair(recipe, workspace)
-        shown = [version_of(path) for name in ("prompts", "preferences", "pairs") for path in workspace.files(name)]
-        view = kept_view(workspace, "pairs", shown, lambda: _view(recipe, workspace))
-        rows, same = int(view.pop("rows")), int(view.pop("same"))
-        found = {
-            "sides_differ": (same == 0, f"{same} of {rows} pairs"),
-            "funnel_adds_up": (view.pop("adds up") == "yes", "see the funnel"),
-        }
-        unknown = view.pop("unknown")
-        found["watch_unknown"] = (not unknown, unknown or "nearly all have one")
-        return dagster_common.result(
-            {"dagster/row_count": rows} | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found
-        )
-
-    return [pairs]
-
-
-def _view(recipe: Recipe, workspace: Workspace) -> dict[str, str]:
+def pairs_view(recipe: Recipe, workspace: Workspace) -> dict[str, str]:
     """Counts, the funnel as a table and a picture, and the first pairs."""
     rows = scan(workspace.files("pairs"))
     wrong = (pl.col("chosen_id") == pl.col("rejected_id")) | (pl.col("score_chosen") <= pl.col("score_rejected"))

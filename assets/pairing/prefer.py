@@ -2,16 +2,12 @@
 
 from functools import partial
 
-import dagster as dg
 import polars as pl
 
-from pairwright.assets import dagster_common
 from pairwright.assets.display import views
-from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.judging.verdicts import KEY, choice_of, judges_of, response_scores, scored_from
 from pairwright.assets.stages.stage import Derived, Input, Inputs
-from pairwright.assets.storage.kept_views import kept_view
-from pairwright.assets.storage.store import Workspace, read_table, scan, version_of
+from pairwright.assets.storage.store import Workspace, read_table, scan
 from pairwright.judges.jury import Scale, mean_z, scale_of
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Preferences, check
@@ -78,35 +74,7 @@ def _preferences(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
     return check(mean_z(scores, scales, recipe.weights), Preferences, extra=["scores", "z"])
 
 
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """The jury's preferences."""
-    checks = {"watch_ties": "At most a fifth of the prompts has several best responses."}
-
-    @dg.asset(
-        **dagster_common.common(recipe, "preferences", sharded=False),
-        deps=[
-            *(dagster_common.key(recipe, "verdicts", judge.name) for judge in recipe.judges),
-            *([dagster_common.key(recipe, "drift")] if recipe.schedule else []),
-        ],
-        check_specs=dagster_common.check_specs(recipe, ("preferences",), checks),
-    )
-    @in_run_log
-    def preferences(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """The utility of every response: the weighted mean of the judges' z-scores."""
-        workspace = Workspace.of(recipe)
-        prefer(recipe, workspace)
-        files = workspace.files("preferences")
-        view = kept_view(workspace, "preferences", [version_of(path) for path in files], lambda: _view(workspace))
-        tied, prompts, rows = (int(view.pop(name)) for name in ("tied", "prompts", "rows"))
-        found = {"watch_ties": (tied <= 0.2 * prompts, f"{tied} of {prompts} prompts")}
-        return dagster_common.result(
-            {"dagster/row_count": rows} | {k: dg.MarkdownMetadataValue(v) for k, v in view.items()}, found
-        )
-
-    return [preferences]
-
-
-def _view(workspace: Workspace) -> dict[str, str]:
+def preferences_view(workspace: Workspace) -> dict[str, str]:
     """Counts, the spread of utilities, and utility against length for a sample."""
     rows = scan(workspace.files("preferences"))
     narrow = rows.select("prompt_id", "response_id", "utility", "rank").collect()

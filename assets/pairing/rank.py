@@ -2,14 +2,10 @@
 
 from functools import partial
 
-import dagster as dg
 import polars as pl
 
-from pairwright.assets import dagster_common
-from pairwright.assets.display import views
-from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.stages.stage import Derived, Input, Inputs
-from pairwright.assets.storage.store import Workspace, read_table, scan
+from pairwright.assets.storage.store import Workspace, read_table
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Rankings, check
 
@@ -55,21 +51,3 @@ def rankings(preferences: pl.DataFrame, temperature: float) -> pl.DataFrame:
         .with_columns(pl.col("soft_targets").list.eval(pl.element() / pl.element().sum()))
     )
     return check(ranked, Rankings)
-
-
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """The rankings of a recipe."""
-
-    @dg.asset(
-        **dagster_common.common(recipe, "rankings", sharded=False), deps=[dagster_common.key(recipe, "preferences")]
-    )
-    @in_run_log
-    def ranking(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Every prompt's ranked responses with scores, ranks and soft targets."""
-        workspace = Workspace.of(recipe)
-        rank(recipe, workspace)
-        rows = scan(workspace.files("rankings"))
-        preview = dg.MarkdownMetadataValue(views.table(rows.head(views.PREVIEW).collect()))
-        return dagster_common.result({"dagster/row_count": rows.select(pl.len()).collect().item(), "preview": preview})
-
-    return [ranking]

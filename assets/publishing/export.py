@@ -5,24 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import dagster as dg
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pairwright.assets import dagster_common
-from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
-from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.intake.splits import SPLITS
 from pairwright.assets.publishing.formats.base import Format
-from pairwright.assets.releasing.versions import Release, newest, scan_release, verify_release
+from pairwright.assets.releasing.versions import Release, scan_release, verify_release
 from pairwright.assets.storage.integrity import file_hash, read_record, record_text
-from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.errors import DamagedError, PairwrightError, StoreError
 from pairwright.schemas.files import commit, scratch_folder, sweep
 from pairwright.schemas.kinds import kinds, nearest_kind
-from pairwright.schemas.recipe import Recipe
 
 STAMP = "export.json"
 """What an export's folder holds beside its files: from which release and by which format they were made."""
@@ -202,31 +196,3 @@ def _readme(stamp: dict[str, Any], form: Format) -> str:
             "",
         ]
     )
-
-
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """The exports of a recipe's releases, where it asks for some."""
-    formats = [one for one in recipe.release.formats if isinstance(one, Format)]
-    if not formats:
-        return []
-
-    @dg.asset(**dagster_common.common(recipe, "exports", sharded=False), deps=[dagster_common.key(recipe, "release")])
-    @in_run_log
-    def exports(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """The latest release in each of the recipe's formats, under `exports/<version>/<format>`."""
-        workspace = Workspace.of(recipe)
-        made = newest(workspace)
-        folder = workspace.root / "exports" / made.version
-        done = [export(made, form, folder / form.name, ours=True) for form in formats]
-        shown = pl.DataFrame(
-            {
-                "format": [one.path.name for one in done],
-                "rows": [sum(file["rows"] for file in one.stamp["files"].values()) for one in done],
-                "left out": [sum(one.stamp["left_out"].values()) for one in done],
-            }
-        )
-        return dagster_common.result(
-            {"path": dg.MetadataValue.path(str(folder)), "formats": dg.MarkdownMetadataValue(views.table(shown))}
-        )
-
-    return [exports]

@@ -4,17 +4,12 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import dagster as dg
-
-from pairwright.assets import dagster_common
-from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.releasing.release import CONTENT
-from pairwright.assets.releasing.versions import Release, newest, verify_release
-from pairwright.assets.storage.store import Workspace
+from pairwright.assets.releasing.versions import Release, verify_release
 from pairwright.schemas.errors import PairwrightError, StoreError
-from pairwright.schemas.recipe import HUB_REPOSITORY, Recipe
+from pairwright.schemas.recipe import HUB_REPOSITORY
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -167,28 +162,3 @@ def _same_or_refuse(api: "HfApi", repo: str, made: Release, local: dict[str, Pat
             f"{repo} already has a {made.version} with other content ({', '.join(other[:3])}); "
             "a version is never overwritten: push to another repository"
         )
-
-
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """The published release, where the recipe names a repository."""
-    repo = recipe.release.hub
-    if repo is None:
-        return []
-
-    @dg.asset(
-        **dagster_common.common(recipe, "hub", sharded=False) | {"kinds": {"huggingface"}},
-        deps=[dagster_common.key(recipe, "release")],
-    )
-    @in_run_log
-    def hub(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """The latest release on the Hub: Parquet, card and manifest, tagged with its version."""
-        done = push(newest(Workspace.of(recipe)), repo)
-        facts: dict[str, Any] = {
-            "repository": repo,
-            "version": done.version,
-            "commit": done.commit,
-            "files": len(done.add),
-        }
-        return dagster_common.result(facts)
-
-    return [hub]

@@ -6,16 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
 from pairwright import __version__
-from pairwright.assets import dagster_common
 from pairwright.assets.auditing.failures import Outcome, commonest, outcomes, stop_over, told
 from pairwright.assets.auditing.relabel import last_night
 from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
-from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.intake.splits import SPLITS, assign_splits
 from pairwright.assets.judging import likelihood
 from pairwright.assets.judging.domains import routers_of
@@ -30,7 +27,6 @@ from pairwright.assets.releasing.versions import Release, all_there, damage, lat
 from pairwright.assets.sampling.pool import policies_of
 from pairwright.assets.stages.stage import Derived, Input, Inputs, Stage
 from pairwright.assets.storage.integrity import file_hash, kept_record, read_record, record_text
-from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.reply_ledger import costs
 from pairwright.assets.storage.split_writer import SplitWriter
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan, write_record
@@ -231,46 +227,7 @@ def splits_of(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
     return read_table(stage.file(workspace, None))
 
 
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """The release of a recipe."""
-    checks = {
-        "no_leakage": "No prompt is in two splits.",
-        "watch_length_bias": "The longer side is chosen in 30 % to 70 % of the pairs.",
-    }
-
-    @dg.asset(
-        **dagster_common.common(recipe, "release", sharded=False),
-        deps=[
-            *(dagster_common.key(recipe, table) for table in ("pairs", "rankings")),
-            *(likelihood.key(recipe, need) for need in [likelihood.reference_need(recipe)] if need),
-        ],
-        check_specs=dagster_common.check_specs(recipe, ("release",), checks),
-    )
-    @in_run_log
-    def versioned(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """An immutable version: Parquet that trainers read as it is, a dataset card, and a manifest."""
-        workspace = Workspace.of(recipe)
-        made = release(recipe, workspace)
-        context.log.info(f"{recipe.dataset} {made.version} at {made.path}")
-        view = kept_view(workspace, "release", [made.manifest["digest"]], lambda: _view(made))
-        leaked, longer, rows = int(view.pop("leaked")), float(view.pop("longer")), int(view.pop("rows"))
-        found = {
-            "no_leakage": (leaked == 0, f"{leaked} prompts in two splits"),
-            "watch_length_bias": (0.3 <= longer <= 0.7, f"chosen is the longer side in {longer:.1%}"),
-        }
-        facts = {
-            "dagster/row_count": rows,
-            "version": made.version,
-            "path": dg.MetadataValue.path(str(made.path)),
-        }
-        return dagster_common.result(
-            facts | {name: dg.MarkdownMetadataValue(text) for name, text in view.items()}, found
-        )
-
-    return [versioned]
-
-
-def _view(made: Release) -> dict[str, str]:
+def release_view(made: Release) -> dict[str, str]:
     """Counts, the funnel, what changed, and the first pairs of a version."""
     pairs = rows_of(made, "pairs")
     size = {side: pl.col(side).list.last().struct.field("content").str.len_chars() for side in ("chosen", "rejected")}

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pairwright.assets.dagster_common import FailedCheck
 from pairwright.assets.storage.integrity import file_hash, read_record
 from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.errors import DamagedError, StoreError
@@ -15,6 +14,17 @@ NAME = r"v[1-9][0-9]*"
 """What a version's folder is called; anything else that lies beside them is none of ours."""
 PARTS = {"dataset": str, "version": str, "digest": str}
 """What a manifest must say to be one."""
+
+
+class FailedCheck(NamedTuple):
+    """A check that a run failed."""
+
+    table: str
+    check: str
+    found: str
+    """In a line."""
+    stops: bool
+    """Whether it keeps what comes after from being made."""
 
 
 class Release(NamedTuple):

@@ -12,14 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 from jinja2 import Environment, StrictUndefined
 
-from pairwright.assets import dagster_common
-from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.judging.verdicts import judges_of
 from pairwright.assets.releasing.changes import CAUSES
-from pairwright.assets.releasing.versions import Release, newest
+from pairwright.assets.releasing.versions import Release
 from pairwright.assets.report import charts, figures
 from pairwright.assets.report.sample import sampled_pairs
 from pairwright.assets.storage.store import Workspace
@@ -140,17 +137,3 @@ def _part(name: str) -> str:
 
 def _hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """The report of a recipe's latest release."""
-
-    @dg.asset(**dagster_common.common(recipe, "report", sharded=False), deps=[dagster_common.key(recipe, "release")])
-    @in_run_log
-    def report_html(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """`report.html` in the release's folder: one file, to be opened without a network."""
-        workspace = Workspace.of(recipe)
-        path = report(recipe, workspace, newest(workspace))
-        return dagster_common.result({"path": dg.MetadataValue.path(str(path)), "bytes": path.stat().st_size})
-
-    return [report_html]

@@ -5,21 +5,15 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import dagster as dg
 import polars as pl
 
-from pairwright.assets import dagster_common
-from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
-from pairwright.assets.display.run_log import in_run_log
-from pairwright.assets.intake import reasoned
-from pairwright.assets.intake.source import counted
 from pairwright.assets.sampling.policies.base import Policy
 from pairwright.assets.sampling.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
 from pairwright.assets.stages.stage import Derived, Input, Inputs, Stage
 from pairwright.assets.storage.ledger import Ledger
-from pairwright.assets.storage.reply_ledger import budget_of, open_replies
-from pairwright.assets.storage.store import GIVEN, Shard, Workspace, read_table, scan
+from pairwright.assets.storage.reply_ledger import open_replies
+from pairwright.assets.storage.store import GIVEN, Shard, Workspace, read_table
 from pairwright.models.estimate import Estimate
 from pairwright.models.serving.abilities import lacking
 from pairwright.models.serving.ask import ask
@@ -217,62 +211,3 @@ def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl
     rows = pl.concat(frames).unique()
     ids = [response_id(*key) for key in rows.iter_rows()]
     return rows.with_columns(pl.Series("response_id", ids, pl.String)).sort("prompt_id", "response_id")
-
-
-def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
-    """One asset a policy, and the responses; nothing where the recipe has no policy."""
-    if not recipe.policies:
-        return []
-    return [*(_samples(recipe, policy) for policy in policies_of(recipe)), _responses_asset(recipe)]
-
-
-def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
-    @dg.asset(
-        **dagster_common.common(recipe, "samples", policy.name, sharded=True),
-        deps=[dagster_common.key(recipe, "prompts")],
-        code_version=policy.fingerprint,
-    )
-    @in_run_log
-    def samples(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        workspace = Workspace.of(recipe)
-        budget = budget_of(recipe, workspace)
-        drawn = sum(
-            sample_shard(recipe, policy, workspace, shard, budget)
-            for shard in dagster_common.shards(context, workspace)
-        )
-        files = dagster_common.files_made(context, workspace, samples_table(policy))
-        found = scan(files).group_by("finish_reason", "failure").len().sort("len", descending=True).collect()
-        table = dg.MarkdownMetadataValue(views.table(found))
-        written_for = scan(files).select(pl.col("prompt_id").n_unique()).collect().item()
-        rows = int(found.get_column("len").sum())
-        return dagster_common.result(
-            {"dagster/row_count": rows, "new samples": drawn, "prompts": written_for, "how they ended": table}
-        )
-
-    return samples
-
-
-def _responses_asset(recipe: Recipe) -> dg.AssetsDefinition:
-    needs = [
-        dagster_common.key(recipe, "prompts"),
-        *(dagster_common.key(recipe, "samples", one.name) for one in policies_of(recipe)),
-    ]
-
-    @dg.asset(
-        **dagster_common.common(recipe, "responses", sharded=True),
-        deps=needs,
-        check_specs=dagster_common.check_specs(recipe, ("responses",), reasoned.CHECKS),
-    )
-    @in_run_log
-    def responses(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Distinct texts for each prompt, given and sampled, with everyone who wrote them."""
-        workspace = Workspace.of(recipe)
-        for shard in dagster_common.shards(context, workspace):
-            respond(recipe, workspace, shard)
-        tables = [samples_table(policy) for policy in policies_of(recipe)]
-        samples = [workspace.file(name, shard) for name in tables for shard in workspace.each_shard()]
-        return dagster_common.result(
-            counted(context, workspace, "responses"), reasoned.reasoning_check(workspace, samples)
-        )
-
-    return responses

@@ -1,12 +1,9 @@
 """Repairs: what is damaged and costs nothing is taken away, so that the stage that makes it makes it again."""
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-
-import dagster as dg
 
 from pairwright.assets.storage import integrity
 from pairwright.assets.storage.store import DERIVED
@@ -23,15 +20,6 @@ def mended(root: Path, work: Callable[[], _Done]) -> _Done:
         if not take_away_damaged(root):
             raise
         return work()
-
-
-@dg.failure_hook
-def after_damage(context: dg.HookContext) -> None:
-    """Where a step met a damaged table that costs nothing, take such tables away: the next run makes them again."""
-    error = context.op_exception
-    data = Path(os.environ.get("PAIRWRIGHT_DATA", "data"))
-    if isinstance(error, DamagedError) and error.path.is_relative_to(data):
-        take_away_damaged(data / error.path.relative_to(data).parts[0])
 
 
 def take_away_damaged(root: Path) -> list[Path]:

@@ -12,9 +12,9 @@ from helpers import recipe_of, wide, write_jsonl
 from replay_server import App, Settings, serving, write_by_hash
 from tiny_models import TINY
 
-from pairwright.assets import dagster_common
 from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.build import builder, definitions
+from pairwright.pipelines.dagster_assets import common
 from pairwright.schemas.recipe import Recipe
 
 SHARDS = 8
@@ -52,7 +52,7 @@ def materialised(
     recipe: Recipe, assets: list[dg.AssetsDefinition], instance: dg.DagsterInstance, **options: Any
 ) -> dict[str, list[dict[str, Any]]]:
     """Asset → metadata of each partition that was made."""
-    resources = {dagster_common.builder(recipe): builder(recipe)}
+    resources = {common.builder(recipe): builder(recipe)}
     result = dg.materialize(assets, instance=instance, run_config=QUIET, resources=resources, **options)
     assert result.success
     told: dict[str, list[dict[str, Any]]] = {}

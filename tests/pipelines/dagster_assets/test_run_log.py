@@ -9,10 +9,10 @@ import pytest
 from helpers import recipe_of, wide, write_jsonl
 from replay_server import App, Settings, serving
 
-from pairwright.assets.display import run_log
 from pairwright.assets.display.progress import Step, listening
-from pairwright.assets.display.run_log import RunLog
 from pairwright.pipelines.build import definitions
+from pairwright.pipelines.dagster_assets import run_log
+from pairwright.pipelines.dagster_assets.run_log import RunLog
 from pairwright.pipelines.names import every_shard, job_name
 from pairwright.schemas.recipe import Recipe
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dagster as dg
 import pyarrow.parquet as pq
 
-from pairwright.assets.storage import repair
+from pairwright.assets.releasing.versions import FailedCheck
 from pairwright.assets.storage.store import Shard, Workspace
+from pairwright.pipelines.dagster_assets.repair import after_damage
+from pairwright.pipelines.names import group, partition
 from pairwright.schemas.recipe import Recipe
 
 
@@ -17,18 +19,9 @@ def key(recipe: Recipe, *table: str) -> dg.AssetKey:
     return dg.AssetKey([recipe.dataset, *table])
 
 
-def group(recipe: Recipe) -> str:
-    """The data set's group in the UI, where only letters, digits and underscores may stand."""
-    return recipe.dataset.replace("-", "_")
-
-
 def partitions(recipe: Recipe) -> dg.StaticPartitionsDefinition:
     """One partition a shard."""
-    return dg.StaticPartitionsDefinition([_partition(shard) for shard in range(recipe.shards)])
-
-
-def _partition(shard: int) -> str:
-    return f"{shard:05d}"
+    return dg.StaticPartitionsDefinition([partition(shard) for shard in range(recipe.shards)])
 
 
 def builder(recipe: Recipe) -> str:
@@ -36,14 +29,14 @@ def builder(recipe: Recipe) -> str:
     return f"{group(recipe)}_builder"
 
 
-def common(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
+def arguments(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
     """Arguments of every asset. All share one backfill policy, since a mismatch would split a run."""
     arguments: dict[str, Any] = {
         "key": key(recipe, *table),
         "group_name": group(recipe),
         "kinds": {"polars", "parquet"},
         "tags": {"pairwright/dataset": recipe.dataset},
-        "hooks": {repair.after_damage},
+        "hooks": {after_damage},
         "required_resource_keys": {builder(recipe)},
     }
     if sharded:
@@ -65,7 +58,7 @@ def files_made(context: dg.AssetExecutionContext, workspace: Workspace, table: s
     for shard in shards(context, workspace):
         path = workspace.file(table, shard)
         rows = {"dagster/partition_row_count": pq.read_metadata(path).num_rows}
-        context.add_asset_metadata(rows, partition_key=_partition(shard.index))
+        context.add_asset_metadata(rows, partition_key=partition(shard.index))
         files.append(path)
     return files
 
@@ -84,17 +77,6 @@ def result(metadata: Mapping[str, Any], checks: Mapping[str, tuple[bool, str]] |
             for name, (passed, found) in (checks or {}).items()
         ],
     )
-
-
-class FailedCheck(NamedTuple):
-    """A check that a run failed."""
-
-    table: str
-    check: str
-    found: str
-    """In a line."""
-    stops: bool
-    """Whether it keeps what comes after from being made."""
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:

@@ -1,0 +1,1 @@
+"""What Dagster shows of the rooms of `assets/`: one file a room."""
