@@ -129,7 +129,7 @@ def test_prompts_do_not_share_one_stream_of_draws(kind: str, url: str, tmp_path:
 
 def test_refused_prompts_are_failures_and_block_no_later_build(url: str, tmp_path: Path) -> None:
     prompts = questions(30) + [f"{i} " + "word " * 2 * CONTEXT for i in range(10)]
-    made = recipe(tmp_path, policy(url, samples=1), prompts=prompts)
+    made = recipe(tmp_path, policy(url, samples=1, max_failure_share=1), prompts=prompts)
     for _ in range(2):
         drawn = samples(made, tmp_path / "data")
         refused = drawn.filter(pl.col("text").is_null())
@@ -180,7 +180,11 @@ def test_text_completions_keep_their_log_probs(url: str, tmp_path: Path) -> None
 def test_likelihoods_by_the_server_are_those_in_this_process(url: str, tmp_path: Path) -> None:
     scores = []
     for place in ({}, {"base_url": url, "served_as": "tiny"}):
-        judge = {"kind": "policy-likelihood", "name": "how-likely", "model": {"id": str(TINY / "strong"), **place}}
+        judge = {
+            "kind": "policy-likelihood",
+            "name": "how-likely",
+            "model": {"id": str(TINY / "strong"), "max_tokens": CONTEXT, **place},
+        }
         rows = [{"prompt": one, "responses": ["First, heat the pan.", "No idea."]} for one in questions(12)]
         write_jsonl(tmp_path / "rows.jsonl", rows)
         made = recipe_of(tmp_path, "rows.jsonl", judges=[judge])
