@@ -102,8 +102,10 @@ def error_number(error: BaseException) -> int:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it when the block ends well and removed when it does not.
 
-    Raises StoreError when the disk is full.
+    Raises StoreError when the disk is full, and where a folder of that name is in the way.
     """
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder, where a file of that name is to be written; move it away")
     with writing(path), _aside(path) as temporary:
         yield temporary
         sync(temporary)

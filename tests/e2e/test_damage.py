@@ -1,6 +1,7 @@
 """Damaged files: each kind that a data set has is made again or named in one line, and nothing paid for is lost."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -98,6 +99,17 @@ def empty(path: Path) -> None:
 def other_json(path: Path) -> None:
     """Something that can be read and says nothing."""
     path.write_text('["nothing"]', encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def home() -> Iterator[None]:
+    """A build in this process names Dagster's home for all that follow in it; a damaged one must not stay."""
+    before = os.environ.get("DAGSTER_HOME")
+    yield
+    if before is None:
+        os.environ.pop("DAGSTER_HOME", None)
+    else:
+        os.environ["DAGSTER_HOME"] = before
 
 
 def folder(path: Path) -> None:

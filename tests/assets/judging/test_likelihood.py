@@ -155,7 +155,7 @@ def test_killed_and_resumed(tmp_path: Path):
         (
             "import sys; sys.path.insert(0, sys.argv[1])",
             "from test_likelihood import *",
-            "from pairwright.judges.likelihood import engine",
+            "from pairwright.models.local import engine",
             "engine.WINDOW = 1",
             "workspace = Workspace(Path(sys.argv[2]), 'tested', 1)",
             "read_with(PassRequest(tiny()), workspace, Counted(dies_after=24))",

@@ -20,7 +20,7 @@ from pairwright.assets.publishing.export import export, format_named
 from pairwright.assets.releasing import release as releases
 from pairwright.assets.releasing.changes import difference
 from pairwright.assets.releasing.versions import Release, find, latest
-from pairwright.assets.storage import split_writer
+from pairwright.assets.storage import kept_views, split_writer
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.split_writer import SplitWriter
 from pairwright.assets.storage.store import Workspace
@@ -306,7 +306,7 @@ def test_a_view_is_kept_until_its_rows_or_the_program_change(tmp_path: Path, mon
 
     assert view("a") == view("a") == {"preview": "a, 1"}
     assert view("b") == {"preview": "b, 2"}
-    monkeypatch.setattr(views, "__version__", "another")
+    monkeypatch.setattr(kept_views, "__version__", "another")
     assert view("b") == {"preview": "b, 3"} and made == ["a", "b", "b"]
 
 
