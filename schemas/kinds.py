@@ -53,7 +53,7 @@ _loaded: set[str] = set()
 class Kind(BaseModel):
     """Base of everything that a recipe selects by `kind`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     family: ClassVar[str]
     usual_weight: ClassVar[float] = 1.0
