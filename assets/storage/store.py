@@ -6,17 +6,18 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pairwright.assets.storage import integrity
 from pairwright.schemas.errors import DamagedError, StoreError
 from pairwright.schemas.files import replacing
 from pairwright.schemas.ids import fingerprint
-from pairwright.schemas.recipe import Recipe
+
+if TYPE_CHECKING:  # a recipe knows every kind, and what reads a release needs none
+    from pairwright.schemas.recipe import Recipe
 
 STAMP = "pairwright"
 GIVEN = "given"
@@ -53,7 +54,7 @@ class Workspace(NamedTuple):
     shards: int
 
     @classmethod
-    def of(cls, recipe: Recipe, data: Path | None = None) -> "Workspace":
+    def of(cls, recipe: "Recipe", data: Path | None = None) -> "Workspace":
         """The workspace of a recipe under a data directory, by default the one PAIRWRIGHT_DATA names."""
         return cls(data or Path(os.environ.get("PAIRWRIGHT_DATA", "data")), recipe.dataset, recipe.shards)
 
@@ -123,6 +124,8 @@ def scan(paths: Sequence[Path]) -> pl.LazyFrame:
 
 def stamp_of(path: Path) -> dict[str, Any]:
     """The stamp in a file's footer; empty where there is no file. Raises DamagedError for a damaged file."""
+    import pyarrow.parquet as pq
+
     try:
         metadata = pq.read_metadata(path).metadata or {}
         return dict(json.loads(metadata.get(STAMP.encode(), b"{}")))
