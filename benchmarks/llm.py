@@ -20,7 +20,7 @@ from pairwright.assets.storage.store import Shard, Workspace
 from pairwright.judges.base import Batch
 from pairwright.judges.llm_rating import LlmRating
 from pairwright.models.serving.abilities import keep
-from pairwright.models.serving.probe import Finding
+from pairwright.models.serving.finding import Finding
 from pairwright.schemas.ids import prompt_id, response_id
 
 CONCURRENCY = 64

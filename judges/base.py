@@ -5,13 +5,13 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
-import dataframely as dy
 import polars as pl
 
 from pairwright.judges.means import exact_mean
 from pairwright.judges.router import Router
 from pairwright.models.estimate import Estimate
 from pairwright.models.local.request import VERSION, PassRequest
+from pairwright.schemas.dataframely import dy
 from pairwright.schemas.kinds import FailureShare, Kind
 from pairwright.schemas.tables import Comparisons, Scores
 

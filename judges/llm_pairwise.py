@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import dataframely as dy
 import polars as pl
 from pydantic import Field, model_validator
 
@@ -19,6 +18,7 @@ from pairwright.judges.llm.weigh import probabilities
 from pairwright.models.serving.answers import failure_of, joined, text_of
 from pairwright.models.serving.call import Answer
 from pairwright.models.serving.reply import Choice
+from pairwright.schemas.dataframely import dy
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.tables import Comparisons
 

@@ -32,7 +32,7 @@ RUBRICS = {
 class Aspect(BaseModel):
     """Something that responses are rated for."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Annotated[str, Field(min_length=1)]
     """What its column of verdicts calls it."""

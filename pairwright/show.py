@@ -5,20 +5,23 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pairwright.assets.auditing.failures import Outcome
 from pairwright.assets.display.progress import Step, listening
 from pairwright.assets.display.text import shown
 from pairwright.assets.intake.splits import SPLITS
-from pairwright.assets.releasing.versions import Release
 from pairwright.models.estimate import Estimate
-from pairwright.pipelines.plan import Line, Plan
+
+if TYPE_CHECKING:  # a command imports what it shows, and not all that others do
+    from rich.progress import TaskID
+
+    from pairwright.assets.auditing.failures import Outcome
+    from pairwright.assets.releasing.versions import Release
+    from pairwright.pipelines.plan import Line, Plan
 
 EVERY = 5.0
 """Seconds between two plain lines of one stage."""
@@ -30,6 +33,8 @@ def progress(quiet: bool = False) -> Iterator[None]:
     if quiet:
         yield
     elif sys.stderr.isatty():
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -85,7 +90,7 @@ def dump(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def plan(dataset: str, made: Plan, as_json: bool) -> None:
+def plan(dataset: str, made: "Plan", as_json: bool) -> None:
     """The plan, a line a judge."""
     if as_json:
         lines = [{"judge": one.judge, "kind": one.kind, **_estimate([one])} for one in made.lines]
@@ -117,12 +122,12 @@ def plan(dataset: str, made: Plan, as_json: bool) -> None:
     )
 
 
-def _untimed(lines: Sequence[Line]) -> bool:
+def _untimed(lines: "Sequence[Line]") -> bool:
     """Whether there are forward passes of a model that has not read anything here yet."""
     return any(one.estimate.passes and not one.estimate.seconds for one in lines)
 
 
-def _estimate(lines: Sequence[Line]) -> dict[str, Any]:
+def _estimate(lines: "Sequence[Line]") -> dict[str, Any]:
     """The sum, as JSON; its time is null where that of some forward passes is not known."""
     total = sum((one.estimate for one in lines), Estimate())
     return {**total._asdict(), "seconds": None if _untimed(lines) else total.seconds}
@@ -142,7 +147,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} h"
 
 
-def release(made: Release, answers: Sequence[Outcome]) -> None:
+def release(made: "Release", answers: "Sequence[Outcome]") -> None:
     """The summary of a build; the folder comes last."""
     table = Table("step", title=f"{made.manifest['dataset']} {made.version}", title_justify="left")
     for name in ("entered", "dropped", "left", "without a value"):
@@ -170,7 +175,7 @@ def release(made: Release, answers: Sequence[Outcome]) -> None:
     click.echo(str(made.path))
 
 
-def _outcomes(answers: Sequence[Outcome]) -> None:
+def _outcomes(answers: "Sequence[Outcome]") -> None:
     table = Table("answers")
     for name in ("asked", "failed", "abstained", "failures"):
         table.add_column(name, justify="right")
@@ -180,7 +185,7 @@ def _outcomes(answers: Sequence[Outcome]) -> None:
     print_table(table)
 
 
-def releases(dataset: str, made: list[Release], as_json: bool) -> None:
+def releases(dataset: str, made: "list[Release]", as_json: bool) -> None:
     """The versions, oldest first."""
     if as_json:
         keys = ("version", "parent", "digest", "counts", "changes")

@@ -12,7 +12,8 @@ from pairwright.judges.llm.base import LlmJudge
 from pairwright.models.local.server import endpoint_of, stated_limit
 from pairwright.models.serving.abilities import keep
 from pairwright.models.serving.endpoint import Endpoint
-from pairwright.models.serving.probe import Finding, probe
+from pairwright.models.serving.finding import Finding
+from pairwright.models.serving.probe import probe
 from pairwright.models.serving.probe_batch import probe_batch
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.recipe import Recipe

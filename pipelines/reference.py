@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from pairwright.assets.publishing.export import format_named
 from pairwright.assets.publishing.formats.base import Format
+from pairwright.schemas.descriptions import described
 from pairwright.schemas.kinds import FAMILIES, Kind, OneOf, kinds
 from pairwright.schemas.recipe import Part, Recipe
 
@@ -72,8 +73,9 @@ def _prose(model: type[BaseModel]) -> str:
 
 
 def _table(model: type[BaseModel], without: tuple[str, ...] = ()) -> str:
+    told = described(model)
     rows = [
-        f"| `{name}` | {_type(field.annotation, field)} | {_default(field)} | {_cell(field.description or '')} |"
+        f"| `{name}` | {_type(field.annotation, field)} | {_default(field)} | {_cell(told.get(name, ''))} |"
         for name, field in model.model_fields.items()
         if name not in without
     ]

@@ -4,6 +4,7 @@ A kind is one class in one file. Its fields are its options in the recipe; its f
 except those marked `Runtime`, which can change neither an answer nor a verdict.
 """
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
@@ -53,7 +54,7 @@ _loaded: set[str] = set()
 class Kind(BaseModel):
     """Base of everything that a recipe selects by `kind`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     family: ClassVar[str]
     usual_weight: ClassVar[float] = 1.0
@@ -128,14 +129,19 @@ def kinds(family: str) -> dict[str, type[Kind]]:
 
     Raises RecipeError for a plug-in that cannot be imported, or that takes the name of another kind.
     """
-    for folder in dict.fromkeys(FAMILIES.values()):  # all that is shipped first: no plug-in takes a name before it
-        package = importlib.import_module(folder)
-        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            importlib.import_module(module.name)
+    _import_shipped()  # before plug-ins, so that none takes a name of these
     for name, origin, load in [*plugins.entry_points_of(GROUPS[family]), *plugins.files()]:
         if name not in _loaded:
             _load(name, origin, load)
     return dict(sorted(_REGISTRY[family].items()))
+
+
+@functools.cache
+def _import_shipped() -> None:
+    for folder in dict.fromkeys(FAMILIES.values()):
+        package = importlib.import_module(folder)
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            importlib.import_module(module.name)
 
 
 def _load(name: str, origin: plugins.Origin, load: Callable[[], object]) -> None:

@@ -41,7 +41,7 @@ CONTENT = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 class ModelSource(BaseModel):
     """A model by the name of a folder or of a model on the Hub. Written as a text, or as a mapping with options."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: str
     """Folder (relative to the recipe), id on the Hub, or name of a package with a model."""

@@ -5,13 +5,15 @@ file is named by the environment variable PAIRWRIGHT_PLUGINS, never by a recipe:
 one must not run what its writer chose.
 """
 
+import functools
 import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import digest
@@ -27,8 +29,14 @@ Origin = tuple[str, str]
 
 def entry_points_of(group: str) -> list[tuple[str, Origin, Callable[[], object]]]:
     """What installed packages add to a group: a name for errors, the origin, and what loads it, in order of names."""
-    found = sorted(entry_points(group=group), key=lambda one: (one.dist.name if one.dist else "", one.name))
+    found = sorted(_installed().select(group=group), key=lambda one: (one.dist.name if one.dist else "", one.name))
     return [(f"{_package(one)} ({one.value})", (_package(one), _version(one)), one.load) for one in found]
+
+
+@functools.cache
+def _installed() -> EntryPoints:
+    """All entry points of this environment, of which each family's group is a few: reading them takes long."""
+    return cast(EntryPoints, entry_points())  # of Python 3.11, a mapping that selects just as well
 
 
 def _package(point: EntryPoint) -> str:

@@ -19,7 +19,7 @@ TAKEN = frozenset({*Preferences.column_names(), "jury", "longer-wins", "random"}
 class Part(BaseModel):
     """A block of the recipe."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 Columns = str | list[str]
@@ -331,5 +331,7 @@ class Recipe(Part):
 
 def recipe_json_schema() -> dict[str, Any]:
     """JSON Schema of a recipe, for completion in editors."""
-    schema = Recipe.model_json_schema()
+    from pairwright.schemas.descriptions import DescribedSchema
+
+    schema = Recipe.model_json_schema(schema_generator=DescribedSchema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Pairwright recipe", **schema}

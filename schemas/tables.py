@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-import dataframely as dy
 import polars as pl
-from dataframely.exc import SchemaError, ValidationError
 
+from pairwright.schemas.dataframely import SchemaError, ValidationError, dy
 from pairwright.schemas.errors import StoreError
 
 ID = r"^[0-9a-f]{24}$"

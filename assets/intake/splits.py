@@ -8,8 +8,6 @@ What the source says of a prompt goes before its draw, and holds for its near-du
 
 import numpy as np
 import polars as pl
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pairwright.assets.display.text import SPACES
 from pairwright.schemas.ids import digest
@@ -100,6 +98,9 @@ def assign_splits(prompts: pl.DataFrame, test_fraction: float) -> pl.DataFrame:
 
 def _groups(prompts: pl.DataFrame) -> np.ndarray:
     """The near-duplicate group of each row: connected through band keys and alike by their whole sketches."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     some = prompts.with_row_index("row").filter(pl.col("sketch").list.len() == SKETCH)
     sketch = some.get_column("sketch").explode().to_numpy().reshape(-1, SKETCH)
     meeting = [np.empty(0, np.int64)]

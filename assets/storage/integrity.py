@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pairwright.schemas.errors import DamagedError
 from pairwright.schemas.ids import fingerprint
@@ -137,6 +136,8 @@ def _checksum(file: BinaryIO, place: int) -> bytes:
 
 
 def _decode(path: Path) -> None:
+    import pyarrow.parquet as pq
+
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             file.read_row_group(group)

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import dataframely as dy
 import polars as pl
 import pyarrow as pa
 
 from pairwright.assets.storage.journal import Journal, journal_frames
 from pairwright.assets.storage.store import Shard, Workspace, content_version, read_table, stamp_of, write
+from pairwright.schemas.dataframely import dy
 from pairwright.schemas.errors import StoreError
 from pairwright.schemas.files import locked, writing
 from pairwright.schemas.tables import check, empty, types

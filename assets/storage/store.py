@@ -6,16 +6,14 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pairwright.assets.storage import integrity
 from pairwright.schemas.errors import DamagedError, StoreError
 from pairwright.schemas.files import replacing
-from pairwright.schemas.recipe import Recipe
 
 STAMP = "pairwright"
 GIVEN = "given"
@@ -44,6 +42,18 @@ class Shard(NamedTuple):
         )
 
 
+class Named(Protocol):
+    """What names a data set and says how it is cut: a recipe."""
+
+    @property
+    def dataset(self) -> str:
+        """Its name."""
+
+    @property
+    def shards(self) -> int:
+        """How many."""
+
+
 class Workspace(NamedTuple):
     """Where the tables of one data set lie: `<data>/<dataset>/<table>/<shard>.parquet`."""
 
@@ -52,7 +62,7 @@ class Workspace(NamedTuple):
     shards: int
 
     @classmethod
-    def of(cls, recipe: Recipe, data: Path | None = None) -> "Workspace":
+    def of(cls, recipe: Named, data: Path | None = None) -> "Workspace":
         """The workspace of a recipe under a data directory, by default the one PAIRWRIGHT_DATA names."""
         return cls(data or Path(os.environ.get("PAIRWRIGHT_DATA", "data")), recipe.dataset, recipe.shards)
 
@@ -122,6 +132,8 @@ def scan(paths: Sequence[Path]) -> pl.LazyFrame:
 
 def stamp_of(path: Path) -> dict[str, Any]:
     """The stamp in a file's footer; empty where there is no file. Raises DamagedError for a damaged file."""
+    import pyarrow.parquet as pq
+
     try:
         metadata = pq.read_metadata(path).metadata or {}
         return dict(json.loads(metadata.get(STAMP.encode(), b"{}")))

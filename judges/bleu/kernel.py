@@ -19,8 +19,6 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pairwright.judges.bleu.tokens_13a import END_KEY, Ints, Tokens, tokenise
 
@@ -164,6 +162,9 @@ def _matches(chunk: Chunk, orders: int) -> Ints:
 
     An n-gram counts at most as often as in the reference that has it most often.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     keys = np.concatenate([chunk.references.keys, chunk.responses.keys])
     vocabulary = pc.unique(pa.array(chunk.references.keys))
     word = pc.index_in(pa.array(keys), vocabulary).fill_null(-1).to_numpy().astype(np.int64)

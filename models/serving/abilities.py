@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from pairwright.models.serving.endpoint import Endpoint
-from pairwright.models.serving.probe import Finding, probe
+from pairwright.models.serving.finding import Finding
 from pairwright.models.serving.reply_store import ReplyStore, Spent
 from pairwright.schemas.errors import BudgetError, JudgeError, StoreError
 from pairwright.schemas.files import replacing
@@ -27,6 +27,8 @@ def lacking(
     known = read(replies.findings, endpoint)
     unknown = features - known.keys()
     if unknown and _has_room(endpoint, replies):
+        from pairwright.models.serving.probe import probe  # and with it the client, which takes long to import
+
         try:
             found = probe(endpoint, unknown, path)
         except JudgeError:

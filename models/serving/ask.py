@@ -1,6 +1,7 @@
 """Asking: many calls in flight at once, refilled as each ends; answers are handed out while calls go on.
 
-The event loop runs in a thread of its own, so that verdicts are written meanwhile.
+The event loop runs in a thread of its own, so that verdicts are written meanwhile. The client, which takes long to
+import, is imported when there is something to ask.
 """
 
 import asyncio
@@ -8,12 +9,9 @@ import contextlib
 import threading
 from collections.abc import Iterable, Iterator
 
-from pairwright.models.serving.batch import ask_in_batches
 from pairwright.models.serving.call import Answer, Call
 from pairwright.models.serving.endpoint import Endpoint
-from pairwright.models.serving.live_call import LiveCalls
 from pairwright.models.serving.reply_store import ReplyStore
-from pairwright.models.serving.wire import open_client
 
 GATHER = 0.2
 """Seconds in which answers are gathered before they are handed out."""
@@ -28,6 +26,8 @@ def ask(endpoint: Endpoint, calls: Iterable[Call], replies: ReplyStore) -> Itera
     BudgetError when the next call could pass a cap, in both cases after all answers that came in were handed out.
     """
     if endpoint.transport == "batch":
+        from pairwright.models.serving.batch import ask_in_batches
+
         return ask_in_batches(endpoint, iter(calls), replies)
     return _Asking(endpoint, iter(calls), replies).answers()
 
@@ -36,6 +36,8 @@ class _Asking:
     """The thread that calls, and the hand-out of what it brings."""
 
     def __init__(self, endpoint: Endpoint, calls: Iterator[Call], replies: ReplyStore) -> None:
+        from pairwright.models.serving.live_call import LiveCalls
+
         self.endpoint, self.calls, self.replies = endpoint, calls, replies
         self.live = LiveCalls(endpoint, replies)
         self.done: list[Answer] = []
@@ -92,6 +94,8 @@ class _Asking:
                 loop.call_soon_threadsafe(main.cancel)
 
     async def _work(self) -> None:
+        from pairwright.models.serving.wire import open_client
+
         self.loop, self.main = asyncio.get_running_loop(), asyncio.current_task()
         async with open_client(self.endpoint) as client:
             self.live.start(client)

@@ -32,7 +32,7 @@ TYPICAL_ANSWER = 200
 class Price(BaseModel):
     """USD per million tokens."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: Annotated[float, Field(ge=0)] = 0.0
     """Of the prompt."""
@@ -48,8 +48,6 @@ class Price(BaseModel):
 
 class Endpoint(BaseModel):
     """Options of everything that calls a model on a server that speaks the OpenAI protocol."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     model: Annotated[str, Field(min_length=1)]
     """Name of the model, as the server knows it."""

@@ -2,16 +2,16 @@
 
 import asyncio
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from pairwright.models.serving.endpoint import Endpoint
+from pairwright.models.serving.finding import Finding, State
 from pairwright.models.serving.rate_limit import backoff
 from pairwright.models.serving.reply import Choice, UnusableError, choices_of, envelope, logprob_of
 from pairwright.models.serving.structured import objects_in
 from pairwright.models.serving.wire import Wire, hint, open_client, request
 from pairwright.schemas.errors import JudgeError
 
-State = Literal["yes", "no", "unknown"]
 SCHEMA = {
     "type": "object",
     "properties": {"zebra_count": {"type": "integer"}},
@@ -27,14 +27,6 @@ LONGEST_ANSWER, LONGEST_PAUSE = 60.0, 5.0
 """Seconds to wait for one."""
 CLOSE = 0.05
 """Nats that an echoed log-prob may be off the generated one's."""
-
-
-class Finding(NamedTuple):
-    """One thing that a server can or cannot do, and how it showed."""
-
-    feature: str
-    state: State
-    detail: str
 
 
 def probe(endpoint: Endpoint, features: set[str], path: str = "/chat/completions") -> list[Finding]:

@@ -9,7 +9,8 @@ import openai
 
 from pairwright.models.serving.batch_server import Server, line_of
 from pairwright.models.serving.endpoint import Endpoint
-from pairwright.models.serving.probe import HELLO, Finding
+from pairwright.models.serving.finding import Finding
+from pairwright.models.serving.probe import HELLO
 from pairwright.models.serving.redact import without
 from pairwright.models.serving.wire import trouble
 

@@ -19,7 +19,8 @@ from pairwright.assets.storage.store import Workspace
 from pairwright.doctor_command import doctor
 from pairwright.models.serving.abilities import keep, read
 from pairwright.models.serving.endpoint import Endpoint
-from pairwright.models.serving.probe import Finding, probe
+from pairwright.models.serving.finding import Finding
+from pairwright.models.serving.probe import probe
 from pairwright.models.serving.probe_batch import probe_batch
 from pairwright.pipelines.doctor import examine
 from pairwright.schemas.errors import BudgetError, JudgeError, RecipeError

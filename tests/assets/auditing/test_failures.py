@@ -16,7 +16,6 @@ from pairwright.assets.auditing.failures import Outcome, outcomes
 from pairwright.assets.intake.source import take_in
 from pairwright.assets.judging.judge import judge_shard
 from pairwright.assets.judging.verdicts import judges_of
-from pairwright.assets.pairing import pair as pair_stage
 from pairwright.assets.pairing.pair import pair
 from pairwright.assets.pairing.prefer import prefer
 from pairwright.assets.pairing.rank import rank
@@ -26,6 +25,7 @@ from pairwright.assets.sampling.sample import respond, sample_shard
 from pairwright.assets.storage.store import Workspace
 from pairwright.cli import main
 from pairwright.judges.base import Batch, Judge
+from pairwright.pipelines.dagster_assets import pairing
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
 
@@ -171,8 +171,8 @@ def test_the_end_of_a_build_shows_failed_checks_and_every_share(
     line = next(line for line in result.stdout.splitlines() if "judge shaky" in line)
     assert [word for word in line.split() if word[0].isdigit()] == ["120", "12", "0", "10.0%"]
     assert result.stdout.splitlines()[-1].endswith("v1")
-    view = pair_stage._view
-    monkeypatch.setattr(pair_stage, "_view", lambda *inputs: {**view(*inputs), "same": "3"})
+    view = pairing.pairs_view
+    monkeypatch.setattr(pairing, "pairs_view", lambda *inputs: {**view(*inputs), "same": "3"})
     result = CliRunner().invoke(main, ["build", str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "other")])
     assert result.exit_code == 1
     told = "error: tested: no release, since a check failed (pairs, sides_differ: 3 of 27 pairs)"

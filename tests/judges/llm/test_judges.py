@@ -26,6 +26,7 @@ from pairwright.judges.llm_pairwise import LlmPairwise
 from pairwright.judges.llm_rating import LlmRating
 from pairwright.models.serving.rate_limit import Gate, PerMinute
 from pairwright.models.serving.reply import Choice, Token, UnusableError
+from pairwright.schemas.descriptions import described
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import prompt_id, response_id
 
@@ -352,5 +353,5 @@ def test_behind_a_grammars_mask_the_labels_have_all_of_the_probability() -> None
     masked = {label: share / 0.03 for label, share in free.items() if label != "I"}
     assert probabilities(steps(free), "rating", ["A", "B"]) is None
     assert probabilities(steps(masked), "rating", ["A", "B"]) == pytest.approx({"A": 2 / 3, "B": 1 / 3})
-    told = " ".join(str(LlmPairwise.model_fields["logprobs"].description).split())
+    told = " ".join(described(LlmPairwise)["logprobs"].split())
     assert "after the schema's mask" in told, "so the option says what it cannot show"
