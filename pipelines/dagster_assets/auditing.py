@@ -19,9 +19,10 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     if recipe.schedule is None:
         return []
 
+    judged = [common.key(recipe, "verdicts", judge.name) for judge in judges_of(recipe)]
+
     @dg.asset(
-        **common.arguments(recipe, "drift", sharded=False),
-        deps=[common.key(recipe, "verdicts", judge.name) for judge in judges_of(recipe)],
+        **common.arguments(recipe, "drift", sharded=False, after=judged),
     )
     @in_run_log
     def drift(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

@@ -1,6 +1,6 @@
 """What the Dagster faces of all assets share: keys, partitions, and the shards that a run is about."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from pairwright.assets.releasing.versions import FailedCheck
 from pairwright.assets.storage.store import Shard, Workspace
+from pairwright.pipelines.dagster_assets.lineage import reads
 from pairwright.pipelines.dagster_assets.repair import after_damage
 from pairwright.pipelines.names import group, partition
 from pairwright.schemas.recipe import Recipe
@@ -29,8 +30,11 @@ def builder(recipe: Recipe) -> str:
     return f"{group(recipe)}_builder"
 
 
-def arguments(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
-    """Arguments of every asset. All share one backfill policy, since a mismatch would split a run."""
+def arguments(recipe: Recipe, *table: str, sharded: bool, after: Iterable[dg.AssetKey] = ()) -> dict[str, Any]:
+    """Arguments of every asset. All share one backfill policy, since a mismatch would split a run.
+
+    It comes after the assets that its stages read, and after those that are named besides.
+    """
     arguments: dict[str, Any] = {
         "key": key(recipe, *table),
         "group_name": group(recipe),
@@ -38,6 +42,7 @@ def arguments(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
         "tags": {"pairwright/dataset": recipe.dataset},
         "hooks": {after_damage},
         "required_resource_keys": {builder(recipe)},
+        "deps": [*(key(recipe, *one) for one in reads(recipe, *table)), *after],
     }
     if sharded:
         arguments |= {"partitions_def": partitions(recipe), "backfill_policy": dg.BackfillPolicy.single_run()}

@@ -42,7 +42,6 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         **common.arguments(recipe, "responses", sharded=True),
-        deps=[common.key(recipe, "prompts")],
         check_specs=common.check_specs(recipe, ("responses",), reasoned.CHECKS),
     )
     @in_run_log

@@ -45,7 +45,6 @@ def _domains(recipe: Recipe, router: Router) -> dg.AssetsDefinition:
 
     @dg.asset(
         **common.arguments(recipe, *table, sharded=True),
-        deps=[common.key(recipe, "prompts")],
         code_version=router.fingerprint,
         check_specs=common.check_specs(recipe, table, checks),
     )
@@ -72,7 +71,6 @@ def _likelihoods(recipe: Recipe, need: PassRequest) -> dg.AssetsDefinition:
 
     @dg.asset(
         **common.arguments(recipe, *table, sharded=True),
-        deps=[common.key(recipe, "responses"), *domains_keys(recipe, need.context.router)],
         code_version=need.key,
         check_specs=common.check_specs(recipe, table, checks),
     )
@@ -95,17 +93,10 @@ def _likelihoods(recipe: Recipe, need: PassRequest) -> dg.AssetsDefinition:
 def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
     table = ("verdicts", judge.name)
     checks = {"watch_failures": "At most 5 % of the responses are without a score.", **checks_of(judge)}
-    guide = [common.key(recipe, "verdicts", judge.guide.name)] if judge.guide else []
     own = models_of(recipe, judge)
 
     @dg.asset(
         **common.arguments(recipe, *table, sharded=True),
-        deps=[
-            common.key(recipe, "responses"),
-            *guide,
-            *{likelihood_key(recipe, need) for need in judge.needs()},
-            *domains_keys(recipe, judge.router_of()),
-        ],
         code_version=judge.fingerprint,
         check_specs=common.check_specs(recipe, table, checks),
     )

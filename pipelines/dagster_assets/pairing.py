@@ -4,13 +4,12 @@ import dagster as dg
 import polars as pl
 
 from pairwright.assets.display import views
-from pairwright.assets.pairing.pair import filters_of, pair, pairs_view
+from pairwright.assets.pairing.pair import pair, pairs_view
 from pairwright.assets.pairing.prefer import prefer, preferences_view
 from pairwright.assets.pairing.rank import rank
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.store import Workspace, scan, version_of
 from pairwright.pipelines.dagster_assets import common
-from pairwright.pipelines.dagster_assets.judging import likelihood_key
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.schemas.recipe import Recipe
 
@@ -21,14 +20,11 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
 
 def _preferences(recipe: Recipe) -> dg.AssetsDefinition:
+    again = [common.key(recipe, "drift")] if recipe.schedule else []
     checks = {"watch_ties": "At most a fifth of the prompts has several best responses."}
 
     @dg.asset(
-        **common.arguments(recipe, "preferences", sharded=False),
-        deps=[
-            *(common.key(recipe, "verdicts", judge.name) for judge in recipe.judges),
-            *([common.key(recipe, "drift")] if recipe.schedule else []),
-        ],
+        **common.arguments(recipe, "preferences", sharded=False, after=again),
         check_specs=common.check_specs(recipe, ("preferences",), checks),
     )
     @in_run_log
@@ -58,10 +54,6 @@ def _pairs(recipe: Recipe) -> dg.AssetsDefinition:
 
     @dg.asset(
         **common.arguments(recipe, "pairs", sharded=False),
-        deps=[
-            common.key(recipe, "preferences"),
-            *{likelihood_key(recipe, need) for one in filters_of(recipe) if (need := one.need())},
-        ],
         check_specs=common.check_specs(recipe, ("pairs",), checks),
     )
     @in_run_log
@@ -86,7 +78,7 @@ def _pairs(recipe: Recipe) -> dg.AssetsDefinition:
 
 
 def _rankings(recipe: Recipe) -> dg.AssetsDefinition:
-    @dg.asset(**common.arguments(recipe, "rankings", sharded=False), deps=[common.key(recipe, "preferences")])
+    @dg.asset(**common.arguments(recipe, "rankings", sharded=False))
     @in_run_log
     def ranking(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Every prompt's ranked responses with scores, ranks and soft targets."""

@@ -24,7 +24,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
 
 def _exports(recipe: Recipe, formats: list[Format]) -> dg.AssetsDefinition:
-    @dg.asset(**common.arguments(recipe, "exports", sharded=False), deps=[common.key(recipe, "release")])
+    @dg.asset(**common.arguments(recipe, "exports", sharded=False, after=[common.key(recipe, "release")]))
     @in_run_log
     def exports(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The latest release in each of the recipe's formats, under `exports/<version>/<format>`."""
@@ -48,8 +48,8 @@ def _exports(recipe: Recipe, formats: list[Format]) -> dg.AssetsDefinition:
 
 def _hub(recipe: Recipe, repo: str) -> dg.AssetsDefinition:
     @dg.asset(
-        **common.arguments(recipe, "hub", sharded=False) | {"kinds": {"huggingface"}},
-        deps=[common.key(recipe, "release")],
+        **common.arguments(recipe, "hub", sharded=False, after=[common.key(recipe, "release")])
+        | {"kinds": {"huggingface"}},
     )
     @in_run_log
     def hub(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

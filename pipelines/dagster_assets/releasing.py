@@ -2,12 +2,10 @@
 
 import dagster as dg
 
-from pairwright.assets.judging.likelihood import reference_need
 from pairwright.assets.releasing.release import release, release_view
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.dagster_assets import common
-from pairwright.pipelines.dagster_assets.judging import likelihood_key
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.schemas.recipe import Recipe
 
@@ -21,10 +19,6 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         **common.arguments(recipe, "release", sharded=False),
-        deps=[
-            *(common.key(recipe, table) for table in ("pairs", "rankings")),
-            *(likelihood_key(recipe, need) for need in [reference_need(recipe)] if need),
-        ],
         check_specs=common.check_specs(recipe, ("release",), checks),
     )
     @in_run_log

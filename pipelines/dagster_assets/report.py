@@ -13,7 +13,7 @@ from pairwright.schemas.recipe import Recipe
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     """The report of a recipe's latest release."""
 
-    @dg.asset(**common.arguments(recipe, "report", sharded=False), deps=[common.key(recipe, "release")])
+    @dg.asset(**common.arguments(recipe, "report", sharded=False, after=[common.key(recipe, "release")]))
     @in_run_log
     def report_html(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """`report.html` in the release's folder: one file, to be opened without a network."""

@@ -26,7 +26,6 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
     @dg.asset(
         **common.arguments(recipe, "samples", policy.name, sharded=True),
-        deps=[common.key(recipe, "prompts")],
         code_version=policy.fingerprint,
     )
     @in_run_log
@@ -49,14 +48,8 @@ def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
 
 
 def _responses(recipe: Recipe) -> dg.AssetsDefinition:
-    needs = [
-        common.key(recipe, "prompts"),
-        *(common.key(recipe, "samples", one.name) for one in policies_of(recipe)),
-    ]
-
     @dg.asset(
         **common.arguments(recipe, "responses", sharded=True),
-        deps=needs,
         check_specs=common.check_specs(recipe, ("responses",), reasoned.CHECKS),
     )
     @in_run_log
