@@ -1,6 +1,8 @@
 """The command line. Each command is a thin layer: it reads the recipe, calls one function, and prints."""
 
+import atexit
 import errno
+import gc
 import io
 import os
 import sys
@@ -17,6 +19,8 @@ from pairwright.export_command import export, push
 from pairwright.options import DATA, JSON, RECIPE, WAIT, say
 from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
+
+atexit.register(gc.freeze)  # or the last round of the garbage collector goes over all modules, for a tenth of a second
 
 
 class _Commands(click.Group):

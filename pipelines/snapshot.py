@@ -12,7 +12,7 @@ from pairwright.schemas.files import file_state
 
 PAID = ("replies", "samples", "domains", "verdicts", "likelihoods")
 """Folders of tables that cost something, which only ever grow."""
-INTAKE = ("prompts", GIVEN, "responses", "intake.json", "rejects.parquet")
+INTAKE = ("prompts", GIVEN, "responses", "intake.json", "rejects.parquet", "notices.parquet")
 """What is made of the sources, and made anew when they change."""
 
 

@@ -10,10 +10,9 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import cast
 
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import digest
@@ -26,17 +25,14 @@ MODULES = "pairwright_plugins"
 Origin = tuple[str, str]
 """Whence a kind comes: distribution and version, or a file's name and the hash of its content."""
 
+_installed = functools.cache(entry_points)
+"""All entry points of this environment: it takes long to find them, and each group's are a few."""
+
 
 def entry_points_of(group: str) -> list[tuple[str, Origin, Callable[[], object]]]:
     """What installed packages add to a group: a name for errors, the origin, and what loads it, in order of names."""
     found = sorted(_installed().select(group=group), key=lambda one: (one.dist.name if one.dist else "", one.name))
     return [(f"{_package(one)} ({one.value})", (_package(one), _version(one)), one.load) for one in found]
-
-
-@functools.cache
-def _installed() -> EntryPoints:
-    """All entry points of this environment, of which each family's group is a few: reading them takes long."""
-    return cast(EntryPoints, entry_points())  # of Python 3.11, a mapping that selects just as well
 
 
 def _package(point: EntryPoint) -> str:

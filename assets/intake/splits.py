@@ -48,7 +48,7 @@ def sketches(texts: pl.DataFrame) -> pl.DataFrame:
     starts = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)[:-1]))
     encoded = some.get_column("words").explode().to_arrow().dictionary_encode()
     hashes = [int(digest(word, size=8), 16) for word in encoded.dictionary.to_pylist()]
-    of_words = np.array(hashes, dtype=np.uint64)[encoded.indices.to_numpy()]
+    of_words = np.array(hashes, dtype=np.uint64)[pl.Series(encoded.indices).to_numpy()]  # Arrow's own way takes pandas
     smallest = [np.minimum.reduceat(of_words * multiplier, starts) for multiplier in _MULTIPLIERS]
     sketch = np.stack([((one * _SCATTER) >> np.uint64(48)).astype(np.uint16) for one in smallest], axis=1)
     made = some.select("prompt_id", sketch=pl.Series(sketch).cast(pl.List(pl.UInt16)))

@@ -21,7 +21,8 @@ def test_a_plan_knows_what_is_there_and_changes_nothing(tmp_path: Path) -> None:
     build(recipe, tmp_path / "data")
     before = all_files(tmp_path / "data")
     workspace = Workspace.of(recipe, tmp_path / "data")
-    assert not plan(recipe, workspace).total.verdicts
+    made = plan(recipe, workspace)
+    assert not made.total.verdicts and not made.intake.fresh, "the sources are not read again"
     assert not plan(recipe_of(tmp_path, "rows.jsonl", shards=3), workspace._replace(shards=3)).total.verdicts
     assert not plan(recipe_of(tmp_path, "rows.jsonl", dataset="new"), workspace._replace(dataset="new")).total.verdicts
     write_jsonl(tmp_path / "rows.jsonl", wide(7))
