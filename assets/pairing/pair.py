@@ -11,17 +11,16 @@ from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
 from pairwright.assets.display.run_log import in_run_log
 from pairwright.assets.judging import likelihood
-from pairwright.assets.pairing.filters.base import Cutoff, Filter
+from pairwright.assets.pairing.filters.base import Filter, State
+from pairwright.assets.pairing.strategies.base import Strategy
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.store import Shard, Workspace, derive, is_made, read_table, scan, version_of
 from pairwright.models.local.request import PassRequest
-from pairwright.schemas.ids import scattered
-from pairwright.schemas.recipe import PairOptions, Recipe
+from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Pairs, check
 
 CODE = 2
 """Raised when the same preferences would give other pairs."""
-SIDES = ["prompt_id", "chosen_id", "rejected_id"]
 
 
 class FunnelStep(NamedTuple):
@@ -59,46 +58,10 @@ def filters_of(recipe: Recipe) -> list[Filter]:
     return [one for one in recipe.filters if isinstance(one, Filter)]
 
 
-def draw(preferences: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
-    """Pairs of ranked responses by the recipe's strategy.
-
-    `preferences` are rows of that table. Returns prompt_id, chosen_id, rejected_id, sorted; the utility of chosen is
-    strictly higher in every row, and a draw depends on nothing but options and content ids.
-    """
-    ranked = (
-        preferences.filter(pl.col("utility").is_not_null())
-        .select("prompt_id", "response_id", "utility")
-        .sort("prompt_id", "utility", "response_id", descending=[False, True, False])
-    )
-    sides = _sides(ranked, options)
-    worse = pl.col("utility") - pl.col("utility_rejected")
-    sides = sides.filter((worse > 0) & (worse >= options.minimum_margin)).rename({"response_id": "chosen_id"})
-    if options.max_per_prompt is not None:
-        widest = pl.col("_margin").rank("ordinal", descending=True).over("prompt_id")
-        sides = sides.with_columns(_margin=worse).sort(SIDES).filter(widest <= options.max_per_prompt)
-    return sides.select(SIDES).sort(SIDES)
-
-
-def _sides(ranked: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
-    """Candidates: prompt_id, response_id, utility of the better side; rejected_id, utility_rejected of the other."""
-    rejected = {"response_id": "rejected_id", "utility": "utility_rejected"}
-    if options.strategy == "adjacent":
-        following = pl.col("response_id", "utility").shift(-1).over("prompt_id")
-        return ranked.with_columns(following.name.map(lambda name: rejected[name])).drop_nulls("rejected_id")
-    if options.strategy == "all":
-        other = ranked.rename(rejected)
-        return ranked.join(other, on="prompt_id").filter(pl.col("utility") > pl.col("utility_rejected"))
-    best = ranked.group_by("prompt_id", maintain_order=True).first()
-    if options.strategy == "best-vs-worst":
-        others = ranked.group_by("prompt_id", maintain_order=True).last()
-    else:
-        others = ranked.join(best.rename({"utility": "best", "response_id": "best_id"}), on="prompt_id")
-        others = others.filter(pl.col("response_id") != pl.col("best_id"))
-        if options.strategy == "best-vs-random-non-max":
-            others = others.filter(pl.col("utility") < pl.col("best"))
-        others = others.sort("prompt_id", scattered(pl.col("response_id"), "draw", str(options.seed)), "response_id")
-        others = others.group_by("prompt_id", maintain_order=True).first().select(ranked.columns)
-    return best.join(others.rename(rejected), on="prompt_id")
+def strategy_of(recipe: Recipe) -> Strategy:
+    """Which says what pairs are drawn."""
+    assert isinstance(recipe.pairs, Strategy)
+    return recipe.pairs
 
 
 def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) -> pl.DataFrame:
@@ -134,7 +97,7 @@ def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) 
     ).drop("z_chosen", "z_rejected")
 
 
-def judged(pairs: pl.DataFrame, filters: list[Filter], cutoffs: dict[str, Cutoff | None]) -> pl.DataFrame:
+def judged(pairs: pl.DataFrame, filters: list[Filter], cutoffs: dict[str, State]) -> pl.DataFrame:
     """The pairs table from candidates with `filter_<name>` values: kept_<name> each, kept, the first reason to drop."""
     reasons = [one.reason(pl.col(f"filter_{one.name}"), cutoffs.get(one.name)) for one in filters]
     frame = pairs.with_columns(
@@ -173,7 +136,7 @@ def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard) -> dict[str, 
         "code": CODE,
         "inputs": [version_of(workspace.file(table, shard)) for table in ("responses", "preferences")],
         "likelihoods": [version_of(path) for path in likelihood.files_of(_needs(recipe), workspace, shard)],
-        "pairs": recipe.pairs.model_dump(mode="json"),
+        "pairs": recipe.pairs.stamp(),
         "weights": recipe.weights,
         "filters": [[one.name, one.fingerprint] for one in recipe.filters],
     }
@@ -183,7 +146,7 @@ def _candidates(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFr
     """A shard's drawn pairs with the value of every filter."""
     preferences = read_table(workspace.file("preferences", shard))
     voting = [name for name, weight in recipe.weights.items() if weight > 0]
-    pairs = annotate(draw(preferences, recipe.pairs), preferences, voting)
+    pairs = annotate(strategy_of(recipe).draw(preferences), preferences, voting)
     filters = filters_of(recipe)
     if any(one.needs_texts for one in filters):
         pairs = with_texts(pairs, scan([workspace.file("responses", shard)]))
@@ -192,9 +155,7 @@ def _candidates(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFr
     return pairs.with_columns(values).drop("scores_chosen", "scores_rejected", *texts)
 
 
-def _judged_shard(
-    recipe: Recipe, workspace: Workspace, shard: Shard, cutoffs: dict[str, Cutoff | None]
-) -> pl.DataFrame:
+def _judged_shard(recipe: Recipe, workspace: Workspace, shard: Shard, cutoffs: dict[str, State]) -> pl.DataFrame:
     return judged(_candidates(recipe, workspace, shard), filters_of(recipe), cutoffs)
 
 
@@ -229,20 +190,21 @@ def with_texts(pairs: pl.DataFrame, responses: pl.LazyFrame) -> pl.DataFrame:
     return lazy.collect()
 
 
-def _cutoffs(recipe: Recipe, workspace: Workspace) -> dict[str, Cutoff | None]:
-    """Where each filter's share ends; only needs a pass over the data set, on narrow columns, when one has a share."""
+def _cutoffs(recipe: Recipe, workspace: Workspace) -> dict[str, State]:
+    """What each filter knows of all pairs that get to it; only needs a pass over the data set, on narrow columns, when
+    one wants to know."""
     filters = filters_of(recipe)
-    if all(one.keep_fraction is None for one in filters):
+    if not any(one.fitted for one in filters):
         return {}
     for shard in workspace.each_shard():
         made_from = _made_from(recipe, workspace, shard)
         derive(workspace.file("candidates", shard), made_from, _candidates, recipe, workspace, shard)
     columns = ["pair_id", *(f"filter_{one.name}" for one in filters)]
     left = scan(workspace.files("candidates")).select(columns).collect()
-    cutoffs: dict[str, Cutoff | None] = {}
+    cutoffs: dict[str, State] = {}
     for one in filters:
         value = pl.col(f"filter_{one.name}")
-        cutoffs[one.name] = one.cutoff(left.select("pair_id", value=value))
+        cutoffs[one.name] = one.fit(left.select("pair_id", value=value))
         left = left.filter(one.kept(value, cutoffs[one.name]))
     return cutoffs
 

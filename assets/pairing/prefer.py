@@ -1,5 +1,6 @@
 """From verdicts to preferences: each judge on one scale over the data set, then the jury's utility per response."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from pairwright.assets.judging.domains import domains_table, routers_of
 from pairwright.assets.judging.verdicts import KEY, choice_of, judges_of, response_scores, verdicts_table
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.store import Shard, Workspace, derive, is_made, read_table, scan, version_of
-from pairwright.judges.jury import Scale, mean_z, scale_of
+from pairwright.judges.base import Judge
+from pairwright.judges.juries.base import Jury
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Preferences, check
 
@@ -41,40 +43,48 @@ def preferred(recipe: Recipe, workspace: Workspace) -> bool:
     return all(is_made(path, _made_from(recipe, workspace, shard, scale)) for path, shard in files)
 
 
-def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard, scale: dict[str, Scale]) -> dict[str, Any]:
+def _made_from(recipe: Recipe, workspace: Workspace, shard: Shard, scale: pl.DataFrame) -> dict[str, Any]:
     inputs = [*_asked_about(recipe, workspace, shard), *_verdict_files(recipe, workspace, shard)]
     return {
         "code": CODE,
         "inputs": [version_of(path) for path in inputs],
-        "scales": list(scale.items()),
-        "jury": {**recipe.jury.model_dump(mode="json"), "weights": recipe.weights},
+        "scales": [[judge, numbers] for judge, *numbers in scale.iter_rows()],
+        "jury": {**jury_of(recipe).stamp(), "weights": recipe.weights},
         "choices": [choice_of(judge) for judge in judges_of(recipe)],
     }
 
 
-def scales(recipe: Recipe, workspace: Workspace) -> dict[str, Scale]:
-    """Each judge's scale over the data set, from its narrow column of scores; kept until a verdict changes."""
-    made_from: dict[str, Any] = {"code": CODE}
+def jury_of(recipe: Recipe) -> Jury:
+    """Which combines the judges."""
+    assert isinstance(recipe.jury, Jury)
+    return recipe.jury
+
+
+def scales(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
+    """What the jury knows of each judge over the data set, from narrow columns of scores; kept until a verdict changes.
+
+    Its rows are in the order of the recipe, whatever that of the file is.
+    """
+    made_from: dict[str, Any] = {"code": CODE, **jury_of(recipe).fitted_by()}
     for judge in judges_of(recipe):
         asked = [path for shard in workspace.each_shard() for path in _asked_about(recipe, workspace, shard)]
         inputs = [*asked, *workspace.files(verdicts_table(judge))]
         made_from[judge.name] = [judge.fingerprint, choice_of(judge), *(version_of(path) for path in inputs)]
     path = workspace.root / "scales.parquet"
     derive(path, made_from, _scales, recipe, workspace)
-    rows = read_table(path).select("judge", "mean", "sd").iter_rows()
-    kept = {judge: Scale(mean, sd) for judge, mean, sd in rows}
-    return {judge.name: kept[judge.name] for judge in judges_of(recipe)}  # in the order of the recipe, not of the file
+    order = pl.Enum([judge.name for judge in judges_of(recipe)])
+    return read_table(path).sort(pl.col("judge").cast(order), maintain_order=True)
 
 
 def _scales(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
-    rows = []
-    for judge in judges_of(recipe):
-        shards = [
-            response_scores(judge, workspace, shard).select("score").collect() for shard in workspace.each_shard()
-        ]
-        scale = scale_of(pl.concat(shards).get_column("score").drop_nulls().to_numpy())
-        rows.append({"judge": judge.name, "mean": scale.mean, "sd": scale.sd})
-    return pl.DataFrame(rows, schema={"judge": pl.String, "mean": pl.Float64, "sd": pl.Float64})
+    jury = jury_of(recipe)
+    return jury.fit((judge.name, _scores(judge, workspace, jury.fit_columns)) for judge in judges_of(recipe))
+
+
+def _scores(judge: Judge, workspace: Workspace, columns: Sequence[str]) -> pl.DataFrame:
+    """Columns of a judge's scores over the data set."""
+    shards = (response_scores(judge, workspace, shard) for shard in workspace.each_shard())
+    return pl.concat([one.select(columns).collect() for one in shards])
 
 
 def _asked_about(recipe: Recipe, workspace: Workspace, shard: Shard) -> list[Path]:
@@ -88,13 +98,13 @@ def _verdict_files(recipe: Recipe, workspace: Workspace, shard: Shard) -> list[P
     return [workspace.file(verdicts_table(judge), shard) for judge in judges_of(recipe)]
 
 
-def _shard(recipe: Recipe, workspace: Workspace, shard: Shard, scale: dict[str, Scale]) -> pl.DataFrame:
+def _shard(recipe: Recipe, workspace: Workspace, shard: Shard, scale: pl.DataFrame) -> pl.DataFrame:
     scores = read_table(workspace.file("responses", shard), columns=KEY)
     for judge in judges_of(recipe):
         one = response_scores(judge, workspace, shard).collect()
         one = one.rename({"score": judge.name, "failure": f"{judge.name}!"})
         scores = scores.join(one, on=KEY, how="left", maintain_order="left")
-    frame = mean_z(scores, scale, recipe.weights)
+    frame = jury_of(recipe).combine(scores, scale, recipe.weights)
     return check(frame, Preferences, extra=["scores", "z"])
 
 

@@ -72,7 +72,7 @@ def test_a_share_of_the_persona_pairs():
     assert np.isfinite(found).all()
     one = Ches(model=tiny(), keep_fraction=0.05)
     frame = pl.DataFrame({"pair_id": rows["id"], "value": found})
-    cutoff = one.cutoff(frame)
+    cutoff = one.fit(frame)
     kept = frame.filter(frame.select(one.kept(pl.col("value"), cutoff)).to_series())
     assert kept.height == 10 and kept["value"].max() <= np.sort(found)[10]
 
