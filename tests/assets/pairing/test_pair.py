@@ -239,6 +239,40 @@ def test_a_value_that_is_no_number_is_none_and_the_funnel_and_card_count_it(tmp_
     )
 
 
+class Halving(Filter):
+    """A filter that goes by all pairs."""
+
+    kind: Literal["test-halving"] = "test-halving"
+
+    def value(self, pairs: pl.DataFrame) -> pl.Series:
+        return pairs.get_column("margin")
+
+    def fit(self, values: pl.DataFrame) -> float:
+        return float(values.select(pl.col("value").median()).item())
+
+    def reason(self, value: pl.Expr, state: float) -> pl.Expr:
+        return pl.when(value < state).then(pl.lit(f"under {state}"))
+
+
+Recipe.model_rebuild(force=True)
+
+
+def test_a_filter_may_go_by_all_pairs_of_all_shards_that_get_to_it(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", wide(40))
+    filters = [{"kind": "margin", "minimum": 0.5}, {"kind": "test-halving"}]
+    recipe = recipe_of(tmp_path, "rows.jsonl", filters=filters, pairs={"strategy": "all"}, shards=3)
+    build(recipe, tmp_path / "data")
+    pairs = table(Workspace.of(recipe, tmp_path / "data"), "pairs")
+    middle = pairs.filter("kept_margin").get_column("margin").median()
+    assert pairs.get_column("kept_test-halving").equals((pairs.get_column("margin") >= middle).alias("x"))
+    assert set(pairs.filter("kept_margin").get_column("reason")) == {None, f"under {middle}"}
+
+
+def test_a_share_beside_a_fit_of_its_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"filters\[0\]: test-halving looks at .* leave keep_fraction out"):
+        recipe_of(tmp_path, "rows.jsonl", filters=[{"kind": "test-halving", "keep_fraction": 0.5}])
+
+
 def test_reasons_name_the_value_and_the_bound() -> None:
     one = LengthRatio(minimum=0.5, maximum=2)
     frame = candidates([0.25, 3.0, 0.5, 2.0]).rename({"filter_margin": "filter_length-ratio"})

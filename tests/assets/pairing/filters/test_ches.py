@@ -12,7 +12,7 @@ from tiny_models import read_all, tiny, work
 
 from pairwright.assets.pairing.filters.ches import Ches
 from pairwright.assets.pairing.filters.difficulty import Difficulty, hardest, loss_threshold
-from pairwright.assets.pairing.pair import SIDES
+from pairwright.assets.pairing.strategies.base import SIDES
 from pairwright.models.local.engine import read
 from pairwright.models.local.local import Local
 from pairwright.models.local.request import PassRequest
