@@ -12,10 +12,11 @@ from pydantic_core import PydanticUndefined
 from pairwright.assets.publishing.export import format_named
 from pairwright.assets.publishing.formats.base import Format
 from pairwright.schemas.descriptions import described
-from pairwright.schemas.kinds import FAMILIES, Kind, OneOf, kinds
+from pairwright.schemas.families import FAMILIES
+from pairwright.schemas.kinds import Member, OneOf, kinds
 from pairwright.schemas.recipe import Part, Recipe
 
-TITLES = {"judge": "Judges", "policy": "Policies", "filter": "Filters", "format": "Export formats"}
+TITLES = {"strategy": "Pair strategies", "format": "Export formats"}
 INTRO = """# The recipe
 
 One YAML file says what to build. Unknown keys, keys given twice and names that do not exist are errors, which name
@@ -34,14 +35,13 @@ def reference() -> str:
     parts, shown = [INTRO], set[type[BaseModel]]()
     for title, model in _blocks("Keys", Recipe):
         parts.append(f"## {title}\n\n{_prose(model)}\n\n{_table(model)}")
-    for family in FAMILIES:
-        parts.append(
-            f"## {TITLES.get(family, family.capitalize() + 's')}\n\n`name` is what columns, plots and messages"
-        )
-        parts[-1] += " call it; by default its kind."
+    for family, (plural, folder, place, key, usual) in FAMILIES.items():
+        named = "`name` is what columns, plots and messages call it; by default its kind."
+        alone = f"One of them stands at `{'.'.join(place)}`, told by its `{key}`: `{usual}` where that is left out."
+        parts.append(f"## {TITLES.get(family, plural.capitalize())}\n\n{alone if usual else named}")
         for kind, cls in kinds(family).items():
-            if cls.__module__.startswith(FAMILIES[family]):  # and not one that a test has added
-                parts.append(f"### `{kind}`\n\n{_prose(cls)}\n\n{_table(cls, without=('kind', 'name'))}".rstrip())
+            if cls.__module__.startswith(folder):  # and not one that a test has added
+                parts.append(f"### `{kind}`\n\n{_prose(cls)}\n\n{_table(cls, without=(key, 'name'))}".rstrip())
                 for _, model in [*_blocks("", cls, frozenset(shown))][1:]:
                     shown.add(model)
                     parts.append(f"#### {_words(model).capitalize()}\n\n{_prose(model)}\n\n{_table(model)}")
@@ -57,7 +57,7 @@ def _blocks(
     yield title, model
     for name, field in model.model_fields.items():
         for inner in _models(field.annotation):
-            if inner not in seen and not issubclass(inner, Kind):
+            if inner not in seen and not issubclass(inner, Member):
                 seen |= {inner}
                 yield from _blocks(f"`{name}`", inner, seen)
 

@@ -1,4 +1,4 @@
-"""Kinds: judges, filters and other parts that a recipe names by `kind`.
+"""Kinds: judges, filters and other parts that a recipe names by `kind`, or by a key that says more.
 
 A kind is one class in one file. Its fields are its options in the recipe; its fingerprint is a hash of all of them
 except those marked `Runtime`, which can change neither an answer nor a verdict.
@@ -7,14 +7,25 @@ except those marked `Runtime`, which can change neither an answer nor a verdict.
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Union, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PrivateAttr,
+    Tag,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticSerializationError
 
 from pairwright.schemas import plugins
-from pairwright.schemas.errors import PairwrightError, RecipeError, nearest
+from pairwright.schemas.errors import PairwrightError, RecipeError, nearest, short
+from pairwright.schemas.families import FAMILIES, GROUPS
 from pairwright.schemas.ids import fingerprint
 
 
@@ -33,52 +44,23 @@ IDENTITY = {"identity": True}
 SLUG = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """What names of datasets, judges, filters and policies look like: safe in paths, columns and URLs."""
 
-FAMILIES = {
-    "judge": "pairwright.judges",
-    "router": "pairwright.judges",
-    "filter": "pairwright.assets.pairing.filters",
-    "policy": "pairwright.assets.sampling.policies",
-    "format": "pairwright.assets.publishing.formats",
-}
-"""Where the files of a family lie; every module there is imported once, when a recipe is first read."""
-PLURALS = {family: family.removesuffix("y") + ("ies" if family.endswith("y") else "s") for family in FAMILIES}
-PLURALS = {family: family.removesuffix("y") + ("ies" if family.endswith("y") else "s") for family in FAMILIES}
-GROUPS = {family: f"pairwright.{plural}" for family, plural in PLURALS.items()}
-"""The group of entry points by which packages add to a family: pairwright.judges, pairwright.policies, …"""
-
-_REGISTRY: dict[str, dict[str, type["Kind"]]] = {family: {} for family in FAMILIES}
+_REGISTRY: dict[str, dict[str, type["Member"]]] = {family: {} for family in FAMILIES}
 _loaded: set[str] = set()
 """Plug-ins that were imported, by what errors call them."""
 
 
-class Kind(BaseModel):
-    """Base of everything that a recipe selects by `kind`."""
+class Member(BaseModel):
+    """Base of the classes of all families; its fields are its options in a recipe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     family: ClassVar[str]
-    usual_weight: ClassVar[float] = 1.0
-    """Of a judge in the jury, where the recipe gives it none."""
     version: ClassVar[int] = 1
     """Raised whenever the code changes what it answers, so that old answers stay valid under the old number."""
-
-    name: Annotated[str, Field(default="", pattern=SLUG), Runtime]
-    """What columns, plots and messages call it; by default its kind."""
-
     aliases: ClassVar[tuple[str, ...]] = ()
     """What else people look for it by: an error about an unknown kind asks whether this one is meant."""
     origin: ClassVar[plugins.Origin | None] = None
     """Whence a plug-in comes, as part of its fingerprint; nothing for what is shipped here."""
-
-    _guide: "Kind | None" = PrivateAttr(default=None)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named_after_kind(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "name" not in data:
-            kind = data.get("kind") or cls.model_fields["kind"].default
-            return {**data, "name": str(kind)}
-        return data
 
     def __init_subclass__(cls, family: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -87,18 +69,10 @@ class Kind(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        field = cls.model_fields.get("kind")
-        if field is not None and get_origin(field.annotation) is Literal:
-            _REGISTRY[cls.family][field.default] = cls
-
-    @property
-    def guided_by(self) -> str | None:
-        """Name of another part of the recipe's list whose results say what this one is asked, if any."""
-        return None
-
-    def needs(self) -> Sequence[Any]:
-        """What it asks of causal models, as requests for their passes."""
-        return ()
+        family = getattr(cls, "family", None)
+        field = cls.model_fields.get(FAMILIES[family].key) if family else None
+        if family and field is not None and get_origin(field.annotation) is Literal:
+            _REGISTRY[family][field.default] = cls
 
     def content(self) -> dict[str, Any]:
         """The options that can change an answer, as JSON-like values."""
@@ -110,6 +84,12 @@ class Kind(BaseModel):
                 raise error.__cause__ from None
             raise
 
+    def stamp(self) -> dict[str, Any]:
+        """The content, and which code it is where that is not the first one shipped here: what a table made by it
+        depends on. Unlike the fingerprint it tells options at their default, too."""
+        version = {"version": self.version} if self.version > 1 else {}
+        return self.content() | version | ({"plugin": list(self.origin)} if self.origin else {})
+
     @property
     def fingerprint(self) -> str:
         """16 hex characters over kind, version and every option that can change an answer.
@@ -117,14 +97,43 @@ class Kind(BaseModel):
         An option at its default is left out, so that a new option leaves what was computed before it valid; whoever
         changes a default raises the version.
         """
-        fields = type(self).model_fields
-        usual = {name for name, field in fields.items() if name != "kind" and getattr(self, name) == field.default}
+        fields, key = type(self).model_fields, FAMILIES[self.family].key
+        usual = {name for name, field in fields.items() if name != key and getattr(self, name) == field.default}
         told = {name: value for name, value in self.content().items() if name not in usual}
         told |= {"plugin": list(self.origin)} if self.origin else {}
         return fingerprint({"family": self.family, "version": self.version, **told})
 
 
-def kinds(family: str) -> dict[str, type[Kind]]:
+class Kind(Member):
+    """Base of everything that a recipe selects by `kind`, several of them beside each other, told apart by name."""
+
+    usual_weight: ClassVar[float] = 1.0
+    """Of a judge in the jury, where the recipe gives it none."""
+
+    name: Annotated[str, Field(default="", pattern=SLUG), Runtime]
+    """What columns, plots and messages call it; by default its kind."""
+
+    _guide: "Kind | None" = PrivateAttr(default=None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_kind(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "name" not in data:
+            kind = data.get("kind") or cls.model_fields["kind"].default
+            return {**data, "name": str(kind)}
+        return data
+
+    @property
+    def guided_by(self) -> str | None:
+        """Name of another part of the recipe's list whose results say what this one is asked, if any."""
+        return None
+
+    def needs(self) -> Sequence[Any]:
+        """What it asks of causal models, as requests for their passes."""
+        return ()
+
+
+def kinds(family: str) -> dict[str, type[Member]]:
     """Kind name → class, after importing all families' folders and this one's plug-ins.
 
     Raises RecipeError for a plug-in that cannot be imported, or that takes the name of another kind.
@@ -138,7 +147,7 @@ def kinds(family: str) -> dict[str, type[Kind]]:
 
 @functools.cache
 def _import_shipped() -> None:
-    for folder in dict.fromkeys(FAMILIES.values()):
+    for folder in {one.folder: None for one in FAMILIES.values()}:
         package = importlib.import_module(folder)
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             importlib.import_module(module.name)
@@ -169,8 +178,16 @@ def nearest_kind(family: str, word: str) -> str:
     return nearest(word.lower().replace("_", "-"), list(known), {name: one.aliases for name, one in known.items()})
 
 
+def usual(family: str) -> Any:
+    """What a recipe that says nothing selects of a family of which it has just one."""
+    name = FAMILIES[family].usual
+    if name not in _REGISTRY[family]:  # nothing is imported yet
+        kinds(family)
+    return _REGISTRY[family][name]()
+
+
 class OneOf:
-    """Field annotation: any kind of a family, chosen by its `kind` key.
+    """Field annotation: any kind of a family, chosen by its key, which is `kind` in most.
 
     The union is put together when a recipe is first read, so that adding a kind touches its own file only.
     """
@@ -179,9 +196,25 @@ class OneOf:
         self.family = family
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        classes = tuple(kinds(self.family).values())
+        known = kinds(self.family)
+        if FAMILIES[self.family].usual:
+            parts = tuple(Annotated[cls, Tag(name)] for name, cls in known.items())
+            return handler.generate_schema(Annotated[Union[parts], Discriminator(self._selected)])  # noqa: UP007
+        classes = tuple(known.values())
         union: Any = Annotated[Union[classes], Field(discriminator="kind")]  # noqa: UP007 - built at run time
         return handler.generate_schema(union if len(classes) > 1 else classes[0])
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        made = handler(schema)
+        if FAMILIES[self.family].usual and "oneOf" in made:  # several fit where the key is left out
+            made["anyOf"] = made.pop("oneOf")
+        return made
+
+    def _selected(self, value: Any) -> str:
+        """The tag of a part of a recipe, or of one that is made already; what is neither fails in the usual one."""
+        _, _, _, key, usual = FAMILIES[self.family]
+        tag = value.get(key, usual) if isinstance(value, Mapping) else getattr(value, key, usual)
+        return tag if isinstance(tag, str) else short(tag)
 
 
 def bind_guides(parts: Sequence[Kind]) -> None:

@@ -7,7 +7,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from pairwright.schemas.errors import SHORT, RecipeError, dotted, nearest, one_line, short
-from pairwright.schemas.kinds import PLURALS, kinds, nearest_kind
+from pairwright.schemas.families import FAMILIES
+from pairwright.schemas.kinds import kinds, nearest_kind
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.safe_yaml import read_yaml
 
@@ -54,7 +55,8 @@ def _explain(error: dict[str, Any], content: Any) -> str:
             allowed = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
             tag, family = str(context["tag"]), _family(steps)
             guess = nearest_kind(family, tag[:SHORT]) if family else nearest(tag[:SHORT], allowed)
-            return f"{where}.kind: {short(tag)} is not known{guess}; allowed: {', '.join(allowed)}"
+            key = FAMILIES[family].key if family else "kind"
+            return f"{where}.{key}: {short(tag)} is not known{guess}; allowed: {', '.join(allowed)}"
         case "union_tag_not_found":
             family = _family(steps) or "judge"
             return f"{where}: `kind` is missing; allowed: {', '.join(kinds(family))}"
@@ -77,7 +79,7 @@ def _locate(loc: Sequence[Any], content: Any) -> tuple[list[Any], type[BaseModel
     tagged = False
     for step in loc:
         family = _family(steps)
-        if family and not tagged and isinstance(steps[-1], int):
+        if family and not tagged:
             model = kinds(family).get(str(step))  # the union's tag: names the class, is no key
             tagged = True
             continue
@@ -95,9 +97,14 @@ def _locate(loc: Sequence[Any], content: Any) -> tuple[list[Any], type[BaseModel
 
 
 def _family(steps: Sequence[Any]) -> str | None:
-    """The family whose kinds stand at a location: under `judges`, `filters`, `policies` or `release.formats`."""
-    within = steps[1:] if steps[:1] == ["release"] else steps
-    return next((family for family, plural in PLURALS.items() if within[:1] == [plural]), None)
+    """The family of which one is selected at just this place: at `judges[0]`, `release.formats[0]`, `jury`, …"""
+    for name, family in FAMILIES.items():
+        depth = len(family.place)
+        within = steps[depth:]
+        alone = not within if family.usual else len(within) == 1 and isinstance(within[0], int)
+        if depth and tuple(steps[:depth]) == family.place and alone:
+            return name
+    return None
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -2,13 +2,14 @@
 
 import re
 import unicodedata
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from pairwright.schemas.errors import short
-from pairwright.schemas.kinds import SLUG, Kind, OneOf, bind_guides
+from pairwright.schemas.kinds import SLUG, Kind, Member, OneOf, bind_guides, usual
 from pairwright.schemas.models import CausalModel
 from pairwright.schemas.tables import Preferences
 
@@ -102,29 +103,12 @@ class Source(Part):
         return source
 
 
-class JuryOptions(Part):
-    """How judges are combined into one utility per response."""
+class Weighing(Protocol):
+    """What a recipe reads of its jury."""
 
-    method: Literal["mean-z"] = "mean-z"
-    """Weighted mean of each judge's z-scores over the data set."""
-    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
-    """Weight of a judge, by name; 1 unless given, 0 keeps its scores as columns only. `length` has 0 unless given, so
-    long as another judge has a weight above 0."""
-
-
-class PairOptions(Part):
-    """Which pairs are drawn from a prompt's ranked responses."""
-
-    strategy: Literal["best-vs-worst", "best-vs-random", "best-vs-random-non-max", "adjacent", "all"] = "best-vs-worst"
-    """best-vs-random draws any other response and makes no pair where it ties with the best;
-    best-vs-random-non-max draws among the strictly worse; adjacent pairs each rank with the next;
-    all takes every pair."""
-    minimum_margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Candidates with a smaller utility difference are not drawn at all."""
-    max_per_prompt: Annotated[int, Field(ge=1)] | None = None
-    """At most this many pairs of a prompt, widest margin first."""
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Of the random strategies; draws depend on it and on content ids only."""
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the judges that are given one, by name."""
 
 
 class RankingOptions(Part):
@@ -250,9 +234,9 @@ class Recipe(Part):
     """Draw some of the policies for each prompt; left out: all write for all."""
     judges: Annotated[list[Annotated[Kind, OneOf("judge")]], Field(min_length=1)]
     """What gives value to responses."""
-    jury: JuryOptions = JuryOptions()
+    jury: Annotated[Weighing, OneOf("jury")] = Field(default_factory=partial(usual, "jury"))
     """How verdicts become one utility per response."""
-    pairs: PairOptions = PairOptions()
+    pairs: Annotated[Member, OneOf("strategy")] = Field(default_factory=partial(usual, "strategy"))
     """Which pairs are drawn."""
     rankings: RankingOptions = RankingOptions()
     """How whole lists are emitted."""
@@ -284,8 +268,8 @@ class Recipe(Part):
         Those that have none by their kind get 1 where they would leave nobody to vote and the recipe says nothing.
         """
         told = self.jury.weights
-        usual = {judge.name: told.get(judge.name, judge.usual_weight) for judge in self.judges}
-        return usual if any(usual.values()) else {name: told.get(name, 1.0) for name in usual}
+        weights = {judge.name: told.get(judge.name, judge.usual_weight) for judge in self.judges}
+        return weights if any(weights.values()) else {name: told.get(name, 1.0) for name in weights}
 
     @field_validator("judges", "filters", "policies")
     @classmethod

@@ -7,17 +7,16 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pairwright.assets.display import views
-from pairwright.assets.pairing.filters.base import Cutoff, Filter
+from pairwright.assets.pairing.filters.base import Filter, State, state_from, state_text
+from pairwright.assets.pairing.strategies.base import Strategy
 from pairwright.assets.stages.stage import Derived, Input, Inputs
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.models.local.request import PassRequest
-from pairwright.schemas.ids import scattered
-from pairwright.schemas.recipe import PairOptions, Recipe
+from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Pairs, check
 
 CODE = 2
 """Raised when the same preferences would give other pairs."""
-SIDES = ["prompt_id", "chosen_id", "rejected_id"]
 CUTOFFS = "cutoffs"
 
 
@@ -45,11 +44,11 @@ def pair_stages(recipe: Recipe) -> list[Derived]:
     drawn_from += ["responses"] if any(one.needs_texts for one in filters) else []
     drawn = tuple(map(Input, dict.fromkeys(drawn_from)))
     told: dict[str, Any] = {
-        "pairs": recipe.pairs.model_dump(mode="json"),
+        "pairs": recipe.pairs.stamp(),
         "weights": recipe.weights,
         "filters": [[one.name, one.fingerprint] for one in filters],
     }
-    if all(one.keep_fraction is None for one in filters):
+    if not any(one.fitted for one in filters):
         alone = partial(_pairs_at_once, recipe)
         return [Derived(name="pairs", table="pairs", inputs=drawn, options=told, code=CODE, make=alone)]
     judged_from = (Input("candidates"), Input(CUTOFFS, fit=True))
@@ -88,46 +87,10 @@ def filters_of(recipe: Recipe) -> list[Filter]:
     return [one for one in recipe.filters if isinstance(one, Filter)]
 
 
-def draw(preferences: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
-    """Pairs of ranked responses by the recipe's strategy.
-
-    `preferences` are rows of that table. Returns prompt_id, chosen_id, rejected_id, sorted; the utility of chosen is
-    strictly higher in every row, and a draw depends on nothing but options and content ids.
-    """
-    ranked = (
-        preferences.filter(pl.col("utility").is_not_null())
-        .select("prompt_id", "response_id", "utility")
-        .sort("prompt_id", "utility", "response_id", descending=[False, True, False])
-    )
-    sides = _sides(ranked, options)
-    worse = pl.col("utility") - pl.col("utility_rejected")
-    sides = sides.filter((worse > 0) & (worse >= options.minimum_margin)).rename({"response_id": "chosen_id"})
-    if options.max_per_prompt is not None:
-        widest = pl.col("_margin").rank("ordinal", descending=True).over("prompt_id")
-        sides = sides.with_columns(_margin=worse).sort(SIDES).filter(widest <= options.max_per_prompt)
-    return sides.select(SIDES).sort(SIDES)
-
-
-def _sides(ranked: pl.DataFrame, options: PairOptions) -> pl.DataFrame:
-    """Candidates: prompt_id, response_id, utility of the better side; rejected_id, utility_rejected of the other."""
-    rejected = {"response_id": "rejected_id", "utility": "utility_rejected"}
-    if options.strategy == "adjacent":
-        following = pl.col("response_id", "utility").shift(-1).over("prompt_id")
-        return ranked.with_columns(following.name.map(lambda name: rejected[name])).drop_nulls("rejected_id")
-    if options.strategy == "all":
-        other = ranked.rename(rejected)
-        return ranked.join(other, on="prompt_id").filter(pl.col("utility") > pl.col("utility_rejected"))
-    best = ranked.group_by("prompt_id", maintain_order=True).first()
-    if options.strategy == "best-vs-worst":
-        others = ranked.group_by("prompt_id", maintain_order=True).last()
-    else:
-        others = ranked.join(best.rename({"utility": "best", "response_id": "best_id"}), on="prompt_id")
-        others = others.filter(pl.col("response_id") != pl.col("best_id"))
-        if options.strategy == "best-vs-random-non-max":
-            others = others.filter(pl.col("utility") < pl.col("best"))
-        others = others.sort("prompt_id", scattered(pl.col("response_id"), "draw", str(options.seed)), "response_id")
-        others = others.group_by("prompt_id", maintain_order=True).first().select(ranked.columns)
-    return best.join(others.rename(rejected), on="prompt_id")
+def strategy_of(recipe: Recipe) -> Strategy:
+    """Which says what pairs are drawn."""
+    assert isinstance(recipe.pairs, Strategy)
+    return recipe.pairs
 
 
 def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) -> pl.DataFrame:
@@ -163,7 +126,7 @@ def annotate(drawn: pl.DataFrame, preferences: pl.DataFrame, judges: list[str]) 
     ).drop("z_chosen", "z_rejected")
 
 
-def judged(pairs: pl.DataFrame, filters: list[Filter], cutoffs: dict[str, Cutoff | None]) -> pl.DataFrame:
+def judged(pairs: pl.DataFrame, filters: list[Filter], cutoffs: dict[str, State]) -> pl.DataFrame:
     """The pairs table from candidates with `filter_<name>` values: kept_<name> each, kept, the first reason to drop."""
     reasons = [one.reason(pl.col(f"filter_{one.name}"), cutoffs.get(one.name)) for one in filters]
     frame = pairs.with_columns(
@@ -201,7 +164,7 @@ def _candidates(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
     """A shard's drawn pairs with the value of every filter."""
     preferences = read_table(inputs.file("preferences", inputs.shard))
     voting = [name for name, weight in recipe.weights.items() if weight > 0]
-    pairs = annotate(draw(preferences, recipe.pairs), preferences, voting)
+    pairs = annotate(strategy_of(recipe).draw(preferences), preferences, voting)
     filters = filters_of(recipe)
     if any(one.needs_texts for one in filters):
         pairs = with_texts(pairs, scan([inputs.file("responses", inputs.shard)]))
@@ -216,9 +179,9 @@ def _pairs_at_once(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
 
 
 def _pairs(filters: list[Filter], inputs: Inputs) -> pl.DataFrame:
-    rows = read_table(inputs.fit_file(CUTOFFS)).select("filter", "value", "pair_id").iter_rows()
-    cutoffs: dict[str, Cutoff | None] = {name: Cutoff(value, pair_id) for name, value, pair_id in rows}
-    return judged(read_table(inputs.file("candidates", inputs.shard)), filters, cutoffs)
+    rows = read_table(inputs.fit_file(CUTOFFS)).select("filter", "state").iter_rows()
+    states = {name: state_from(text) for name, text in rows}
+    return judged(read_table(inputs.file("candidates", inputs.shard)), filters, states)
 
 
 def _needs(recipe: Recipe) -> list[PassRequest]:
@@ -253,16 +216,16 @@ def with_texts(pairs: pl.DataFrame, responses: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _cutoffs(filters: list[Filter], inputs: Inputs) -> pl.DataFrame:
-    """Where each filter's share ends, over narrow columns of the whole data set."""
+    """What each filter knows of all pairs that get to it, over narrow columns of the whole data set."""
     columns = ["pair_id", *(f"filter_{one.name}" for one in filters)]
     left = scan(inputs.files("candidates")).select(columns).collect()
     rows = []
     for one in filters:
         value = pl.col(f"filter_{one.name}")
-        cutoff = one.cutoff(left.select("pair_id", value=value))
-        rows += [{"filter": one.name, **cutoff._asdict()}] if cutoff else []
-        left = left.filter(one.kept(value, cutoff))
-    return pl.DataFrame(rows, schema={"filter": pl.String, "value": pl.Float64, "pair_id": pl.String})
+        state = one.fit(left.select("pair_id", value=value))
+        rows.append({"filter": one.name, "state": state_text(state)})
+        left = left.filter(one.kept(value, state))
+    return pl.DataFrame(rows, schema={"filter": pl.String, "state": pl.String})
 
 
 def pairs_view(recipe: Recipe, workspace: Workspace) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """From verdicts to preferences: each judge on one scale over the data set, then the jury's utility per response."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import polars as pl
@@ -8,7 +9,8 @@ from pairwright.assets.display import views
 from pairwright.assets.judging.verdicts import KEY, choice_of, judges_of, response_scores, scored_from
 from pairwright.assets.stages.stage import Derived, Input, Inputs
 from pairwright.assets.storage.store import Workspace, read_table, scan
-from pairwright.judges.jury import Scale, mean_z, scale_of
+from pairwright.judges.base import Judge
+from pairwright.judges.juries.base import Jury
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Preferences, check
 
@@ -24,14 +26,17 @@ def prefer(recipe: Recipe, workspace: Workspace) -> int:
 
 
 def scales_stage(recipe: Recipe) -> Derived:
-    """Each judge's scale over the data set, from its narrow column of scores."""
+    """What the jury knows of each judge over the data set, from narrow columns of scores."""
     tables = dict.fromkeys(table for judge in judges_of(recipe) for table in scored_from(judge))
     return Derived(
         name="scales",
         table=SCALES,
         fit=True,
         inputs=tuple(Input(table, every_shard=True) for table in tables),
-        options=[[judge.name, judge.fingerprint, choice_of(judge)] for judge in judges_of(recipe)],
+        options={
+            **jury_of(recipe).fitted_by(),
+            "judges": [[judge.name, judge.fingerprint, choice_of(judge)] for judge in judges_of(recipe)],
+        },
         code=CODE,
         make=partial(_scales, recipe),
     )
@@ -45,7 +50,7 @@ def preferences_stage(recipe: Recipe) -> Derived:
         table="preferences",
         inputs=(*map(Input, tables), Input(SCALES, fit=True)),
         options={
-            "jury": {**recipe.jury.model_dump(mode="json"), "weights": recipe.weights},
+            "jury": {**jury_of(recipe).stamp(), "weights": recipe.weights},
             "judges": [[judge.name, judge.fingerprint, choice_of(judge)] for judge in judges_of(recipe)],
         },
         code=CODE,
@@ -53,25 +58,33 @@ def preferences_stage(recipe: Recipe) -> Derived:
     )
 
 
+def jury_of(recipe: Recipe) -> Jury:
+    """Which combines the judges."""
+    assert isinstance(recipe.jury, Jury)
+    return recipe.jury
+
+
 def _scales(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
-    rows = []
-    for judge in judges_of(recipe):
-        shards = [response_scores(judge, inputs, shard).select("score").collect() for shard in inputs.each_shard()]
-        scale = scale_of(pl.concat(shards).get_column("score").drop_nulls().to_numpy())
-        rows.append({"judge": judge.name, "mean": scale.mean, "sd": scale.sd})
-    return pl.DataFrame(rows, schema={"judge": pl.String, "mean": pl.Float64, "sd": pl.Float64})
+    jury = jury_of(recipe)
+    return jury.fit((judge.name, _scores(judge, inputs, jury.fit_columns)) for judge in judges_of(recipe))
+
+
+def _scores(judge: Judge, inputs: Inputs, columns: Sequence[str]) -> pl.DataFrame:
+    """Columns of a judge's scores over the data set."""
+    shards = (response_scores(judge, inputs, shard) for shard in inputs.each_shard())
+    return pl.concat([one.select(columns).collect() for one in shards])
 
 
 def _preferences(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
     scores = read_table(inputs.file("responses", inputs.shard), columns=KEY)
-    rows = read_table(inputs.fit_file(SCALES)).select("judge", "mean", "sd").iter_rows()
-    kept = {judge: Scale(mean, sd) for judge, mean, sd in rows}
+    order = pl.Enum([judge.name for judge in judges_of(recipe)])  # of the recipe, whatever that of the file is
+    scales = read_table(inputs.fit_file(SCALES)).sort(pl.col("judge").cast(order), maintain_order=True)
     for judge in judges_of(recipe):
         one = response_scores(judge, inputs, inputs.shard).collect()
         one = one.rename({"score": judge.name, "failure": f"{judge.name}!"})
         scores = scores.join(one, on=KEY, how="left", maintain_order="left")
-    scales = {judge.name: kept[judge.name] for judge in judges_of(recipe)}  # in the recipe's order, not the file's
-    return check(mean_z(scores, scales, recipe.weights), Preferences, extra=["scores", "z"])
+    frame = jury_of(recipe).combine(scores, scales, recipe.weights)
+    return check(frame, Preferences, extra=["scores", "z"])
 
 
 def preferences_view(workspace: Workspace) -> dict[str, str]:

@@ -8,9 +8,12 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from helpers import wide, write_jsonl
+
+from pairwright.assets.publishing.formats.base import last_text
 
 PACKAGE = Path(__file__).parents[1] / "plugin_package"
 ROOT = PACKAGE.parents[1]
@@ -53,19 +56,28 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return made
 
 
-def test_a_package_adds_a_judge_a_filter_and_a_format(python: str, tmp_path: Path) -> None:
+def test_a_package_adds_to_every_family_that_it_names(python: str, tmp_path: Path) -> None:
     path = recipe(
-        tmp_path, filters=[{"kind": "example-shorter", "minimum": -1000}], release={"formats": ["example-lines"]}
+        tmp_path,
+        jury={"method": "example-robust", "weights": {"example-questions": 2.0}},
+        pairs={"strategy": "example-best-vs-middle", "max_per_prompt": 1},
+        filters=[{"kind": "example-shorter", "minimum": -1000}, {"kind": "example-typical", "times": 2.0}],
+        release={"formats": ["example-lines"]},
     )
     refused = run(sys.executable, "plan", str(path), "--data", str(tmp_path / "data"))
     assert refused.returncode == 1
-    assert "example-questions" in refused.stderr, "where it is not installed, its kinds are unknown"
+    added = ["questions", "robust", "best-vs-middle", "shorter", "typical", "lines"]
+    assert all(f"'example-{one}' is not known" in refused.stderr for one in added), "where it is not installed"
     built = run(python, "build", str(path), "--data", str(tmp_path / "data"))
     assert built.returncode == 0, built.stderr
     release = Path(built.stdout.splitlines()[-1])
     manifest = json.loads((release / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["judges"]["example-questions"]["kind"] == "example-questions"
-    assert "pairs after example-shorter" in {step["step"] for step in manifest["funnel"]}
+    assert {"pairs after example-shorter", "pairs after example-typical"} <= {one["step"] for one in manifest["funnel"]}
+    pairs = pl.read_parquet(release / "pairs" / "*.parquet")
+    asked = [len(text) - len(text.rstrip("?")) for text in pairs.select(last_text("rejected")).to_series()]
+    assert asked == [2] * 12, "the third of four, which ask nothing, once, twice and three times"
+    assert pairs.get_column("margin").to_list() == [2.0] * 12, "a median deviation is 1"
     lines = [*(tmp_path / "data").rglob("exports/**/train.jsonl")]
     assert lines and json.loads(lines[0].read_text(encoding="utf-8").splitlines()[0]).keys() == {"text"}
 

@@ -44,8 +44,24 @@ def error(folder: Path, text: str | bytes) -> str:
         ),
         (
             GOOD + "pairs: {strategy: best-vs-wurst}\n",
-            "pairs.strategy: 'best-vs-wurst' is not allowed (did you mean 'best-vs-worst'?)",
+            "pairs.strategy: 'best-vs-wurst' is not known (did you mean 'best-vs-worst'?); allowed: adjacent, all, ",
         ),
+        (
+            GOOD + "jury: {method: mean_zee}\n",
+            "jury.method: 'mean_zee' is not known (did you mean 'mean-z'?); allowed: ",
+        ),
+        (GOOD + "jury: {method: [mean-z]}\n", "jury.method: "),
+        (
+            GOOD + "jury: {wieghts: {}}\n",
+            "jury.wieghts: unknown key (did you mean 'weights'?); allowed: method, weights",
+        ),
+        (GOOD + "jury: mean-z\n", "jury: input should be a valid dictionary"),
+        (
+            GOOD + "pairs: {strategy: all, max_per_promt: 1}\n",
+            "pairs.max_per_promt: unknown key (did you mean 'max_per_p",
+        ),
+        (GOOD + "pairs: {strategy: adjacent, seed: -1}\n", "pairs.seed: input should be greater than or equal to 0"),
+        (GOOD + "pairs: {strategy: null}\n", "pairs.strategy: "),
         (GOOD + "shards: 0\n", "shards: input should be greater than or equal to 1; found 0"),
         (GOOD + "shards: many\n", "shards: "),
         (GOOD.replace("dataset: d", "dataset: ../x"), "dataset: '../x' is not allowed; use a-z, 0-9"),

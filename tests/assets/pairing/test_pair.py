@@ -16,11 +16,14 @@ from pairwright.assets.pairing.filters.base import Bounds, Cutoff, Filter
 from pairwright.assets.pairing.filters.length_ratio import LengthRatio
 from pairwright.assets.pairing.filters.margin import Margin
 from pairwright.assets.pairing.filters.near_identical import NearIdentical
-from pairwright.assets.pairing.pair import annotate, draw, judged
+from pairwright.assets.pairing.pair import annotate, judged
+from pairwright.assets.pairing.strategies.base import Strategy
+from pairwright.assets.pairing.strategies.best_vs_worst import BestVsWorst
 from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.errors import PairwrightError, RecipeError
 from pairwright.schemas.ids import digest
-from pairwright.schemas.recipe import PairOptions, Recipe
+from pairwright.schemas.kinds import kinds
+from pairwright.schemas.recipe import Recipe
 
 STRATEGIES = ["best-vs-worst", "best-vs-random", "best-vs-random-non-max", "adjacent", "all"]
 UTILITY = st.one_of(st.none(), st.sampled_from([-1.0, 0.0, 0.5, 2.0]), st.floats(-3, 3))
@@ -46,7 +49,9 @@ def lists(frame: pl.DataFrame) -> dict[str, list[tuple[str, float]]]:
 
 
 def drawn(frame: pl.DataFrame, **options: Any) -> list[tuple[str, str, str]]:
-    return draw(frame, PairOptions(**options)).rows()
+    made = kinds("strategy")[options["strategy"]](**options)
+    assert isinstance(made, Strategy)
+    return made.draw(frame).rows()
 
 
 @given(PROMPTS)
@@ -183,7 +188,7 @@ def test_keep_fraction_is_exact_and_rounds_up(rows: int, fraction: float, kept: 
     values: list[float | None] = [float(i % 7) for i in range(rows)]
     one = Margin(keep_fraction=fraction)
     frame = candidates(values)
-    cutoff = one.cutoff(frame.select("pair_id", value="filter_margin"))
+    cutoff = one.fit(frame.select("pair_id", value="filter_margin"))
     made = judged(frame, [one], {"margin": cutoff})
     assert made.filter("kept").height == kept
     best = sorted(zip(values, frame["pair_id"], strict=True), key=lambda item: (-item[0], item[1]))[:kept]  # type: ignore[operator]
@@ -196,8 +201,8 @@ def test_a_pair_without_a_value_stays_or_goes_as_the_recipe_says() -> None:
     made = judged(candidates([None, 2.0, 0.5]), [Margin(minimum=1, unknown="drop")], {})
     assert made.get_column("reason").to_list() == ["margin has no value", None, "margin 0.5 is below the minimum 1"]
     one = Margin(keep_fraction=0.5)
-    assert one.cutoff(candidates([None]).select("pair_id", value="filter_margin")) is None
-    cutoff = one.cutoff(candidates([None, 1.0, 2.0]).select("pair_id", value="filter_margin"))
+    assert one.fit(candidates([None]).select("pair_id", value="filter_margin")) is None
+    cutoff = one.fit(candidates([None, 1.0, 2.0]).select("pair_id", value="filter_margin"))
     made = judged(candidates([None, 1.0, 2.0]), [one], {"margin": cutoff})
     assert made.get_column("kept").to_list() == [True, False, True], "half of those with a value, and the other"
 
@@ -232,6 +237,40 @@ def test_a_value_that_is_no_number_is_none_and_the_funnel_and_card_count_it(tmp_
     assert f"| pairs after test-odd | 30 | {step['dropped']} | {step['left']} | 10 |" in (
         (made.path / "README.md").read_text(encoding="utf-8")
     )
+
+
+class Halving(Filter):
+    """A filter that goes by all pairs."""
+
+    kind: Literal["test-halving"] = "test-halving"
+
+    def value(self, pairs: pl.DataFrame) -> pl.Series:
+        return pairs.get_column("margin")
+
+    def fit(self, values: pl.DataFrame) -> float:
+        return float(values.select(pl.col("value").median()).item())
+
+    def reason(self, value: pl.Expr, state: float) -> pl.Expr:
+        return pl.when(value < state).then(pl.lit(f"under {state}"))
+
+
+Recipe.model_rebuild(force=True)
+
+
+def test_a_filter_may_go_by_all_pairs_of_all_shards_that_get_to_it(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", wide(40))
+    filters = [{"kind": "margin", "minimum": 0.5}, {"kind": "test-halving"}]
+    recipe = recipe_of(tmp_path, "rows.jsonl", filters=filters, pairs={"strategy": "all"}, shards=3)
+    build(recipe, tmp_path / "data")
+    pairs = table(Workspace.of(recipe, tmp_path / "data"), "pairs")
+    middle = pairs.filter("kept_margin").get_column("margin").median()
+    assert pairs.get_column("kept_test-halving").equals((pairs.get_column("margin") >= middle).alias("x"))
+    assert set(pairs.filter("kept_margin").get_column("reason")) == {None, f"under {middle}"}
+
+
+def test_a_share_beside_a_fit_of_its_own_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"filters\[0\]: test-halving looks at .* leave keep_fraction out"):
+        recipe_of(tmp_path, "rows.jsonl", filters=[{"kind": "test-halving", "keep_fraction": 0.5}])
 
 
 def test_reasons_name_the_value_and_the_bound() -> None:
@@ -281,7 +320,7 @@ def test_strength_and_confidence_are_over_the_voting_judges() -> None:
         .sort("utility", descending=True)
         .with_columns(scores=pl.Series(struct), z=pl.Series(struct))
     )
-    pairs = annotate(draw(sides, PairOptions()), sides, ["a", "b"])
+    pairs = annotate(BestVsWorst().draw(sides), sides, ["a", "b"])
     row = pairs.row(0, named=True)
     assert (row["strength"], row["label_confidence"], row["margin"]) == (0.5, 0.75, 1.0)
     assert len(row["pair_id"]) == 24

@@ -1,1 +1,1 @@
-"""A package that adds a judge, a filter and a format, as one from elsewhere would."""
+"""A package that adds a judge, a jury, a pair strategy, filters and a format, as one from elsewhere would."""

@@ -12,7 +12,7 @@ from tiny_models import read_all, tiny, work
 
 from pairwright.assets.pairing.filters.ches import Ches
 from pairwright.assets.pairing.filters.difficulty import Difficulty, hardest, loss_threshold
-from pairwright.assets.pairing.pair import SIDES
+from pairwright.assets.pairing.strategies.base import SIDES
 from pairwright.models.local.engine import read
 from pairwright.models.local.local import Local
 from pairwright.models.local.request import PassRequest
@@ -72,7 +72,7 @@ def test_a_share_of_the_persona_pairs():
     assert np.isfinite(found).all()
     one = Ches(model=tiny(), keep_fraction=0.05)
     frame = pl.DataFrame({"pair_id": rows["id"], "value": found})
-    cutoff = one.cutoff(frame)
+    cutoff = one.fit(frame)
     kept = frame.filter(frame.select(one.kept(pl.col("value"), cutoff)).to_series())
     assert kept.height == 10 and kept["value"].max() <= np.sort(found)[10]
 

@@ -1,32 +1,46 @@
-"""The jury: from each judge's scores to one utility per response."""
+"""The weighted mean of scores that are brought to one scale: from each judge's scores to a response's utility."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
 
+from pairwright.judges.juries.base import Jury
+
 
 class Scale(NamedTuple):
-    """Mean and standard deviation of a judge's scores over the data set."""
+    """Centre and spread of a judge's scores over the data set: of mean-z, their mean and standard deviation."""
 
     mean: float
     sd: float
 
 
-def scale_of(scores: np.ndarray) -> Scale:
-    """Mean and population standard deviation of finite numbers, from exactly rounded sums.
+class WeightedMean(Jury):
+    """The weighted mean over the judges of their scores in units of each one's scale, which a leaf class measures."""
 
-    The result has the same bits in whatever order the scores come. No scores: mean 0, deviation 0.
-    """
-    if not len(scores):
-        return Scale(0.0, 0.0)
-    mean = math.fsum(scores.tolist()) / len(scores)
-    return Scale(mean, math.sqrt(math.fsum(((scores - mean) ** 2).tolist()) / len(scores)))
+    @abstractmethod
+    def scale(self, scores: np.ndarray) -> Scale:
+        """A judge's scale from its scores over the data set, without nulls, in any order; there may be none."""
+
+    def fit(self, scores: Iterable[tuple[str, pl.DataFrame]]) -> pl.DataFrame:
+        """Each judge's scale: judge, mean, sd."""
+        rows = [(name, *self.scale(one.get_column("score").drop_nulls().to_numpy())) for name, one in scores]
+        return pl.DataFrame(rows, {"judge": pl.String, "mean": pl.Float64, "sd": pl.Float64}, orient="row")
+
+    def fitted_by(self) -> dict[str, Any]:
+        """All but the weights, so that other weights leave the scales as they are."""
+        return {"jury": {name: value for name, value in self.stamp().items() if name != "weights"}}
+
+    def combine(self, scores: pl.DataFrame, state: pl.DataFrame, weights: Mapping[str, float]) -> pl.DataFrame:
+        """The preferences by `weighted_mean`."""
+        scales = {judge: Scale(mean, sd) for judge, mean, sd in state.select("judge", "mean", "sd").iter_rows()}
+        return weighted_mean(scores, scales, weights)
 
 
-def mean_z(scores: pl.DataFrame, scales: Mapping[str, Scale], weights: Mapping[str, float]) -> pl.DataFrame:
+def weighted_mean(scores: pl.DataFrame, scales: Mapping[str, Scale], weights: Mapping[str, float]) -> pl.DataFrame:
     """Utility: the weighted mean of z-scores over the judges.
 
     `scores` has prompt_id, response_id and, per judge, `<judge>` (score or null) and `<judge>!` (reason or null).

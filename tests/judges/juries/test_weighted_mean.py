@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairwright.judges.jury import Scale, mean_z, scale_of
+from pairwright.judges.juries.mean_z import MeanZ, scale_of
+from pairwright.judges.juries.weighted_mean import Scale, weighted_mean
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -34,8 +35,9 @@ def jury(
 ) -> dict[str, dict[str, Any]]:
     judges = list(dict.fromkeys(name for _, _, answers in rows for name in answers))
     frame = scored(rows, judges)
-    scales = {name: scale_of(frame.get_column(name).drop_nulls().to_numpy()) for name in judges}
-    return {row["response_id"]: row for row in mean_z(frame, scales, weights or {}).iter_rows(named=True)}
+    state = MeanZ().fit((name, frame.select(score=name)) for name in judges)
+    made = MeanZ().combine(frame, state, weights or {})
+    return {row["response_id"]: row for row in made.iter_rows(named=True)}
 
 
 def test_scale_of_nothing_and_of_one() -> None:
@@ -111,8 +113,8 @@ def test_a_row_has_the_same_bits_whatever_rows_are_beside_it(data: st.DataObject
             rows.append((f"p{p}", f"p{p}r{r}", dict(zip("abc", values, strict=True))))
     frame, scales = scored(rows, ["a", "b", "c"]), {"a": Scale(0.1, 2.987), "b": Scale(-3.0, 7.1), "c": Scale(0.0, 0.7)}
     weights = {"a": 2.0, "b": 0.3, "c": 1.1}
-    whole = mean_z(frame, scales, weights)
-    pieces = [mean_z(one, scales, weights) for one in frame.partition_by("prompt_id", maintain_order=True)]
+    whole = weighted_mean(frame, scales, weights)
+    pieces = [weighted_mean(one, scales, weights) for one in frame.partition_by("prompt_id", maintain_order=True)]
     assert pl.concat(pieces).equals(whole)
 
 
