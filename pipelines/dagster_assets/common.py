@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 
 from pairwright.assets.releasing.versions import FailedCheck
 from pairwright.assets.storage.store import Shard, Workspace
+from pairwright.pipelines.dagster_assets.described import column_schema
 from pairwright.pipelines.dagster_assets.repair import after_damage
 from pairwright.pipelines.names import group, partition
+from pairwright.schemas.dataframely import dy
 from pairwright.schemas.recipe import Recipe
 
 
@@ -29,7 +31,7 @@ def builder(recipe: Recipe) -> str:
     return f"{group(recipe)}_builder"
 
 
-def arguments(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
+def arguments(recipe: Recipe, *table: str, sharded: bool, schema: type[dy.Schema] | None = None) -> dict[str, Any]:
     """Arguments of every asset. All share one backfill policy, since a mismatch would split a run."""
     arguments: dict[str, Any] = {
         "key": key(recipe, *table),
@@ -39,6 +41,8 @@ def arguments(recipe: Recipe, *table: str, sharded: bool) -> dict[str, Any]:
         "hooks": {after_damage},
         "required_resource_keys": {builder(recipe)},
     }
+    if schema is not None:
+        arguments["metadata"] = {"dagster/column_schema": column_schema(schema)}
     if sharded:
         arguments |= {"partitions_def": partitions(recipe), "backfill_policy": dg.BackfillPolicy.single_run()}
     return arguments

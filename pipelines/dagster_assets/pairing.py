@@ -13,6 +13,7 @@ from pairwright.pipelines.dagster_assets import common
 from pairwright.pipelines.dagster_assets.judging import likelihood_key
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Pairs, Preferences, Rankings
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
@@ -24,7 +25,7 @@ def _preferences(recipe: Recipe) -> dg.AssetsDefinition:
     checks = {"watch_ties": "At most a fifth of the prompts has several best responses."}
 
     @dg.asset(
-        **common.arguments(recipe, "preferences", sharded=False),
+        **common.arguments(recipe, "preferences", sharded=False, schema=Preferences),
         deps=[
             *(common.key(recipe, "verdicts", judge.name) for judge in recipe.judges),
             *([common.key(recipe, "drift")] if recipe.schedule else []),
@@ -57,7 +58,7 @@ def _pairs(recipe: Recipe) -> dg.AssetsDefinition:
     }
 
     @dg.asset(
-        **common.arguments(recipe, "pairs", sharded=False),
+        **common.arguments(recipe, "pairs", sharded=False, schema=Pairs),
         deps=[
             common.key(recipe, "preferences"),
             *{likelihood_key(recipe, need) for one in filters_of(recipe) if (need := one.need())},
@@ -86,7 +87,9 @@ def _pairs(recipe: Recipe) -> dg.AssetsDefinition:
 
 
 def _rankings(recipe: Recipe) -> dg.AssetsDefinition:
-    @dg.asset(**common.arguments(recipe, "rankings", sharded=False), deps=[common.key(recipe, "preferences")])
+    @dg.asset(
+        **common.arguments(recipe, "rankings", sharded=False, schema=Rankings), deps=[common.key(recipe, "preferences")]
+    )
     @in_run_log
     def ranking(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Every prompt's ranked responses with scores, ranks and soft targets."""
