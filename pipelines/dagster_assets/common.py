@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 
 from pairwright.assets.releasing.versions import FailedCheck
 from pairwright.assets.storage.store import Shard, Workspace
+from pairwright.pipelines.dagster_assets.described import column_schema
 from pairwright.pipelines.dagster_assets.lineage import reads
 from pairwright.pipelines.dagster_assets.repair import after_damage
 from pairwright.pipelines.names import group, partition
+from pairwright.schemas.dataframely import dy
 from pairwright.schemas.recipe import Recipe
 
 
@@ -30,7 +32,13 @@ def builder(recipe: Recipe) -> str:
     return f"{group(recipe)}_builder"
 
 
-def arguments(recipe: Recipe, *table: str, sharded: bool, after: Iterable[dg.AssetKey] = ()) -> dict[str, Any]:
+def arguments(
+    recipe: Recipe,
+    *table: str,
+    sharded: bool,
+    schema: type[dy.Schema] | None = None,
+    after: Iterable[dg.AssetKey] = (),
+) -> dict[str, Any]:
     """Arguments of every asset. All share one backfill policy, since a mismatch would split a run.
 
     It comes after the assets that its stages read, and after those that are named besides.
@@ -44,6 +52,8 @@ def arguments(recipe: Recipe, *table: str, sharded: bool, after: Iterable[dg.Ass
         "required_resource_keys": {builder(recipe)},
         "deps": [*(key(recipe, *one) for one in reads(recipe, *table)), *after],
     }
+    if schema is not None:
+        arguments["metadata"] = {"dagster/column_schema": column_schema(schema)}
     if sharded:
         arguments |= {"partitions_def": partitions(recipe), "backfill_policy": dg.BackfillPolicy.single_run()}
     return arguments

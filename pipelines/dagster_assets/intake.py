@@ -13,6 +13,7 @@ from pairwright.assets.storage.store import Workspace, read_table, scan, version
 from pairwright.pipelines.dagster_assets import common
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Prompts, Responses
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
@@ -20,7 +21,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     checks = {"watch_rejects": "At most 5 % of the source's rows are rejects."}
 
     @dg.asset(
-        **common.arguments(recipe, "prompts", sharded=True),
+        **common.arguments(recipe, "prompts", sharded=True, schema=Prompts),
         check_specs=common.check_specs(recipe, ("prompts",), checks),
     )
     @in_run_log
@@ -41,7 +42,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
         return common.result(metadata, {"watch_rejects": (few, f"{made.rejects} of {made.rows} rows")})
 
     @dg.asset(
-        **common.arguments(recipe, "responses", sharded=True),
+        **common.arguments(recipe, "responses", sharded=True, schema=Responses),
         check_specs=common.check_specs(recipe, ("responses",), reasoned.CHECKS),
     )
     @in_run_log

@@ -15,9 +15,13 @@ from pairwright.judges.base import Judge
 from pairwright.judges.router import Router
 from pairwright.models.local.request import PassRequest, Sorter
 from pairwright.pipelines.dagster_assets import common
+from pairwright.pipelines.dagster_assets.described import description
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Domains, Likelihoods, Scores
+
+VERDICTS, COMPARISONS = "The score of each response.", "Which of two responses is better."
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
@@ -44,7 +48,8 @@ def _domains(recipe: Recipe, router: Router) -> dg.AssetsDefinition:
     checks = {"watch_failures": "At most 5 % of the prompts could not be sorted and are treated as the first domain."}
 
     @dg.asset(
-        **common.arguments(recipe, *table, sharded=True),
+        **common.arguments(recipe, *table, sharded=True, schema=Domains),
+        description=description("The domain of each prompt.", router),
         code_version=router.fingerprint,
         check_specs=common.check_specs(recipe, table, checks),
     )
@@ -70,7 +75,8 @@ def _likelihoods(recipe: Recipe, need: PassRequest) -> dg.AssetsDefinition:
     checks = {"watch_failures": "At most 5 % of the responses could not be read."}
 
     @dg.asset(
-        **common.arguments(recipe, *table, sharded=True),
+        **common.arguments(recipe, *table, sharded=True, schema=Likelihoods),
+        description=f"How likely `{need.model.id}` finds each response: one pass that judges and filters share.",
         code_version=need.key,
         check_specs=common.check_specs(recipe, table, checks),
     )
@@ -96,7 +102,8 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
     own = models_of(recipe, judge)
 
     @dg.asset(
-        **common.arguments(recipe, *table, sharded=True),
+        **common.arguments(recipe, *table, sharded=True, schema=judge.table),
+        description=description(VERDICTS if judge.table is Scores else COMPARISONS, judge),
         code_version=judge.fingerprint,
         check_specs=common.check_specs(recipe, table, checks),
     )

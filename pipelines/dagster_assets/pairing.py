@@ -12,6 +12,7 @@ from pairwright.assets.storage.store import Workspace, scan, version_of
 from pairwright.pipelines.dagster_assets import common
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Pairs, Preferences, Rankings
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
@@ -24,7 +25,7 @@ def _preferences(recipe: Recipe) -> dg.AssetsDefinition:
     checks = {"watch_ties": "At most a fifth of the prompts has several best responses."}
 
     @dg.asset(
-        **common.arguments(recipe, "preferences", sharded=False, after=again),
+        **common.arguments(recipe, "preferences", sharded=False, schema=Preferences, after=again),
         check_specs=common.check_specs(recipe, ("preferences",), checks),
     )
     @in_run_log
@@ -53,7 +54,7 @@ def _pairs(recipe: Recipe) -> dg.AssetsDefinition:
     }
 
     @dg.asset(
-        **common.arguments(recipe, "pairs", sharded=False),
+        **common.arguments(recipe, "pairs", sharded=False, schema=Pairs),
         check_specs=common.check_specs(recipe, ("pairs",), checks),
     )
     @in_run_log
@@ -78,7 +79,7 @@ def _pairs(recipe: Recipe) -> dg.AssetsDefinition:
 
 
 def _rankings(recipe: Recipe) -> dg.AssetsDefinition:
-    @dg.asset(**common.arguments(recipe, "rankings", sharded=False))
+    @dg.asset(**common.arguments(recipe, "rankings", sharded=False, schema=Rankings))
     @in_run_log
     def ranking(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Every prompt's ranked responses with scores, ranks and soft targets."""

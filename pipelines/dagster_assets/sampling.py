@@ -11,9 +11,11 @@ from pairwright.assets.sampling.sample import respond, sample_shard
 from pairwright.assets.storage.reply_ledger import budget_of
 from pairwright.assets.storage.store import Workspace, scan
 from pairwright.pipelines.dagster_assets import common
+from pairwright.pipelines.dagster_assets.described import description
 from pairwright.pipelines.dagster_assets.intake import counted
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.tables import Responses, Samples
 
 
 def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
@@ -25,7 +27,8 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
 def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
     @dg.asset(
-        **common.arguments(recipe, "samples", policy.name, sharded=True),
+        **common.arguments(recipe, "samples", policy.name, sharded=True, schema=Samples),
+        description=description("The texts that the policy wrote for each prompt.", policy),
         code_version=policy.fingerprint,
     )
     @in_run_log
@@ -49,7 +52,7 @@ def _samples(recipe: Recipe, policy: Policy) -> dg.AssetsDefinition:
 
 def _responses(recipe: Recipe) -> dg.AssetsDefinition:
     @dg.asset(
-        **common.arguments(recipe, "responses", sharded=True),
+        **common.arguments(recipe, "responses", sharded=True, schema=Responses),
         check_specs=common.check_specs(recipe, ("responses",), reasoned.CHECKS),
     )
     @in_run_log

@@ -1,0 +1,37 @@
+"""What the UI says of an asset before it is made: in words what makes it, and the columns of its table."""
+
+import inspect
+import json
+
+import dagster as dg
+
+from pairwright.schemas.dataframely import dy
+from pairwright.schemas.kinds import Kind
+
+LONGEST = 200
+"""Characters of an option that are shown."""
+
+
+def description(about: str, part: Kind) -> str:
+    """Markdown: what the table holds, the docstring of the part of the recipe that makes it, and its options.
+
+    Of the options those that the recipe sets otherwise than by default.
+    """
+    told = part.model_dump(mode="json", exclude_defaults=True, exclude={"kind", "name"})
+    lines = [f"- `{name}`: `{_shown(value)}`" for name, value in told.items()]
+    return "\n\n".join(filter(None, [about, inspect.getdoc(type(part)), "\n".join(lines)]))
+
+
+def _shown(value: object) -> str:
+    text = " ".join(json.dumps(value, ensure_ascii=False).replace("`", "'").split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def column_schema(schema: type[dy.Schema]) -> dg.TableSchema:
+    """The columns that every such table has, with their polars types; some have further ones, named by the recipe."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name, str(column.dtype), constraints=dg.TableColumnConstraints(nullable=column.nullable))
+            for name, column in schema.columns().items()
+        ]
+    )

@@ -1,0 +1,51 @@
+"""Every asset says what it is, with the options of the part that makes it, and the columns of its table."""
+
+from pathlib import Path
+
+import dagster as dg
+from helpers import recipe_of
+from tiny_models import TINY
+
+from pairwright.pipelines.build import definitions
+from pairwright.schemas.tables import Pairs
+
+STRONG = str(TINY / "strong")
+
+
+def specs(folder: Path) -> dict[str, dg.AssetSpec]:
+    """Table → its asset's spec."""
+    server = {"model": "m", "base_url": "http://127.0.0.1:1/v1"}
+    recipe = recipe_of(
+        folder,
+        "rows.jsonl",
+        policies=[{"name": "small", "kind": "openai", **server, "samples": 2}],
+        judges=[{"kind": "bleu", "variant": "sacrebleu"}, {"kind": "llm-pairwise", "name": "duel", **server}],
+        filters=[{"kind": "ches", "model": STRONG}],
+        release={"formats": ["trl"], "hub": "org/name"},
+        schedule={"relabel": "0 2 * * *"},
+    )
+    assets = [one for one in definitions([recipe]).assets or [] if isinstance(one, dg.AssetsDefinition)]
+    return {"/".join(spec.key.path[1:]): spec for asset in assets for spec in asset.specs}
+
+
+def test_every_asset_says_what_it_is(tmp_path: Path) -> None:
+    found = specs(tmp_path)
+    assert len(found) > 10
+    assert not [name for name, spec in found.items() if not spec.description]
+    bleu = str(found["verdicts/bleu"].description)
+    assert "The score of each response." in bleu and '- `variant`: `"sacrebleu"`' in bleu
+    assert "`orders`" not in bleu and "`name`" not in bleu, "nothing that is as by default"
+    assert "Which of two responses is better." in str(found["verdicts/duel"].description)
+    assert "- `samples`: `2`" in str(found["samples/small"].description)
+
+
+def test_every_table_shows_its_columns(tmp_path: Path) -> None:
+    found = specs(tmp_path)
+    shown = {name: spec.metadata["dagster/column_schema"] for name, spec in found.items() if spec.metadata}
+    assert {name.split("/")[0] for name in shown} == {
+        "prompts", "samples", "responses", "likelihoods", "verdicts", "preferences", "pairs", "rankings",
+    }  # fmt: skip
+    assert [column.name for column in shown["pairs"].columns] == Pairs.column_names()
+    [reason] = [column for column in shown["pairs"].columns if column.name == "reason"]
+    assert (reason.type, reason.constraints.nullable) == ("String", True)
+    assert "response_a" in str(shown["verdicts/duel"]), "of comparisons, not of scores"
