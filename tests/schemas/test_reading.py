@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pairwright.pipelines.recipes import DEMO
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.reading import load_recipe, parse_recipe
-from pairwright.schemas.recipe import recipe_json_schema
+from pairwright.schemas.recipe import Recipe, recipe_json_schema
 
 GOOD = "dataset: d\nprompts: {source: a.jsonl}\njudges: [{kind: bleu}]\n"
 BOMB = "".join(f"{new}: &{new} [*{old}, *{old}, *{old}, *{old}, *{old}]\n" for old, new in pairwise("abcdefghijk"))
@@ -190,7 +190,15 @@ def test_the_json_schema_accepts_good_recipes_and_refuses_bad_ones() -> None:
     validator = jsonschema.Draft202012Validator(schema)
     validator.validate(yaml.safe_load(GOOD))
     validator.validate(yaml.safe_load(DEMO.read_text()))
+    for good in (
+        "pairs: {max_per_prompt: 3, seed: 1}",
+        "pairs: {strategy: all, seed: 1}",
+        "jury: {weights: {bleu: 2}}",
+    ):
+        validator.validate(yaml.safe_load(GOOD + good))
     for bad in (
+        GOOD + "pairs: {strategy: best-vs-wurst}\n",
+        GOOD + "jury: {method: mean-zee}\n",
         GOOD + "jugdes: []\n",
         GOOD.replace("bleu", "blue"),
         GOOD + "shards: 0\n",
@@ -198,7 +206,28 @@ def test_the_json_schema_accepts_good_recipes_and_refuses_bad_ones() -> None:
     ):
         assert not validator.is_valid(yaml.safe_load(bad))
     kinds = str(schema["$defs"].keys())
-    assert all(name in kinds for name in ("Bleu", "Length", "Margin", "NearIdentical"))
+    assert all(name in kinds for name in ("Bleu", "Length", "Margin", "NearIdentical", "MeanZ", "BestVsRandomNonMax"))
+
+
+def test_a_jury_and_pairs_say_what_is_told_and_are_the_usual_ones_otherwise() -> None:
+    """Also in what a manifest tells of the recipe: nothing that it leaves out."""
+
+    def read(**parts: Any) -> Recipe:
+        return parse_recipe(yaml.safe_load(GOOD) | parts, Path("recipe.yaml"))
+
+    plain = read()
+    assert plain.pairs.stamp() == {
+        "strategy": "best-vs-worst",
+        "minimum_margin": 0.0,
+        "max_per_prompt": None,
+        "seed": 0,
+    }
+    assert read(jury={}).jury == plain.jury == read(jury={"method": "mean-z"}).jury
+    told = read(jury={"weights": {"bleu": 2.0}}, pairs={"max_per_prompt": 3, "seed": 1})
+    shown = told.model_dump(mode="json", exclude_unset=True)
+    assert (shown["jury"], shown["pairs"]) == ({"weights": {"bleu": 2.0}}, {"max_per_prompt": 3, "seed": 1})
+    assert "jury" not in plain.model_dump(exclude_unset=True)
+    assert read(pairs={"strategy": "best-vs-worst", "seed": 1}).pairs == read(pairs={"seed": 1}).pairs
 
 
 VALUES: Any = st.recursive(
