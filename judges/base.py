@@ -125,13 +125,15 @@ class Judge(Kind, family="judge"):
         """
         if (headline := self.headline()) is not None:
             verdicts = verdicts.filter((pl.col("criterion") == headline) | pl.col("failure").is_not_null())
-        newest = self.newest(verdicts)
+        newest = self.newest(verdicts).with_columns(_alone=pl.len().over(self.keys) == 1)
         failed = pl.col("failure").is_not_null() & (pl.col("failure") != NOT_APPLICABLE)
-        scores = newest.group_by(self.keys).agg(
-            _scores=pl.when(~failed.any()).then(pl.col("score")).drop_nulls(),
+        several = newest.filter(~pl.col("_alone")).group_by(self.keys)
+        means = several.agg(
+            score=pl.when(~failed.any()).then(pl.col("score")).drop_nulls(),
             failure=pl.coalesce(pl.col("failure").filter(failed).first(), pl.col("failure").drop_nulls().first()),
-        )
-        scores = scores.with_columns(score=exact_mean(pl.col("_scores"))).drop("_scores")
+        ).with_columns(score=exact_mean(pl.col("score")))
+        alone = newest.filter("_alone").select(*self.keys, score=pl.when(~failed).then("score"), failure="failure")
+        scores = pl.concat([alone, means])  # lists for one number each would cost more than all else
         scores = scores.with_columns(failure=pl.when(pl.col("score").is_null()).then(pl.col("failure")))
         return responses.join(scores, on=self.keys, how="left", maintain_order="left")
 

@@ -70,13 +70,21 @@ def _answers_by_column(frame: pl.DataFrame, columns: Columns, at: dict[str, str]
     texts = [pl.col(at[name]) for name in columns.responses]
     if len(texts) > 1:
         names = columns.policies if isinstance(columns.policies, list) else columns.responses
-        answers = pl.concat_list([_answer(pl.lit(policy), text) for policy, text in zip(names, texts, strict=True)])
+        answers = pl.lit(_side_by_side(frame, [_answer(pl.lit(n), text) for n, text in zip(names, texts, strict=True)]))
         return answers.list.eval(pl.element().filter(pl.element().struct.field("text").is_not_null())), fine
     only = texts[0]
     if not isinstance(frame.schema[at[columns.responses[0]]], pl.List):
         only = pl.concat_list(only)
     answers = only.cast(pl.List(pl.String)).fill_null([]).list.eval(_answer(pl.lit("unknown"), pl.element()))
     return answers.list.eval(pl.element().filter(pl.element().struct.field("text").is_not_null())), fine
+
+
+def _side_by_side(frame: pl.DataFrame, answers: list[pl.Expr]) -> pl.Series:
+    """A row's answers as a list. `concat_list` takes thirty times as long over structs."""
+    row = pl.int_range(pl.len())
+    stacked = pl.concat([frame.select(row=row, answer=answer.cast(ANSWERS.inner)) for answer in answers])
+    rows = stacked.sort("row", maintain_order=True).group_by("row", maintain_order=True).agg("answer")
+    return rows.get_column("answer")
 
 
 def _answer(policy: pl.Expr, text: pl.Expr) -> pl.Expr:

@@ -66,7 +66,7 @@ def answers(
             if needs:
                 batch = batch._replace(likelihoods=likelihood.tables_for(needs, inputs, shard, batch.responses))
             for frame in _checked(judge, batch._replace(replies=one)):
-                yield frame.join(asked, on=judge.keys, maintain_order="left")
+                yield frame.join(batch.wanted, on=judge.keys, maintain_order="left")
 
 
 def cost_of(frame: pl.DataFrame) -> float:
@@ -98,13 +98,11 @@ def batches(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shar
     on = ["prompt_id"] if judge.whole_prompts else KEY
     responses = responses.join(asked.select(on).unique(), on=on, how="semi", maintain_order="left")
     counts = responses.group_by("prompt_id", maintain_order=True).len()
-    piece = (pl.col("len").cum_sum() - pl.col("len")) // BATCH
-    for ids in counts.select("prompt_id", piece=piece).partition_by("piece", maintain_order=True):
-        yield Batch(
-            prompts.join(ids, on="prompt_id", how="semi", maintain_order="left"),
-            responses.join(ids, on="prompt_id", how="semi", maintain_order="left"),
-            wanted=asked.join(ids, on="prompt_id", how="semi", maintain_order="left"),
-        )
+    pieces = counts.select("prompt_id", _piece=(pl.col("len").cum_sum() - pl.col("len")) // BATCH)
+    tables = [one.join(pieces, on="prompt_id", maintain_order="left") for one in (prompts, responses, asked)]
+    for number in pieces.get_column("_piece").unique(maintain_order=True):
+        some = [one.filter(pl.col("_piece") == number).drop("_piece") for one in tables]
+        yield Batch(some[0], some[1], wanted=some[2])
 
 
 def _checked(judge: Judge, batch: Batch) -> Iterator[pl.DataFrame]:

@@ -92,8 +92,9 @@ def preferences_view(workspace: Workspace) -> dict[str, str]:
     rows = scan(workspace.files("preferences"))
     narrow = rows.select("prompt_id", "response_id", "utility", "rank").collect()
     best = narrow.filter(pl.col("rank") == 1).group_by("prompt_id").len()
-    sample = narrow.drop_nulls("utility").sort("response_id").head(2000).select("response_id", "utility")
-    lengths = scan(workspace.files("responses")).select("response_id", length=pl.col("text").str.len_chars())
+    sample = narrow.drop_nulls("utility").head(2000)
+    texts = scan(workspace.files("responses")).filter(pl.col("prompt_id") <= sample.get_column("prompt_id").max())
+    lengths = texts.select("response_id", length=pl.col("text").str.len_chars())  # of the first row groups alone
     joined = sample.lazy().join(lengths, on="response_id").sort("response_id").collect()
     view = {
         "rows": str(narrow.height),

@@ -23,6 +23,7 @@ def pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFra
     leading = ["pair_id", "prompt_id", "prompt", "chosen", "rejected"]
     for piece in pairs.collect().iter_slices(PIECE):
         frame = piece.join(prompts, on="prompt_id", how="left", maintain_order="left")
+        near = _of_prompts(piece, sides)
         for side in ("chosen", "rejected"):
             renamed = {
                 "response_id": f"{side}_id",
@@ -30,7 +31,7 @@ def pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFra
                 "scores": f"{side}_scores",
                 "text": side,
             }
-            one = sides.rename(renamed)
+            one = near.rename(renamed)
             frame = frame.join(one, on=f"{side}_id", how="left", maintain_order="left")
         frame = _with_reference(recipe, frame, workspace, shard)
         frame = frame.with_columns(chosen=_turn("chosen"), rejected=_turn("rejected"))
@@ -46,7 +47,7 @@ def rankings(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.Data
     leading = ["prompt_id", "prompt", "responses", "scores", "ranks", "soft_targets"]
     for piece in rankings.iter_slices(PIECE):
         long = piece.select("prompt_id", response_id="response_ids").explode("response_id", empty_as_null=False)
-        long = long.join(texts, on="response_id", how="left", maintain_order="left")
+        long = long.join(_of_prompts(piece, texts), on="response_id", how="left", maintain_order="left")
         lists = long.group_by("prompt_id", maintain_order=True).agg(
             responses=_turn("text"), policies="policies", **steps
         )
@@ -72,13 +73,19 @@ def _prompts(workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> pl.Dat
     return kept.join(splits.lazy(), on="prompt_id", how="left").collect()
 
 
+def _of_prompts(piece: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
+    """The responses from the first prompt of a piece to its last: to join each piece with a whole shard costs more."""
+    ids = piece.get_column("prompt_id")
+    return responses.filter(pl.col("prompt_id").is_between(pl.lit(ids.min()), pl.lit(ids.max()))).drop("prompt_id")
+
+
 def _responses(workspace: Workspace, shard: Shard, *columns: str) -> pl.DataFrame:
-    """Columns of the responses and preferences tables of a shard, by response_id, which names its prompt, too."""
+    """Columns of the responses and preferences tables of a shard, by prompt_id and response_id."""
     responses = scan([workspace.file("responses", shard)])
     if "scores" in columns:
         scores = scan([workspace.file("preferences", shard)]).select("response_id", "scores")
         responses = responses.join(scores, on="response_id", how="left")
-    return responses.select("response_id", *columns).collect()
+    return responses.select("prompt_id", "response_id", *columns).collect()
 
 
 def _turn(text: str) -> pl.Expr:

@@ -8,6 +8,7 @@ import base64
 import functools
 import hashlib
 import json
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,25 @@ MOST_JUDGES = 12
 def report(recipe: Recipe, workspace: Workspace, made: Release) -> Path:
     """The report of the latest release, written unless it is there and whole: the tables are those it was made from."""
     path = made.path / NAME
-    if not _is_whole(path):
-        with replacing(path) as temporary:
-            text = page(recipe, workspace, made.manifest)
-            temporary.write_text(f"{text}{END}{digest(text)} -->\n", encoding="utf-8")
+    if _kept(path) is None:
+        _keep(page(recipe, workspace, made.manifest), path)
     return path
 
 
-def _is_whole(path: Path) -> bool:
+def _keep(text: str, path: Path) -> None:
+    """Write a text with its checksum behind it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(f"{text}{END}{digest(text)} -->\n", encoding="utf-8", newline="")
+
+
+def _kept(path: Path) -> str | None:
+    """The text that `_keep` wrote; None where it is not there or not whole."""
     try:
-        text, _, stated = path.read_text(encoding="utf-8").rpartition(END)
+        text, _, stated = path.read_bytes().decode().rpartition(END)
     except (OSError, UnicodeDecodeError):
-        return False
-    return stated == f"{digest(text)} -->\n"
+        return None
+    return text if stated == f"{digest(text)} -->\n" else None
 
 
 def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
@@ -57,7 +64,7 @@ def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(_part("page.html"))
-    library, script = _library(), _part("page.js")
+    library, script = _library(workspace.data), _part("page.js")
     return template.render(
         manifest=manifest,
         sample=sample,
@@ -124,11 +131,17 @@ def _plot(title: str, text: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def _library() -> str:
-    """Vega, Vega-Lite and vega-embed in one script."""
+def _library(data: Path) -> str:
+    """Vega, Vega-Lite and vega-embed in one script; to bundle them takes seconds, so it is kept beside the data."""
+    path = data / ".report" / f"vega-{version('vl-convert-python')}.js"
+    kept = _kept(path)
+    if kept is not None:
+        return kept
     import vl_convert
 
-    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg] # its stub wants what has a default
+    script = str(vl_convert.javascript_bundle())  # type: ignore[call-arg] # its stub wants what has a default
+    _keep(script, path)
+    return script
 
 
 def _part(name: str) -> str:

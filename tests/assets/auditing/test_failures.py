@@ -180,7 +180,7 @@ def test_the_end_of_a_build_shows_failed_checks_and_every_share(
 
 
 def test_the_report_states_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pairwright.assets.report.page._library", lambda: "")
+    monkeypatch.setattr("pairwright.assets.report.page._library", lambda data: "")
     write_jsonl(tmp_path / "rows.jsonl", rows(27, 3))
     recipe = recipe_of(tmp_path, "rows.jsonl", judges=[{"kind": "test-counting", "fails": "BAD"}])
     made = build(recipe, tmp_path / "data")

@@ -55,11 +55,11 @@ def read_with(need: PassRequest, workspace: Workspace, model: Counted) -> int:
 
 def test_judges_and_filters_share_one_pass_a_model(tmp_path: Path):
     filters = [{"kind": "ches", "model": STRONG}, {"kind": "difficulty", "model": WEAK}]
-    recipe = likely(tmp_path, filters=filters, release={"reference_model": WEAK})
+    recipe = likely(tmp_path, 6, filters=filters, release={"reference_model": WEAK})
     assert len(likelihood.passes(recipe)) == 2
     made = build(recipe, tmp_path / "data")
     pairs = pl.concat([pl.read_parquet(path) for path in sorted((made.path / "pairs").glob("*.parquet"))])
-    assert pairs.height == 12
+    assert pairs.height == 6
     difficulty = pairs["ref_rejected_logps"] - pairs["ref_chosen_logps"]
     assert difficulty.to_list() == pytest.approx(pairs["filter_difficulty"].to_list())
     assert pairs["filter_ches"].null_count() == 0
@@ -93,7 +93,7 @@ def test_what_a_server_calls_a_model_tells_models_of_one_tokenizer_apart():
 
 
 def test_same_input_same_bytes(tmp_path: Path):
-    recipe = likely(tmp_path, filters=[{"kind": "ches", "model": STRONG, "keep_fraction": 0.5}])
+    recipe = likely(tmp_path, 6, filters=[{"kind": "ches", "model": STRONG, "keep_fraction": 0.5}])
     one, two = build(recipe, tmp_path / "one"), build(recipe, tmp_path / "two")
     assert data_files(one.path) == data_files(two.path)
 

@@ -41,7 +41,7 @@ def real_prompts() -> dict[str, list[str]]:
     for subset in ("oa", "fg", "xs", "rk"):
         mine = rows.filter(pl.col("prompt_id").str.starts_with(subset)).sort("prompt_id")
         for prompt, texts in _first(mine):
-            some[prompt] = [*(text[:500] for text in texts[:4]), "", "a"]
+            some[prompt] = [*(text[:500] for text in texts[:2]), "", "a"]
     for prompt, references in seeds.select("prompt", "references").head(3).iter_rows():
         some[prompt] = [*references[:1], "", "def"]
     return some
@@ -93,7 +93,7 @@ def test_numbers_are_the_oracles():
 def test_numbers_are_the_oracles_on_real_prompts():
     prompts = real_prompts()
     assert sum(any("\u3040" <= letter <= "\u30ff" for letter in prompt) for prompt in prompts) == 3
-    assert compare(prompts, read_all(work(prompts), ALL)) > 60
+    assert compare(prompts, read_all(work(prompts), ALL)) > 45
 
 
 def test_a_long_prompt_is_read_once_from_its_cache(monkeypatch: pytest.MonkeyPatch):
