@@ -99,9 +99,10 @@ def batches(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shar
     responses = responses.join(asked.select(on).unique(), on=on, how="semi", maintain_order="left")
     counts = responses.group_by("prompt_id", maintain_order=True).len()
     pieces = counts.select("prompt_id", _piece=(pl.col("len").cum_sum() - pl.col("len")) // BATCH)
-    tables = [one.join(pieces, on="prompt_id", maintain_order="left") for one in (prompts, responses, asked)]
+    tables = (prompts, responses, asked)
+    narrow = [one.select("prompt_id").join(pieces, on="prompt_id", how="left", maintain_order="left") for one in tables]
     for number in pieces.get_column("_piece").unique(maintain_order=True):
-        some = [one.filter(pl.col("_piece") == number).drop("_piece") for one in tables]
+        some = [one.filter(of.get_column("_piece") == number) for one, of in zip(tables, narrow, strict=True)]
         yield Batch(some[0], some[1], wanted=some[2])
 
 
