@@ -1,6 +1,7 @@
 """Imports run one way: between the folders, between the rooms of `assets/`, and never in a circle."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -89,3 +90,10 @@ def test_dagster_is_known_to_the_pipelines_alone() -> None:
         if any(name.split(".")[0].startswith("dagster") for name in names) and place(module, 1) != "pipelines"
     }
     assert knowing == {"pairwright.schemas.recipe"}, "which has it check a schedule, where a recipe has one"
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    """Nested packages are found by name only: one that is not listed is missing where Pairwright is installed."""
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    there = {module for module, path in modules().items() if path.name == "__init__.py"}
+    assert there <= set(listed)
