@@ -10,10 +10,10 @@ demo: $(READY)  ## build the demo's release; its folder is the last line
 	$(BIN)/pairwright build pipelines/demo.yaml
 
 test: $(READY)  ## the whole suite, under ten minutes
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-long: $(READY)  ## the long forms, too
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(READY)  ## speed and memory; writes benchmarks/results.json
 	$(BIN)/python benchmarks/run.py

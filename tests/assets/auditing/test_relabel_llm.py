@@ -97,11 +97,11 @@ DUELS = RESPONSES * (RESPONSES - 1) // 2
 """Pairs of a prompt, each asked in both orders."""
 
 
-def test_seven_nights_of_a_rating_and_a_pairwise_judge(server: tuple[App, Moods, str], tmp_path: Path) -> None:
+def test_ten_nights_of_a_rating_and_a_pairwise_judge(server: tuple[App, Moods, str], tmp_path: Path) -> None:
     app, moods, url = server
     house = House(tmp_path, url, audit_fraction=0.25)
     before, again = 0, 0
-    for night in range(7):
+    for night in range(10):
         moods.mood = f"mood {night // 3}"
         _, drift = house.night(night)
         assert set(drift) == {"rubric", "duel"}  # the length of a text is not asked for again
@@ -116,7 +116,7 @@ def test_seven_nights_of_a_rating_and_a_pairwise_judge(server: tuple[App, Moods,
     assert 10 <= again <= 50
     assert sum(house.rounds("duel").values()) == DUELS * (PROMPTS + again)
     made_by_night = versions(house.workspace)
-    assert 2 <= len(made_by_night) <= 7
+    assert 2 <= len(made_by_night) <= 10
     for one in made_by_night[1:]:
         told = {what: set(causes) for what, causes in one.manifest["causes"].items()}
         assert set().union(*told.values()) <= {"verdicts changed", "filters or pairing"}
