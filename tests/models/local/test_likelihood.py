@@ -32,7 +32,7 @@ SHORT = {
 
 
 def real_prompts(most: int) -> dict[str, list[str]]:
-    """Some real prompts in English, Japanese and code, each with so many real responses, an empty and a one-token one."""
+    """Some real prompts in English, Japanese and code, each with so many real responses, an empty and a short one."""
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is absent")
     rows = pl.read_parquet(SHARED / "multi_response.parquet").filter(pl.col("prompt").str.len_chars() < 400)
