@@ -118,7 +118,7 @@ def killed_and_resumed(tmp_path: Path, prompts: int, kills: int, seed: int) -> d
 
 
 def test_kill_and_resume_gives_the_same_bytes_and_repeats_only_what_was_in_flight(tmp_path: Path) -> None:
-    assert killed_and_resumed(tmp_path, prompts=1_000, kills=5, seed=1)["kills"] == 5
+    assert killed_and_resumed(tmp_path, prompts=2_000, kills=8, seed=1)["kills"] == 8
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def readable(body: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("prompts", "kills"), [(24, 3), pytest.param(250, 50, marks=pytest.mark.slow)], ids=["480-calls", "5000-calls"]
+    ("prompts", "kills"), [(24, 5), pytest.param(250, 50, marks=pytest.mark.slow)], ids=["480-calls", "5000-calls"]
 )
 def test_killed_at_random_moments(prompts: int, kills: int, tmp_path: Path) -> None:
     app = App(Settings(fault_rate=0.2, faults=FAULTS, latency=0.03, seed=3))
