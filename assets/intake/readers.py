@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pairwright.assets.intake.columns import wanted_names
 from pairwright.assets.intake.read_arrow import open_dataset, open_parquet
 from pairwright.assets.intake.read_text import COMPRESSION, field_names, open_csv, open_json_lines
-from pairwright.assets.intake.records import Part, Records
+from pairwright.assets.intake.records import Part
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.recipe import Source
 
@@ -22,11 +22,6 @@ class Opened(NamedTuple):
     version: str
     parts: list[tuple[str, Path | None]]
     source: Source
-
-    def stream(self) -> Iterator[Records]:
-        """The records of all parts, in order, with all their columns."""
-        for part in self.each_part():
-            yield from part.records(None)
 
     def each_part(self, also: Collection[str] = ()) -> Iterator[Part]:
         """Each part with the names of its columns; those of JSON Lines are looked up in every record first.

@@ -222,11 +222,6 @@ def _near(some: pl.DataFrame) -> pl.Expr:
     return pl.col("prompt_id").is_between(pl.lit(ids.min()), pl.lit(ids.max()))
 
 
-def files_of(needs: Iterable[PassRequest], workspace: Workspace, shard: Shard) -> list[Path]:
-    """The likelihoods files of a shard that some needs are answered from."""
-    return [workspace.file(need.table, shard) for need in needs]
-
-
 def tables_for(needs: list[PassRequest], workspace: Workspace, shard: Shard, keys: pl.DataFrame) -> Tables:
     """Key of a pass → its rows for the responses in `keys`."""
     tables = {}

@@ -50,10 +50,6 @@ class Stage:
         """Where it lies."""
         return file_of(workspace, self.table, shard)
 
-    def files(self, workspace: Workspace) -> list[Path]:
-        """All its files."""
-        return [self.file(workspace, shard) for shard in self.shards(workspace)]
-
     def shards(self, workspace: Workspace) -> list[Shard | None]:
         """What it is made for one by one: the shards, or the data set once."""
         return [None] if self.fit else list(workspace.each_shard())
