@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from pairwright.schemas.errors import short
-from pairwright.schemas.kinds import SLUG, Kind, Member, OneOf, bind_guides, usual
+from pairwright.schemas.guides import bind_guides
+from pairwright.schemas.kinds import SLUG, Kind, Member, OneOf, usual
 from pairwright.schemas.models import CausalModel
 from pairwright.schemas.tables import Preferences
 

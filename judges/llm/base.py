@@ -95,16 +95,12 @@ class LlmJudge(Judge, Endpoint):
         return (*(("references",) if self.reference else ()), *(("domain",) if by_domain else ()))
 
     repeatable: ClassVar[bool] = False
+    calls_server: ClassVar[bool] = True
 
     @property
     def audited(self) -> tuple[float, int]:
         """The share that is asked about twice, and the seed."""
         return self.audit_fraction, self.seed
-
-    @property
-    def calls_server(self) -> bool:
-        """Always."""
-        return True
 
     @property
     def template_source(self) -> str:
