@@ -17,7 +17,8 @@ from pairwright.assets.intake.splits import SPLITS, assign_splits
 from pairwright.assets.judging import likelihood
 from pairwright.assets.judging.domains import routers_of
 from pairwright.assets.judging.verdicts import judges_of
-from pairwright.assets.pairing.pair import FunnelStep, funnel, pair_stages
+from pairwright.assets.pairing.funnel import FunnelStep, funnel
+from pairwright.assets.pairing.pair import pair_stages
 from pairwright.assets.pairing.prefer import preferences_stage
 from pairwright.assets.pairing.rank import rankings_stage
 from pairwright.assets.releasing.card import card

@@ -6,7 +6,7 @@ import polars as pl
 
 from pairwright.assets.judging import likelihood
 from pairwright.assets.pairing.filters.difficulty import reference_logprob
-from pairwright.assets.pairing.pair import with_likelihoods
+from pairwright.assets.pairing.sides import with_likelihoods
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.schemas.recipe import Recipe
 
