@@ -15,6 +15,7 @@ from pairwright.assets.stages.basis import Input, Inputs
 from pairwright.assets.stages.stage import Derived
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import Judge
+from pairwright.judges.per_response import newest
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
 
@@ -131,7 +132,7 @@ def _verdicts(judge: Judge, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """`failure` and `retry` of the verdicts that count in a shard."""
     rows = scan([workspace.file(verdicts_table(judge), shard)])
     asked = rows.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
-    return judge.newest(asked).select("failure", "retry").collect()
+    return newest(judge, asked).select("failure", "retry").collect()
 
 
 def _counted(part: str, name: str, rows: pl.DataFrame) -> Outcome:

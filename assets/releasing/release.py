@@ -22,6 +22,7 @@ from pairwright.assets.pairing.prefer import preferences_stage
 from pairwright.assets.pairing.rank import rankings_stage
 from pairwright.assets.releasing.card import card
 from pairwright.assets.releasing.changes import causes, difference
+from pairwright.assets.releasing.further_columns import told_of
 from pairwright.assets.releasing.release_rows import pairs, rankings
 from pairwright.assets.releasing.versions import Release, all_there, damage, latest, next_version
 from pairwright.assets.sampling.pool import policies_of
@@ -122,7 +123,7 @@ def release_basis(recipe: Recipe) -> Basis:
         table="release",
         fit=True,
         inputs=(*(Input(table, every_shard=True) for table in tables), Input(SPLITS_TABLE, fit=True)),
-        options=recipe.release.model_dump(mode="json", exclude={"formats", "hub"}),
+        options=recipe.release.model_dump(mode="json", exclude={"columns", "formats", "hub"}) | told_of(recipe),
         code=CODE,
     )
 
