@@ -2,12 +2,13 @@
 
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
 from pairwright.assets.display import views
 from pairwright.assets.pairing.filters.base import Filter, State, state_from, state_text
+from pairwright.assets.pairing.funnel import FunnelStep, funnel
 from pairwright.assets.pairing.strategies.base import Strategy
 from pairwright.assets.stages.stage import Derived, Input, Inputs
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
@@ -18,17 +19,6 @@ from pairwright.schemas.tables import Pairs, check
 CODE = 2
 """Raised when the same preferences would give other pairs."""
 CUTOFFS = "cutoffs"
-
-
-class FunnelStep(NamedTuple):
-    """What one step let through: `entered` = `dropped` + `left`."""
-
-    step: str
-    entered: int
-    dropped: int
-    left: int
-    unknown: int = 0
-    """Of those that entered, how many a filter had no value for."""
 
 
 def pair(recipe: Recipe, workspace: Workspace) -> int:
@@ -135,29 +125,6 @@ def judged(pairs: pl.DataFrame, filters: list[Filter], cutoffs: dict[str, State]
     ).with_columns(kept=pl.col("reason").is_null())
     extra = [f"{part}_{one.name}" for one in filters for part in ("filter", "kept")]
     return check(frame, Pairs, extra)
-
-
-def funnel(recipe: Recipe, workspace: Workspace) -> list[FunnelStep]:
-    """From prompts to kept pairs, step by step; within each part the numbers add up exactly."""
-    prompts = scan(workspace.files("prompts")).select(pl.len()).collect().item()
-    ranked = scan(workspace.files("preferences")).filter(pl.col("utility").is_not_null())
-    several = ranked.group_by("prompt_id").len().filter(pl.col("len") > 1).select(pl.len()).collect().item()
-    names = [one.name for one in filters_of(recipe)]
-    columns = ["prompt_id", "kept", *(f"{part}_{name}" for name in names for part in ("kept", "filter"))]
-    pairs = scan(workspace.files("pairs")).select(columns).collect()
-    paired = pairs.get_column("prompt_id").n_unique()
-    steps = [
-        FunnelStep("prompts with two ranked responses", prompts, prompts - several, several),
-        FunnelStep("prompts with a pair", several, several - paired, paired),
-    ]
-    left = pairs
-    for name in names:
-        after = left.filter(pl.col(f"kept_{name}"))
-        unknown = left.get_column(f"filter_{name}").null_count()
-        steps.append(FunnelStep(f"pairs after {name}", left.height, left.height - after.height, after.height, unknown))
-        left = after
-    kept = pairs.filter("kept").height
-    return [*steps, FunnelStep("pairs kept", left.height, left.height - kept, kept)]
 
 
 def _candidates(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from pairwright.assets.releasing.check import Checked
 from pairwright.assets.storage.integrity import file_hash, read_record
 from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.errors import DamagedError, StoreError
@@ -37,6 +38,8 @@ class Release(NamedTuple):
     """Whether it was made just now."""
     failed_checks: tuple[FailedCheck, ...] = ()
     """Of the run that came to it."""
+    checks: tuple[Checked, ...] = ()
+    """How those of the release came out, where it was just asked for."""
 
 
 def latest(workspace: Workspace) -> Release | None:
