@@ -38,6 +38,7 @@ def release(recipe: Recipe, workspace: Workspace, parts: Parts = one_by_one) -> 
     were made by another recipe, or of an earlier state of what they are made from.
     """
     with locked(workspace.releases / "release.lock"):
+        sweep(workspace.releases)
         _refuse_others(recipe, workspace)
         splits_stage(recipe).bring_up(workspace)
         stage = release_stage(recipe)
@@ -52,7 +53,6 @@ def release(recipe: Recipe, workspace: Workspace, parts: Parts = one_by_one) -> 
         if steps[-1].left == 0:
             raise PairwrightError(f"{recipe.dataset}: no pair is left to release ({_lost(workspace, steps, answers)})")
         version = next_version(workspace)
-        sweep(workspace.releases, version)
         with writing(workspace.releases), scratch_folder(workspace.releases / version) as aside:
             made = _write(recipe, workspace, aside, version, steps, answers, parent, parts)
         found = [one._asdict() for one in made.checks]

@@ -52,7 +52,7 @@ def read_part(folder: Path) -> Iterator[Piece]:
     if record is None:
         raise StoreError(f"{folder} holds no whole part of a release; build again")
     for one in record["pieces"]:
-        rows = pl.read_ipc(folder / one["file"], memory_map=True)
+        rows = pl.read_ipc(folder / one["file"])
         yield Piece(one["table"], rows, Tally(*one["tally"]))
 
 
