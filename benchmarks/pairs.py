@@ -18,7 +18,7 @@ from pairwright.assets.intake.source import take_in
 from pairwright.assets.judging.judge import judge_shard
 from pairwright.assets.pairing.pair import pair
 from pairwright.assets.pairing.prefer import judges_of, prefer
-from pairwright.assets.releasing.release import release_stage, splits_stage
+from pairwright.assets.releasing.release import release_basis, splits_stage
 from pairwright.assets.releasing.release_rows import PAIRS, shard_rows
 from pairwright.assets.storage.split_writer import SplitWriter
 from pairwright.assets.storage.store import Workspace
@@ -62,7 +62,7 @@ def _ours(made: Recipe, workspace: Workspace, folder: Path) -> None:
         path.unlink()
     pair(made, workspace)
     splits_stage(made).bring_up(workspace)
-    inputs = release_stage(made).reading(workspace, None)
+    inputs = release_basis(made).reading(workspace, None)
     with SplitWriter(folder) as writer:
         for shard in inputs.each_shard():
             for piece in shard_rows(made, inputs, shard, False, PAIRS):

@@ -71,7 +71,7 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
 
 def _checks(manifest: dict[str, Any]) -> list[str]:
     rows = [
-        f"| {cell(one['name'].replace('_', ' '))} | {'passed' if one['passed'] else 'warning'} | {cell(one['found'])} |"
+        f"| {cell(one['name'].removeprefix('watch_').replace('_', ' '))} | {'passed' if one['passed'] else 'warning'} | {cell(one['found'])} |"
         for one in manifest.get("checks", [])
     ]
     if not rows:

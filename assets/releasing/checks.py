@@ -8,13 +8,13 @@ import polars as pl
 
 from pairwright.assets.intake.splits import SPLITS, TEMPLATE, near_duplicates
 from pairwright.assets.pairing.funnel import FunnelStep
-from pairwright.assets.releasing.check import Check, Checked, ChecksError
 from pairwright.assets.releasing.manifest import rows_by_split
 from pairwright.assets.releasing.release_parts import Content
 from pairwright.assets.releasing.release_rows import PAIRS, RANKINGS
 from pairwright.assets.releasing.tally import Tally
-from pairwright.assets.releasing.versions import scan_release
-from pairwright.assets.stages.stage import Inputs
+from pairwright.assets.releasing.versions import Checked, scan_release
+from pairwright.assets.stages.basis import Inputs
+from pairwright.assets.stages.view import Check, ChecksError, Finding
 from pairwright.assets.storage.store import scan
 
 LONGER = (0.3, 0.7)
@@ -30,8 +30,12 @@ NO_NEAR_LEAKAGE = Check(
 TEXTS = Check("texts_are_there", "Each row has its prompt, and the texts of all responses that its ids name.", True)
 SIDES = Check("sides_differ", "No pair has the same response on both sides, and chosen is strictly better.", True)
 FUNNEL = Check("funnel_adds_up", "What the tables hold is what was released, or dropped for a stated reason.", True)
-LENGTH_BIAS = Check("length_bias", "The longer side, in characters, is chosen in 30 % to 70 % of the pairs.", False)
-SPLITS_FILLED = Check("splits_filled", "No split that the recipe or the sources ask for is without a pair.", False)
+LENGTH_BIAS = Check(
+    "watch_length_bias", "The longer side, in characters, is chosen in 30 % to 70 % of the pairs.", False
+)
+SPLITS_FILLED = Check(
+    "watch_splits_filled", "No split that the recipe or the sources ask for is without a pair.", False
+)
 CHECKS = (NO_LEAKAGE, NO_NEAR_LEAKAGE, TEXTS, SIDES, FUNNEL, LENGTH_BIAS, SPLITS_FILLED)
 
 
@@ -127,5 +131,10 @@ def stop_failed(dataset: str, found: Sequence[Checked], stands: str | None, root
         raise ChecksError(
             f"{dataset}: no release, since a check failed ({lines}); {latest}. Tables that cost nothing (pairs, "
             f"rankings, preferences, splits.parquet) are made again once they are moved away from {root}",
-            found,
+            findings(found),
         )
+
+
+def findings(found: Sequence[Checked]) -> dict[str, Finding]:
+    """As a stage reports them."""
+    return {one.name: Finding(one.passed, one.found) for one in found}

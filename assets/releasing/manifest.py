@@ -12,9 +12,8 @@ from pairwright.assets.judging.domains import routers_of
 from pairwright.assets.judging.verdicts import judges_of
 from pairwright.assets.pairing.funnel import FunnelStep
 from pairwright.assets.releasing.changes import causes, difference
-from pairwright.assets.releasing.check import Checked
 from pairwright.assets.releasing.release_rows import CONTENT
-from pairwright.assets.releasing.versions import Release, damage
+from pairwright.assets.releasing.versions import Checked, Release, damage
 from pairwright.assets.sampling.pool import policies_of
 from pairwright.assets.storage.integrity import read_record
 from pairwright.assets.storage.reply_ledger import costs

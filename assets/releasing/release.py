@@ -14,12 +14,12 @@ from pairwright.assets.pairing.pair import pair_stages
 from pairwright.assets.pairing.prefer import preferences_stage
 from pairwright.assets.pairing.rank import rankings_stage
 from pairwright.assets.releasing.card import card
-from pairwright.assets.releasing.check import Checked
 from pairwright.assets.releasing.checks import CHECKS, look, stop_failed
 from pairwright.assets.releasing.manifest import Found, digest_of, manifest, since
 from pairwright.assets.releasing.release_parts import Parts, one_by_one, put_together
-from pairwright.assets.releasing.versions import Release, all_there, damage, latest, next_version
-from pairwright.assets.stages.stage import Derived, Input, Inputs, Stage
+from pairwright.assets.releasing.versions import Checked, Release, all_there, damage, latest, next_version
+from pairwright.assets.stages.basis import Basis, Input, Inputs
+from pairwright.assets.stages.stage import Derived
 from pairwright.assets.storage.integrity import kept_record, read_record, record_text
 from pairwright.assets.storage.store import Workspace, read_table, scan, write_record
 from pairwright.schemas.errors import PairwrightError, StoreError
@@ -41,7 +41,7 @@ def release(recipe: Recipe, workspace: Workspace, parts: Parts = one_by_one) -> 
         sweep(workspace.releases)
         _refuse_others(recipe, workspace)
         splits_stage(recipe).bring_up(workspace)
-        stage = release_stage(recipe)
+        stage = release_basis(recipe)
         made_from = stage.stamp(workspace, None)
         answers = outcomes(recipe, workspace)
         stop_over(recipe, answers)
@@ -63,9 +63,16 @@ def release(recipe: Recipe, workspace: Workspace, parts: Parts = one_by_one) -> 
 def _known(seen: Path, made_from: str, parent: Release) -> tuple[Checked, ...]:
     """How the checks came out when these very rows were looked at for the version; none where they were not."""
     record = kept_record(seen) or {}
-    found = record.get("checks", [])
-    if (record.get("made_from"), record.get("version")) != (made_from, parent.version):
-        return ()
+    return (
+        last_checks(seen.parent)
+        if (record.get("made_from"), record.get("version")) == (made_from, parent.version)
+        else ()
+    )
+
+
+def last_checks(releases: Path) -> tuple[Checked, ...]:
+    """How the checks came out when rows were last looked at, in their order; none where they were others."""
+    found = (kept_record(releases / "seen.json") or {}).get("checks", [])
     names = [one.name for one in CHECKS]
     return tuple(Checked(**one) for one in found) if [one["name"] for one in found] == names else ()
 
@@ -102,6 +109,7 @@ def splits_stage(recipe: Recipe) -> Derived:
         options=recipe.release.test_fraction,
         code=CODE,
         make=partial(_splits, recipe.release.test_fraction),
+        doc="The split of every prompt: near-duplicates share one.",
     )
 
 
@@ -110,12 +118,12 @@ def _splits(test_fraction: float, inputs: Inputs) -> pl.DataFrame:
     return assign_splits(narrow, test_fraction)
 
 
-def release_stage(recipe: Recipe) -> Stage:
-    """A version: not a table but a folder of files, made a shard at a time and committed by its manifest."""
+def release_basis(recipe: Recipe) -> Basis:
+    """What a version follows from."""
     need = likelihood.reference_need(recipe)
     tables = ["prompts", "responses", "preferences", _drawn_into(recipe), "pairs", "rankings"]
     tables += [need.table] if need else []
-    return Stage(
+    return Basis(
         name="release",
         table="release",
         fit=True,
@@ -141,7 +149,7 @@ def _write(
     parts: Parts,
 ) -> Release:
     """Everything into a folder aside, which becomes the version once its checks have passed."""
-    inputs = release_stage(recipe).reading(workspace, None)
+    inputs = release_basis(recipe).reading(workspace, None)
     content = put_together(recipe, inputs, aside, parts, _drawn_into(recipe))
     checks = look(aside, inputs, content, steps, _asked(recipe, inputs))
     stop_failed(recipe.dataset, checks, parent.version if parent else None, workspace.root)

@@ -9,7 +9,7 @@ import polars as pl
 from pairwright.assets.display.progress import tell
 from pairwright.assets.releasing.release_rows import CONTENT, Piece, any_steps, shard_rows
 from pairwright.assets.releasing.tally import Tally, tally_tables
-from pairwright.assets.stages.stage import Inputs
+from pairwright.assets.stages.basis import Inputs
 from pairwright.assets.storage.integrity import read_record, record_text
 from pairwright.assets.storage.split_writer import SplitWriter, Written
 from pairwright.assets.storage.store import Shard

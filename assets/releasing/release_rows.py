@@ -13,7 +13,7 @@ from pairwright.assets.judging import likelihood
 from pairwright.assets.pairing.filters.difficulty import reference_logprob
 from pairwright.assets.pairing.pair import with_likelihoods
 from pairwright.assets.releasing.tally import Tally, tally_pairs, tally_rankings
-from pairwright.assets.stages.stage import Inputs
+from pairwright.assets.stages.basis import Inputs
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.schemas.recipe import Recipe
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from pairwright.assets.stages.stage import Inputs
+from pairwright.assets.stages.basis import Inputs
 from pairwright.assets.storage.store import Shard, scan
 
 

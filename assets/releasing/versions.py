@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pairwright.assets.releasing.check import Checked
 from pairwright.assets.storage.integrity import file_hash, read_record
 from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.errors import DamagedError, StoreError
@@ -15,6 +14,16 @@ NAME = r"v[1-9][0-9]*"
 """What a version's folder is called; anything else that lies beside them is none of ours."""
 PARTS = {"dataset": str, "version": str, "digest": str}
 """What a manifest must say to be one."""
+
+
+class Checked(NamedTuple):
+    """How a check of a version came out, before the version became visible."""
+
+    name: str
+    stops: bool
+    passed: bool
+    found: str
+    """In a line."""
 
 
 class FailedCheck(NamedTuple):

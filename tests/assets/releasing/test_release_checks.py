@@ -12,10 +12,10 @@ from helpers import all_files, build, recipe_of, wide, write_jsonl
 
 from pairwright.assets.intake.splits import TEMPLATE, assign_splits, sketches
 from pairwright.assets.releasing import checks as looked_at
-from pairwright.assets.releasing.check import ChecksError
 from pairwright.assets.releasing.checks import CHECKS
 from pairwright.assets.releasing.release import release
 from pairwright.assets.releasing.versions import Release, latest
+from pairwright.assets.stages.view import ChecksError
 from pairwright.assets.storage.store import Workspace, read_table, stamp_of, write
 from pairwright.pipelines.build import definitions
 from pairwright.pipelines.names import every_shard, job_name
@@ -121,7 +121,7 @@ def test_what_a_check_stops_leaves_the_last_version_the_latest(
     with pytest.raises(ChecksError, match=r"^tested: no release, since a check failed \(release, " + told) as error:
         release(recipe, workspace)
     assert "; v1 stays the latest" in str(error.value) and "\n" not in str(error.value)
-    assert [one.name for one in error.value.checks] == [one.name for one in CHECKS]
+    assert list(error.value.findings) == [one.name for one in CHECKS]
     assert all_files(workspace.releases) == before, "nothing is left of what was not released"
     if case == "near-duplicates apart":  # which cost nothing, and are made again
         (workspace.root / table).unlink()
@@ -139,7 +139,7 @@ def test_a_sound_release_keeps_how_its_checks_came_out(
     assert {one.name: one.stops for one in CHECKS} == {name: one["stops"] for name, one in kept.items()}
     assert all(one["passed"] for one in kept.values() if one["stops"])
     page = (made.path / "README.md").read_text(encoding="utf-8")
-    assert f"| length bias | {'passed' if kept['length_bias']['passed'] else 'warning'} |" in page
+    assert f"| length bias | {'passed' if kept['watch_length_bias']['passed'] else 'warning'} |" in page
     monkeypatch.setattr("pairwright.assets.releasing.release.put_together", None)  # nothing is made again
     again = release(recipe, Workspace.of(recipe, data))
     assert [one._asdict() for one in again.checks] == made.manifest["checks"]
@@ -167,7 +167,7 @@ def one_sided(folder: Path, source: list[dict[str, Any]], **parts: Any) -> Relea
 def test_length_bias_is_that_of_the_released_pairs(tmp_path: Path) -> None:
     rows = wide(20)
     made = one_sided(tmp_path, rows, release={"test_fraction": 0})
-    (found,) = (one for one in made.checks if one.name == "length_bias")
+    (found,) = (one for one in made.checks if one.name == "watch_length_bias")
     assert not found.stops
     pairs = pl.concat([pl.read_parquet(path) for path in made.path.glob("pairs/*.parquet")])
     longer = [len(row["chosen"][-1]["content"]) > len(row["rejected"][-1]["content"]) for row in pairs.to_dicts()]
@@ -180,7 +180,7 @@ def test_a_split_that_was_asked_for_and_is_empty_warns(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     for folder, fraction, passed in ((tmp_path, 1e-9, False), (tmp_path / "none", 0.0, True)):
         made = one_sided(folder, wide(6), release={"test_fraction": fraction})
-        (found,) = (one for one in made.checks if one.name == "splits_filled")
+        (found,) = (one for one in made.checks if one.name == "watch_splits_filled")
         assert (found.passed, found.stops) == (passed, False)
         assert found.found == ("pairs: 6 train" if passed else "no pair in test")
 

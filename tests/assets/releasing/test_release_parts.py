@@ -10,11 +10,11 @@ import pytest
 from helpers import all_files, build, data_files, recipe_of, wide, write_jsonl
 
 from pairwright.assets.releasing import release_rows
-from pairwright.assets.releasing.release import release, release_stage
+from pairwright.assets.releasing.release import release, release_basis
 from pairwright.assets.releasing.release_parts import read_part, write_part
 from pairwright.assets.releasing.release_rows import Piece, shard_rows
 from pairwright.assets.releasing.versions import damage, latest
-from pairwright.assets.stages.stage import Inputs
+from pairwright.assets.stages.basis import Inputs
 from pairwright.assets.storage import split_writer
 from pairwright.assets.storage.store import Shard, Workspace
 from pairwright.schemas import files
@@ -38,7 +38,7 @@ def backwards(recipe: Recipe, inputs: Inputs, has_steps: bool, folder: Path) -> 
     """Parts that other workers made, the last one first."""
     shards = list(inputs.each_shard())
     for shard in reversed(shards):
-        alone = release_stage(recipe).reading(inputs, None)
+        alone = release_basis(recipe).reading(inputs, None)
         write_part(recipe, alone, shard, has_steps, folder / shard.name)
     return (read_part(folder / shard.name) for shard in shards)
 
@@ -58,7 +58,7 @@ def test_parts_that_workers_made_in_any_order_give_the_bytes_of_one_process(
 
 def test_a_part_that_is_not_whole_is_no_part(built: tuple[Recipe, Path], tmp_path: Path) -> None:
     recipe, data = built
-    inputs = release_stage(recipe).reading(Workspace.of(recipe, data), None)
+    inputs = release_basis(recipe).reading(Workspace.of(recipe, data), None)
     write_part(recipe, inputs, Shard(1, 3), False, tmp_path / "part")
     (tmp_path / "part" / "part.json").unlink()
     with pytest.raises(StoreError, match="holds no whole part of a release"):
@@ -73,7 +73,7 @@ def test_rows_of_a_shard_are_read_from_its_own_files_and_fits(built: tuple[Recip
     for path in workspace.root.glob("*/*-of-00003.parquet"):
         if path.name != f"{shard.name}.parquet":
             path.unlink()
-    inputs = release_stage(recipe).reading(workspace, None)
+    inputs = release_basis(recipe).reading(workspace, None)
     found = list(shard_rows(recipe, inputs, shard, False))
     assert {piece.table for piece in found} == {"pairs", "rankings"}
     assert all(piece.tally.without_text == piece.tally.same == 0 for piece in found)
