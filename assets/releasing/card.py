@@ -70,10 +70,10 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
 
 
 def _checks(manifest: dict[str, Any]) -> list[str]:
-    rows = [
-        f"| {cell(one['name'].removeprefix('watch_').replace('_', ' '))} | {'passed' if one['passed'] else 'warning'} | {cell(one['found'])} |"
-        for one in manifest.get("checks", [])
-    ]
+    rows = []
+    for one in manifest.get("checks", []):
+        name, result = one["name"].removeprefix("watch_").replace("_", " "), "passed" if one["passed"] else "warning"
+        rows.append(f"| {cell(name)} | {result} | {cell(one['found'])} |")
     if not rows:
         return []
     head = ["## Checks before it was released", "", "| check | result | found |", "|---|---|---|"]
