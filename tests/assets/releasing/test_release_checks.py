@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 import pytest
-from helpers import all_files, build, recipe_of, wide, write_jsonl
+from helpers import TESTS, all_files, build, recipe_of, wide, write_jsonl
 
 from pairwright.assets.intake.splits import TEMPLATE, assign_splits, sketches
 from pairwright.assets.releasing import checks as looked_at
@@ -216,3 +216,10 @@ def test_the_run_shows_what_stopped_it(
     of_release = {one.check_name: one for one in found if one.asset_key.path[-1] == "release"}
     assert not of_release["no_near_duplicate_leakage"].passed and of_release["no_leakage"].passed
     assert {name for name in of_release if name.startswith("watch_")} == {"watch_length_bias", "watch_splits_filled"}
+
+
+def test_the_page_about_releases_names_every_check() -> None:
+    page = (TESTS.parent / "docs" / "releases.md").read_text(encoding="utf-8")
+    for check in CHECKS:
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| `{check.name}` |"))
+        assert line.endswith("| stops |" if check.stops else "| warns |")
