@@ -81,14 +81,26 @@ def result(
     version: dg.DataVersion | None = None,
 ) -> dg.MaterializeResult:
     """What an asset reports: metadata for the UI, and what its checks found; one that found nothing did not fail."""
-    found = findings or {}
-    results = []
-    for check in checks:
-        one = found.get(check.name, Finding(True, "not computed"))
-        severity = dg.AssetCheckSeverity.ERROR if check.stops else dg.AssetCheckSeverity.WARN
-        told = {"found": one.found}
-        results.append(dg.AssetCheckResult(check_name=check.name, passed=one.passed, severity=severity, metadata=told))
+    results = [dg.AssetCheckResult(**told) for told in _told(checks, findings or {})]
     return dg.MaterializeResult(metadata=dict(metadata), check_results=results, data_version=version)
+
+
+def log_checks(
+    context: dg.AssetExecutionContext, asset: dg.AssetKey, checks: Sequence[Check], findings: Mapping[str, Finding]
+) -> None:
+    """What the checks of an asset found, where they have stopped it, and so no asset is there to report it."""
+    for check, told in zip(checks, _told(checks, findings), strict=True):
+        context.log_event(dg.AssetCheckEvaluation(asset_key=asset, blocking=check.stops, **told))
+
+
+def _told(checks: Iterable[Check], findings: Mapping[str, Finding]) -> list[dict[str, Any]]:
+    told = []
+    for check in checks:
+        one = findings.get(check.name, Finding(True, "not computed"))
+        severity = dg.AssetCheckSeverity.ERROR if check.stops else dg.AssetCheckSeverity.WARN
+        found = {"found": one.found}
+        told.append({"check_name": check.name, "passed": one.passed, "severity": severity, "metadata": found})
+    return told
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from pairwright.assets.stages.run import Made, Run
 from pairwright.assets.stages.stage import Paid, Stage
-from pairwright.assets.stages.view import View
+from pairwright.assets.stages.view import ChecksError, View
 from pairwright.assets.storage.reply_ledger import budget_of
 from pairwright.assets.storage.store import Shard, Workspace, version_of
 from pairwright.pipelines.dagster_assets import common
@@ -36,7 +36,11 @@ def stage_asset(recipe: Recipe, stages: Sequence[Stage], after: Sequence[dg.Asse
     def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = common.workspace(context, recipe)
         shards = [] if stage.fit else common.shards(context, workspace)
-        done = bring_up(recipe, stages, workspace, shards)
+        try:
+            done = bring_up(recipe, stages, workspace, shards)
+        except ChecksError as error:
+            common.log_checks(context, common.key(recipe, *asset_path(stage.name)), stage.checks, error.findings)
+            raise
         context.log.info(f"{stage.name}: {done.rows:,} new rows in {done.seconds:,.1f} s")
         view = stage.seen(workspace, shards)
         for shard in shards:
