@@ -1,13 +1,12 @@
 """Every table: its columns, types and rules. No other module names columns and types of stored data."""
 
-import copy
 import functools
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from pairwright.schemas.dataframely import SchemaError, ValidationError, dy
+from pairwright.schemas.dataframely import SchemaError, ValidationError, dy, without_key
 from pairwright.schemas.errors import StoreError
 from pairwright.schemas.row_order import ascends
 
@@ -296,17 +295,8 @@ def check(frame: pl.DataFrame, schema: type[dy.Schema], extra: Sequence[str] = (
     columns: list[Any] = [*schema.column_names(), *extra]
     try:
         own = frame.select(schema.column_names())
-        if not (ascends(own, schema.primary_key()) and _without_key(schema).is_valid(own)):
+        if not (ascends(own, schema.primary_key()) and without_key(schema).is_valid(own)):
             schema.validate(own)
     except (ValidationError, SchemaError, pl.exceptions.PolarsError) as error:
         raise StoreError(f"table {schema.__name__.lower()} breaks its rules: {' '.join(str(error).split())}") from error
     return frame.select(columns)
-
-
-@functools.cache
-def _without_key(schema: type[dy.Schema]) -> type[dy.Schema]:
-    """The schema with all its rules but that no two rows share a key, which costs more than all others together."""
-    plain = {name: copy.copy(schema.columns()[name]) for name in schema.primary_key()}
-    for column in plain.values():
-        column.primary_key = False
-    return type(schema.__name__, (schema,), plain)

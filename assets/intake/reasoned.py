@@ -11,6 +11,8 @@ CHECKS = {
     "watch_reasoning": "No response opens with reasoning (<think>…</think>), which judges would take for its answer."
 }
 TEXT = pl.col("text").fill_null("")
+TAGGED = TEXT.str.contains("think>", literal=True)
+"""What hardly any text has and all that follows asks for: the regular expressions then see few texts."""
 OPENED = TEXT.str.contains(r"^\s*<think>")
 CLOSED = TEXT.str.contains("</think>", literal=True)
 BEGUN_BEFORE = TEXT.str.contains(r"(?m)^[ \t]*</think>") & ~TEXT.str.contains("<think>", literal=True)
@@ -24,8 +26,8 @@ def reasoning_check(workspace: Workspace, samples: list[Path] | None = None) -> 
     samples = [path for path in samples or [] if path.exists()]
 
     def count() -> dict[str, str]:
-        rows = scan(files).select(given=(OPENED | BEGUN_BEFORE).sum(), n=pl.len()).collect()
-        given, n = rows.row(0)
+        n = scan(files).select(pl.len()).collect().item()
+        given = scan(files).filter(TAGGED).select((OPENED | BEGUN_BEFORE).sum()).collect().item()
         lost = scan(samples).select((OPENED & ~CLOSED).sum()).collect().item() if samples else 0
         found = [f"{given} of {n} open with it: they come from a source, and are judged as they stand"] if given else []
         found += [f"{lost} samples are reasoning without an end, and make no response"] if lost else []
