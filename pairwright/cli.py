@@ -20,6 +20,7 @@ from pairwright.options import DATA, JSON, RECIPE, WAIT, say
 from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
 
+gc.set_threshold(50_000)  # at the usual 700, going over all that was imported takes a fifth of a short command
 atexit.register(gc.freeze)  # or the last round of the garbage collector goes over all modules, for a tenth of a second
 
 

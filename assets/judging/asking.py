@@ -14,6 +14,7 @@ from pairwright.assets.storage.store import Shard, Workspace, read_table
 from pairwright.judges.base import Batch, Judge
 from pairwright.models.serving.reply_store import Budget, ReplyStore
 from pairwright.schemas.errors import JudgeError
+from pairwright.schemas.row_order import same_rows
 
 BATCH = 16_384
 """Responses handed to a judge at a time: what a kill can cost of work that is free."""
@@ -65,7 +66,15 @@ def answers(
             if needs:
                 batch = batch._replace(likelihoods=likelihood.tables_for(needs, inputs, shard, batch.responses))
             for frame in _checked(judge, batch._replace(replies=one)):
-                yield frame.join(batch.wanted, on=judge.keys, maintain_order="left")
+                yield _with_question(frame, batch.wanted, judge.keys)
+
+
+def _with_question(frame: pl.DataFrame, asked: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Verdicts with what else is known of the question: its evidence and round."""
+    rest = asked.drop(keys)
+    if same_rows(frame, asked, keys) and not set(rest.columns) & set(frame.columns):
+        return frame.hstack(rest)
+    return frame.join(asked, on=keys, maintain_order="left")
 
 
 def cost_of(frame: pl.DataFrame) -> float:
@@ -95,7 +104,8 @@ def batches(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shar
     prompts = prompts_of(workspace, shard, router_of(judge)).collect()
     responses = read_table(workspace.file("responses", shard))
     on = KEY if judge.asks_about == "response" else ["prompt_id"]
-    responses = responses.join(asked.select(on).unique(), on=on, how="semi", maintain_order="left")
+    if judge.keys != KEY or not same_rows(responses, asked, KEY):
+        responses = responses.join(asked.select(on).unique(), on=on, how="semi", maintain_order="left")
     counts = responses.group_by("prompt_id", maintain_order=True).len()
     pieces = counts.select("prompt_id", _piece=(pl.col("len").cum_sum() - pl.col("len")) // BATCH)
     tables = (prompts, responses, asked)
@@ -108,16 +118,18 @@ def batches(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shar
 def _checked(judge: Judge, batch: Batch) -> Iterator[pl.DataFrame]:
     """The judge's rows: each verdict that was asked for, none else, no number that is none."""
     asked = batch.wanted.select(judge.keys)
-    answered = [asked.clear()]
+    answered, in_full = [asked.clear()], False
     for frame in judge.judge(batch):
         if frame.is_empty():
             continue
         keys = frame.select(judge.keys)
-        if keys.join(asked, on=judge.keys, how="anti").height:
+        whole = same_rows(keys, asked, judge.keys)
+        if not whole and keys.join(asked, on=judge.keys, how="anti").height:
             raise JudgeError(f"judge {judge.name} answered for a response that it was not asked about; report the bug")
         answered.append(keys)
+        in_full = in_full or whole
         yield _finished(frame, judge)
-    silent = asked.join(pl.concat(answered), on=judge.keys, how="anti")
+    silent = asked.clear() if in_full else asked.join(pl.concat(answered), on=judge.keys, how="anti")
     if silent.height:
         kind = str(type(judge).model_fields["kind"].default)
         nothing = silent.with_columns(criterion=pl.lit(kind), failure=pl.lit("the judge gave no answer"))

@@ -58,7 +58,7 @@ def _ask(
         lost += frame.height - kept.height
         if kept.height:
             ledger.append(kept)
-        done.update(frame.select(judge.keys).hash_rows())
+        done.update(frame.select(judge.keys).hash_rows().to_list())
         cost += cost_of(frame)
         tell(stage, len(done), asked.height, cost)
     return lost

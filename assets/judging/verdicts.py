@@ -12,6 +12,7 @@ from pairwright.judges.per_response import per_response
 from pairwright.judges.planner import GUIDE
 from pairwright.schemas.ids import digest, drawn
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.row_order import same_rows
 
 KEY = ["prompt_id", "response_id"]
 
@@ -59,6 +60,8 @@ def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
         scores = response_scores(judge.guide, workspace, shard).select(*KEY, pl.col("score").alias(GUIDE))
         responses = responses.join(scores.collect(), on=KEY, how="left", maintain_order="left")
     keys = questions(judge, responses)
+    if not judge.reads and judge.asks_about != "prompt":
+        return keys.with_columns(evidence=pl.lit("")).lazy()
     prompts = prompts_of(workspace, shard, router_of(judge))
     parts = [pl.col(EVIDENCE[name]).fill_null("") for name in judge.reads] or [pl.lit("")]
     evidence = prompts.select("prompt_id", evidence=pl.concat_str(parts, separator=" ")).collect()
@@ -77,9 +80,16 @@ def asked_twice(judge: Judge) -> pl.Expr:
 
 def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
     """A judge's one score for each response of a shard: prompt_id, response_id, score, failure."""
-    verdicts = scan([workspace.file(verdicts_table(judge), shard)])
-    asked = verdicts.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
-    return per_response(judge, asked, scan([workspace.file("responses", shard)]).select(KEY))
+    return per_response(judge, present(judge, workspace, shard), scan([workspace.file("responses", shard)]).select(KEY))
+
+
+def present(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
+    """A judge's verdicts on what it is asked about in a shard now; those on other references or texts are left out."""
+    verdicts, on = scan([workspace.file(verdicts_table(judge), shard)]), [*judge.keys, "evidence"]
+    asked = wanted(judge, workspace, shard).select(on).collect()
+    if same_rows(verdicts.select(on).collect(), asked, on):
+        return verdicts
+    return verdicts.join(asked.lazy(), on=on, how="semi")
 
 
 def asked_from(judge: Judge) -> list[str]:
