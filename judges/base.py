@@ -59,6 +59,9 @@ class Judge(Kind, family="judge"):
     repeatable: ClassVar[bool] = True
     """Whether the same question always gets the same answer, so that asking it again would tell nothing."""
 
+    loads_model: ClassVar[bool] = False
+    """Whether it loads a model of its own: then it works in one process, however many a build has."""
+
     max_failure_share: FailureShare = 0.1
     """Greatest share of its verdicts that may fail, those that it abstains from (no reference, not applicable) left
     out. Above it a build makes no release and says why; what was paid for is kept. One failure alone is never too many,

@@ -8,6 +8,7 @@ import dagster as dg
 from pairwright.assets.storage.build_lock import building
 from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines import nightly, source_sensor
+from pairwright.pipelines.coordinator import Coordinator, workers_wanted
 from pairwright.pipelines.dagster_assets import auditing, common, publishing, report, tables
 from pairwright.pipelines.io_manager import NO_VALUES
 from pairwright.pipelines.names import group, job_name
@@ -22,14 +23,18 @@ WAIT = 12 * 3600.0
 
 
 def builder(recipe: Recipe) -> dg.ResourceDefinition:
-    """Makes a run the data set's one builder, from before its first step until after its last."""
+    """Makes a run the data set's one builder, from before its first step until after its last; what its steps share."""
 
     @dg.resource(config_schema={})
-    def built_by(context: dg.InitResourceContext) -> Iterator[None]:
+    def built_by(context: dg.InitResourceContext) -> Iterator[Coordinator]:
         run = context.run.run_id[:8] if context.run else "without a number"
         say = context.log.info if context.log else print
-        with building(Workspace.of(recipe), f"Dagster's run {run}", recipe.path, WAIT, say):
-            yield
+        workspace = Workspace.of(recipe)
+        with (
+            building(workspace, f"Dagster's run {run}", recipe.path, WAIT, say),
+            Coordinator(recipe, workspace, workers_wanted()) as one,
+        ):
+            yield one
 
     return built_by
 

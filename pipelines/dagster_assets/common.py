@@ -5,10 +5,12 @@ from typing import Any
 
 import dagster as dg
 
+from pairwright.assets.flow import flow
 from pairwright.assets.releasing.versions import FailedCheck
 from pairwright.assets.stages.view import Check, Finding
 from pairwright.assets.storage.store import Shard, Workspace
-from pairwright.pipelines.dagster_assets.lineage import reads
+from pairwright.pipelines.coordinator import Coordinator
+from pairwright.pipelines.dagster_assets.lineage import asset_path, reads
 from pairwright.pipelines.dagster_assets.repair import after_damage
 from pairwright.pipelines.names import group, partition
 from pairwright.schemas.recipe import Recipe
@@ -25,7 +27,7 @@ def partitions(recipe: Recipe) -> dg.StaticPartitionsDefinition:
 
 
 def builder(recipe: Recipe) -> str:
-    """The resource that a run over assets of the data set holds from its start to its end: the data set's lock."""
+    """The resource that a run holds from its start to its end: the lock of the data set, and the run's coordinator."""
     return f"{group(recipe)}_builder"
 
 
@@ -56,6 +58,16 @@ def arguments(
 def shards(context: dg.AssetExecutionContext, workspace: Workspace) -> list[Shard]:
     """The shards that this run is about."""
     return [Shard(int(name), workspace.shards) for name in context.partition_keys]
+
+
+def coordinator(context: dg.AssetExecutionContext, recipe: Recipe) -> Coordinator:
+    """What the run shares, which knows what it is about."""
+    one: Coordinator = getattr(context.resources, builder(recipe))
+    paths = {tuple(one.path[1:]) for one in context.selected_asset_keys if one.path[0] == recipe.dataset}
+    selected = [stage.name for stage in flow(recipe) if asset_path(stage.name) in paths]
+    if context.has_partition_key_range or context.has_partition_key:
+        one.begin(selected, shards(context, Workspace.of(recipe)))
+    return one
 
 
 def result(

@@ -6,11 +6,10 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 
-from pairwright.assets.stages.run import Made, Run
+from pairwright.assets.stages.run import Made
 from pairwright.assets.stages.stage import Paid, Stage
 from pairwright.assets.stages.view import View
-from pairwright.assets.storage.reply_ledger import budget_of
-from pairwright.assets.storage.store import Shard, Workspace
+from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.dagster_assets import common
 from pairwright.pipelines.dagster_assets.described import column_schema, description
 from pairwright.pipelines.dagster_assets.lineage import asset_path
@@ -35,7 +34,8 @@ def stage_asset(recipe: Recipe, stages: Sequence[Stage], after: Sequence[dg.Asse
     def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = Workspace.of(recipe)
         shards = [] if stage.fit else common.shards(context, workspace)
-        done = bring_up(recipe, stages, workspace, shards)
+        run = common.coordinator(context, recipe)
+        done = run.bring_up(stages, shards)
         context.log.info(f"{stage.name}: {done.rows:,} new rows in {done.seconds:,.1f} s")
         view = stage.seen(workspace, shards)
         for shard in shards:
@@ -44,17 +44,6 @@ def stage_asset(recipe: Recipe, stages: Sequence[Stage], after: Sequence[dg.Asse
         return common.result(metadata(stage, done, view), stage.checks, view.findings)
 
     return made
-
-
-def bring_up(recipe: Recipe, stages: Sequence[Stage], workspace: Workspace, shards: Sequence[Shard]) -> Made:
-    """Bring the last of some stages up to date, of some shards; those before it, of all, as it needs them so."""
-    last = stages[-1]
-    run = Run(budget_of(recipe, workspace) if isinstance(last, Paid) else None)
-    total = Made()
-    if not last.at_once:
-        for stage in stages[:-1]:
-            total += stage.bring_up(workspace, run=run)._replace(rows=0)
-    return total + last.bring_up(workspace, None if last.fit else shards, run)
 
 
 def metadata(stage: Stage, made: Made, view: View) -> dict[str, Any]:
