@@ -8,11 +8,13 @@ from contextvars import ContextVar
 from typing import Self
 
 from pairwright.assets.flow import flow
+from pairwright.assets.stages.batch_runner import InBatches
 from pairwright.assets.stages.run import Made, Run
 from pairwright.assets.stages.runner import SERIAL, Runner
 from pairwright.assets.stages.stage import Paid, Stage
 from pairwright.assets.storage.reply_ledger import budget_of
 from pairwright.assets.storage.store import Shard, Workspace
+from pairwright.models.serving.endpoint import Endpoint
 from pairwright.models.serving.reply_store import Budget, Share
 from pairwright.pipelines.lanes import Lanes, endpoint_of
 from pairwright.pipelines.processes import Processes
@@ -93,7 +95,11 @@ class Coordinator:
         if not isinstance(stage, Paid):
             return stage.bring_up(self._workspace, shards, Run(runner=self._runner))
         share = Share(self._whole())
-        made = stage.bring_up(self._workspace, shards, Run(share, self._runner))
+        asked = stage.made_by
+        runner = self._runner
+        if isinstance(asked, Endpoint) and asked.transport == "batch":
+            runner = InBatches(share, asked.poll)
+        made = stage.bring_up(self._workspace, shards, Run(share, runner))
         return made._replace(calls=share.spent.calls, cost_usd=share.spent.usd)
 
     def _whole(self) -> Budget:

@@ -40,10 +40,11 @@ class _Work:
 def endpoint_of(stage: Stage) -> Hashable | None:
     """The server that a stage asks, with the key that it is asked with; None for one that asks none.
 
-    Limits are a server's and a key's: stages that share both go one after the other.
+    Limits are a server's and a key's: stages that share both go one after the other. Batches count under none of them.
     """
     if isinstance(stage, Paid) and isinstance(stage.made_by, Endpoint):
-        return stage.made_by.base_url, stage.made_by.api_key_env
+        alone = stage.table if stage.made_by.transport == "batch" else ""
+        return stage.made_by.base_url, stage.made_by.api_key_env, alone
     return None
 
 
