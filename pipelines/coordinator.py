@@ -50,7 +50,7 @@ class Coordinator:
     """Brings stages up to date within one run. Use as a context manager: nothing of it outlives the block."""
 
     def __init__(self, recipe: Recipe, workspace: Workspace, workers: int) -> None:
-        self._recipe, self._workspace = recipe, workspace
+        self._recipe, self.workspace = recipe, workspace
         self._runner: Runner = SERIAL
         self._ends = contextlib.ExitStack()
         if workers > 1:
@@ -93,20 +93,20 @@ class Coordinator:
 
     def _alone(self, stage: Stage, shards: Sequence[Shard] | None) -> Made:
         if not isinstance(stage, Paid):
-            return stage.bring_up(self._workspace, shards, Run(runner=self._runner))
+            return stage.bring_up(self.workspace, shards, Run(runner=self._runner))
         share = Share(self._whole())
         asked = stage.made_by
         runner = self._runner
         if isinstance(asked, Endpoint) and asked.transport == "batch":
             runner = InBatches(share, asked.poll)
-        made = stage.bring_up(self._workspace, shards, Run(share, runner))
+        made = stage.bring_up(self.workspace, shards, Run(share, runner))
         return made._replace(calls=share.spent.calls, cost_usd=share.spent.usd)
 
     def _whole(self) -> Budget:
         """The one budget of the run, less what was spent before it."""
         with self._lock:
             if self._budget is None:
-                self._budget = budget_of(self._recipe, self._workspace)
+                self._budget = budget_of(self._recipe, self.workspace)
             return self._budget
 
     def _stop(self) -> None:

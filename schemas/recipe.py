@@ -26,6 +26,8 @@ class Part(BaseModel):
 Columns = str | list[str]
 HUB_REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 """`organisation/name`."""
+OWNER = r"^(team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s.]+)$"
+"""`team:name` or an e-mail address."""
 HUB_DATASET = r"hf://(?!.*(--|\.\.))([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_]([\w.-]{0,94}[A-Za-z0-9_])?(?<!\.git)"
 """What the Hub takes for a data set's id."""
 
@@ -207,6 +209,18 @@ class Schedule(Part):
         return self
 
 
+class Operations(Part):
+    """What Dagster shows and does besides; it changes no row."""
+
+    owners: list[Annotated[str, Field(pattern=OWNER)]] = []
+    """Who answers for the assets: e-mail addresses, or teams like `team:data`."""
+    fresh_within_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Hours since its last build after which the UI shows an asset as overdue; left out: never."""
+    automation: Literal["eager"] | None = None
+    """`eager` lets Dagster make an asset as soon as what it reads is new, paid work included, once its automation
+    sensor is switched on; left out: never."""
+
+
 def _distinct(parts: list[Kind]) -> list[Kind]:
     names = [part.name.replace("-", "_") for part in parts]  # which Dagster does not tell apart
     twice = [part.name for part in parts if names.count(part.name.replace("-", "_")) > 1]
@@ -248,6 +262,8 @@ class Recipe(Part):
     """What a version holds, and where it goes."""
     schedule: Schedule | None = None
     """When it is brought up to date by itself."""
+    operations: Operations = Operations()
+    """What Dagster shows and does besides."""
 
     _path: Path = PrivateAttr(default=Path("recipe.yaml"))
 

@@ -67,7 +67,7 @@ class _Batches:
                         break
             except openai.OpenAIError as error:
                 raise JudgeError(told(self.endpoint, error)) from None
-        if self.under_way or (self.parked and self.spent_up is None):  # also where the budget is spent: that is told when what was paid for has come
+        if self.under_way or (self.parked and self.spent_up is None):  # what was paid for comes before a spent budget
             raise UnderWayError(self.endpoint, self.under_way)
         if self.spent_up is not None:
             raise self.spent_up

@@ -1,6 +1,7 @@
 """What the Dagster faces of all assets share: keys, partitions, and the shards that a run is about."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -46,13 +47,28 @@ def arguments(
         "group_name": group(recipe),
         "kinds": {"polars", "parquet"},
         "tags": {"pairwright/dataset": recipe.dataset},
-        "hooks": {after_damage},
+        "hooks": {after_damage(builder(recipe))},
         "required_resource_keys": {builder(recipe)},
         "deps": [*(key(recipe, *one) for one in reads(recipe, *table)), *after],
     }
+    operations = recipe.operations
+    if operations.owners:
+        arguments["owners"] = operations.owners
+    if operations.fresh_within_hours is not None:
+        late = timedelta(hours=operations.fresh_within_hours)
+        arguments["freshness_policy"] = dg.FreshnessPolicy.time_window(fail_window=late)
+    if operations.automation == "eager":
+        arguments["automation_condition"] = dg.AutomationCondition.eager()
     if sharded:
         arguments |= {"partitions_def": partitions(recipe), "backfill_policy": dg.BackfillPolicy.single_run()}
     return arguments
+
+
+def workspace(context: dg.AssetExecutionContext, recipe: Recipe) -> Workspace:
+    """Where a run's tables lie: a resource, which no run's config can move."""
+    found = getattr(context.resources, builder(recipe))
+    assert isinstance(found, Coordinator)
+    return found.workspace
 
 
 def shards(context: dg.AssetExecutionContext, workspace: Workspace) -> list[Shard]:
@@ -66,12 +82,15 @@ def coordinator(context: dg.AssetExecutionContext, recipe: Recipe) -> Coordinato
     paths = {tuple(one.path[1:]) for one in context.selected_asset_keys if one.path[0] == recipe.dataset}
     selected = [stage.name for stage in flow(recipe) if asset_path(stage.name) in paths]
     if context.has_partition_key_range or context.has_partition_key:
-        one.begin(selected, shards(context, Workspace.of(recipe)))
+        one.begin(selected, shards(context, one.workspace))
     return one
 
 
 def result(
-    metadata: Mapping[str, Any], checks: Iterable[Check] = (), findings: Mapping[str, Finding] | None = None
+    metadata: Mapping[str, Any],
+    checks: Iterable[Check] = (),
+    findings: Mapping[str, Finding] | None = None,
+    version: dg.DataVersion | None = None,
 ) -> dg.MaterializeResult:
     """What an asset reports: metadata for the UI, and what its checks found; one that found nothing did not fail."""
     found = findings or {}
@@ -81,7 +100,7 @@ def result(
         severity = dg.AssetCheckSeverity.ERROR if check.stops else dg.AssetCheckSeverity.WARN
         told = {"found": one.found}
         results.append(dg.AssetCheckResult(check_name=check.name, passed=one.passed, severity=severity, metadata=told))
-    return dg.MaterializeResult(metadata=dict(metadata), check_results=results)
+    return dg.MaterializeResult(metadata=dict(metadata), check_results=results, data_version=version)
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
