@@ -50,7 +50,7 @@ def _build(path: Path, data: Path, workers: int, cores: list[int]) -> float:
 
     command = [sys.executable, "-m", "pairwright", "build", str(path), "--data", str(data), "--workers", str(workers)]
     start = time.perf_counter()
-    subprocess.run(command, cwd=ROOT, check=True, preexec_fn=pin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: PLW1509 - no threads yet
+    subprocess.run(command, cwd=ROOT, check=True, preexec_fn=pin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
