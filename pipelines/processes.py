@@ -40,8 +40,10 @@ class _Worker(NamedTuple):
 class Processes:
     """A runner with up to `workers` processes for the stages of a recipe. Use as a context manager."""
 
-    def __init__(self, recipe: Recipe, workspace: Workspace, workers: int, least: int = LEAST) -> None:
-        self._recipe, self._workspace, self._least = recipe, workspace, least
+    def __init__(self, recipe: Recipe, workspace: Workspace, workers: int, least: int | None = None) -> None:
+        """`least`: bytes of a stage's input files from which on workers are started, by default LEAST."""
+        self._recipe, self._workspace = recipe, workspace
+        self._least = LEAST if least is None else least
         self._most = min(workers, recipe.shards)
         self._workers: list[_Worker] = []
 

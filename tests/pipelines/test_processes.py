@@ -14,7 +14,9 @@ from pairwright.assets.display.progress import Step, listening
 from pairwright.assets.flow import flow
 from pairwright.assets.stages.run import Made, Run
 from pairwright.assets.storage.store import Workspace
+from pairwright.pipelines import processes
 from pairwright.pipelines.processes import Processes
+from pairwright.pipelines.run import build
 from pairwright.schemas.errors import DamagedError, PairwrightError
 from pairwright.schemas.recipe import Recipe
 
@@ -61,13 +63,26 @@ def test_the_same_bytes_however_many_workers(tmp_path: Path) -> None:
     assert [name for name, content in files[0].items() if content != files[1][name]] == []
 
 
+@pytest.mark.slow
+def test_a_release_and_all_tables_are_the_same_however_many_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "LEAST", 0)
+    one, digests, tables = recipe(tmp_path), [], []
+    for workers in (1, 2, 3):
+        data = tmp_path / f"data{workers}"
+        digests.append(build(one, data, workers=workers).manifest["digest"])
+        found = all_files(data / one.dataset).items()
+        tables.append({name: content for name, content in found if name.endswith(".parquet")})
+    assert len(set(digests)) == 1 and tables[0] == tables[1] == tables[2]
+
+
 def test_errors_of_workers_are_raised_as_they_are_and_dead_ones_are_named(tmp_path: Path) -> None:
     one = recipe(tmp_path)
     workspace = Workspace.of(one, tmp_path / "data")
     bring_up(one, workspace, 1)
     stages = {stage.name: stage for stage in flow(one)}
-    broken = workspace.file("verdicts/length-x", next(workspace.each_shard())).parent.parent
-    path = sorted(broken.glob("length-*/*.parquet"))[2]
+    path = sorted((workspace.root / "verdicts").glob("length-*/*.parquet"))[2]
     whole = path.read_bytes()
     for preferences in (workspace.root / "preferences").glob("*.parquet"):
         preferences.unlink()
