@@ -13,6 +13,7 @@ from pairwright.pipelines.coordinator import Coordinator, workers_wanted
 from pairwright.pipelines.dagster_assets import auditing, common, publishing, report, tables
 from pairwright.pipelines.io_manager import tables as tables_manager
 from pairwright.pipelines.names import group, job_name
+from pairwright.pipelines.source_asset import source_asset
 from pairwright.schemas.recipe import Recipe
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
@@ -51,7 +52,10 @@ def definitions(recipes: Sequence[Recipe], data: Path | None = None) -> dg.Defin
     Steps run in one process: concurrency lives inside the assets.
     """
     return dg.Definitions(
-        assets=[asset for recipe in recipes for module in MODULES for asset in module.assets(recipe)],
+        assets=[
+            *(source_asset(recipe, data) for recipe in recipes),
+            *(asset for recipe in recipes for module in MODULES for asset in module.assets(recipe)),
+        ],
         jobs=[
             dg.define_asset_job(
                 job_name(recipe),

@@ -12,6 +12,7 @@ from helpers import recipe_of, wide, write_jsonl
 
 from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.build import definitions
+from pairwright.pipelines.instance import history, home_of
 from pairwright.pipelines.run import build
 from pairwright.schemas.recipe import Recipe
 
@@ -68,3 +69,16 @@ def test_what_is_no_table_has_no_value(built: tuple[Recipe, Path]) -> None:
 
     with pytest.raises(Exception, match="no table"):
         seen(built, mine)
+
+
+def test_numbers_that_the_ui_plots_are_numbers(built: tuple[Recipe, Path]) -> None:
+    recipe, data = built
+    with history(home_of(data)) as instance:
+        for table, more in (("pairs", {"kept"}), ("verdicts/length", {"failures", "calls", "cost in USD"})):
+            event = instance.get_latest_materialization_event(dg.AssetKey([recipe.dataset, *table.split("/")]))
+            assert event is not None and event.asset_materialization is not None
+            metadata = event.asset_materialization.metadata
+            for name in {"dagster/row_count", "new rows", "seconds", *more}:
+                assert isinstance(metadata[name].value, int | float), name
+            assert metadata["new rows"].value == metadata["dagster/row_count"].value, "of the first run, all"
+            assert "dagster/partition_row_count" in metadata

@@ -63,7 +63,8 @@ def test_tables_say_where_their_code_stands(tmp_path: Path) -> None:
 
 def test_every_table_shows_its_columns(tmp_path: Path) -> None:
     found = specs(tmp_path)
-    shown = {name: spec.metadata["dagster/column_schema"] for name, spec in found.items() if spec.metadata}
+    key = "dagster/column_schema"
+    shown = {name: spec.metadata[key] for name, spec in found.items() if key in spec.metadata}
     assert {name.split("/")[0] for name in shown} == {
         "prompts", "samples", "responses", "likelihoods", "verdicts", "preferences", "pairs", "rankings",
     }  # fmt: skip
