@@ -67,8 +67,8 @@ class Lanes:
 
     def wait_for(self, stage: Stage) -> Made:
         """Begin what can begin, and wait for this stage. Raises what its work raised."""
-        for one in self._stages:
-            if one.name not in self._works and (one.name == stage.name or self._can_begin(one)):
+        for one in [stage, *self._stages]:
+            if one.name not in self._works and (one is stage or self._can_begin(one)):
                 self._begin(one)
         work = self._works[stage.name]
         while True:

@@ -79,7 +79,8 @@ def shards(context: dg.AssetExecutionContext, workspace: Workspace) -> list[Shar
 def coordinator(context: dg.AssetExecutionContext, recipe: Recipe) -> Coordinator:
     """What the run shares, which knows what it is about."""
     one: Coordinator = getattr(context.resources, builder(recipe))
-    paths = {tuple(one.path[1:]) for one in context.selected_asset_keys if one.path[0] == recipe.dataset}
+    keys = context.job_def.asset_layer.selected_asset_keys
+    paths = {tuple(key.path[1:]) for key in keys if key.path[0] == recipe.dataset}
     selected = [stage.name for stage in flow(recipe) if asset_path(stage.name) in paths]
     if context.has_partition_key_range or context.has_partition_key:
         one.begin(selected, shards(context, one.workspace))
