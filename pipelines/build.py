@@ -9,6 +9,7 @@ import dagster as dg
 from pairwright.assets.storage.build_lock import building
 from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines import nightly, source_sensor
+from pairwright.pipelines.coordinator import Coordinator, workers_wanted
 from pairwright.pipelines.dagster_assets import auditing, common, publishing, report, tables
 from pairwright.pipelines.io_manager import tables as tables_manager
 from pairwright.pipelines.names import group, job_name
@@ -24,18 +25,23 @@ WAIT = 12 * 3600.0
 
 
 def builder(recipe: Recipe, data: Path | None = None) -> dg.ResourceDefinition:
-    """A data set's workspace, of which it makes a run the one builder, from before its first step until after its last.
+    """What the steps of a run share: workspace, budget, and who goes over the shards.
+
+    The run is the data set's one builder, from before its first step until after its last.
 
     It lies under `data`, by default where PAIRWRIGHT_DATA says.
     """
 
     @dg.resource(config_schema={})
-    def built_by(context: dg.InitResourceContext) -> Iterator[Workspace]:
+    def built_by(context: dg.InitResourceContext) -> Iterator[Coordinator]:
         run = context.run.run_id[:8] if context.run else "without a number"
         say = context.log.info if context.log else print
         workspace = Workspace.of(recipe, data)
-        with building(workspace, f"Dagster's run {run}", recipe.path, WAIT, say):
-            yield workspace
+        with (
+            building(workspace, f"Dagster's run {run}", recipe.path, WAIT, say),
+            Coordinator(recipe, workspace, workers_wanted()) as one,
+        ):
+            yield one
 
     return built_by
 

@@ -13,6 +13,7 @@ from pairwright.assets.storage.build_lock import building
 from pairwright.assets.storage.repair import mended
 from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.build import definitions
+from pairwright.pipelines.coordinator import with_workers
 from pairwright.pipelines.dagster_assets.common import failed_checks
 from pairwright.pipelines.instance import history, home_of, room_for_history
 from pairwright.pipelines.names import every_shard, job_name
@@ -28,16 +29,17 @@ def build(
     night: datetime | None = None,
     wait: float = 0.0,
     say: Callable[[str], None] = lambda line: None,
+    workers: int = 1,
 ) -> Release:
     """Build a recipe to a release; the run shows in the UI's history.
 
     With a `night`, its run also judges again what the recipe's schedule asks for on it. Another build of the data set
     is waited for, up to `wait` seconds, and `say` told who that is. Raises PairwrightError with the reason when no
-    release was made, naming who else builds the data set.
+    release was made, naming who else builds the data set. With several `workers`, processes of their own make shards.
     """
     workspace = Workspace.of(recipe, data)
     command = "`pairwright relabel`" if night else "`pairwright build`"
-    with building(workspace, command, recipe.path, wait, say):
+    with building(workspace, command, recipe.path, wait, say), with_workers(workers):
         return _build(recipe, workspace, night)
 
 

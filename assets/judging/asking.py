@@ -13,6 +13,7 @@ from pairwright.assets.storage.reply_ledger import open_replies
 from pairwright.assets.storage.store import Shard, Workspace, read_table
 from pairwright.judges.base import Batch, Judge
 from pairwright.models.serving.reply_store import Budget, ReplyStore
+from pairwright.models.serving.under_way import UnderWayError
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.row_order import same_rows
 
@@ -61,12 +62,18 @@ def answers(
 ) -> Iterator[pl.DataFrame]:
     """Rows of the judge's table for `asked` (its keys, evidence and round), as they come in."""
     needs, inputs = list(judge.needs()), verdicts_basis(judge).reading(workspace, shard)
+    under_way: UnderWayError | None = None
     with _open_replies(judge, asked, workspace, shard, budget, apart) as one:
         for batch in batches(judge, asked, inputs, shard):
             if needs:
                 batch = batch._replace(likelihoods=likelihood.tables_for(needs, inputs, shard, batch.responses))
-            for frame in _checked(judge, batch._replace(replies=one)):
-                yield _with_question(frame, batch.wanted, judge.keys)
+            try:
+                for frame in _checked(judge, batch._replace(replies=one)):
+                    yield _with_question(frame, batch.wanted, judge.keys)
+            except UnderWayError as some:  # the next prompts' calls are sent meanwhile
+                under_way = some.with_those_of(under_way)
+        if under_way is not None:
+            raise under_way
 
 
 def _with_question(frame: pl.DataFrame, asked: pl.DataFrame, keys: list[str]) -> pl.DataFrame:

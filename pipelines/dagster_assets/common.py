@@ -6,10 +6,12 @@ from typing import Any
 
 import dagster as dg
 
+from pairwright.assets.flow import flow
 from pairwright.assets.releasing.versions import FailedCheck
 from pairwright.assets.stages.view import Check, Finding
 from pairwright.assets.storage.store import Shard, Workspace
-from pairwright.pipelines.dagster_assets.lineage import reads
+from pairwright.pipelines.coordinator import Coordinator
+from pairwright.pipelines.dagster_assets.lineage import asset_path, reads
 from pairwright.pipelines.dagster_assets.repair import after_damage
 from pairwright.pipelines.names import group, partition
 from pairwright.schemas.recipe import Recipe
@@ -26,7 +28,7 @@ def partitions(recipe: Recipe) -> dg.StaticPartitionsDefinition:
 
 
 def builder(recipe: Recipe) -> str:
-    """The resource that a run over assets of the data set holds from its start to its end: the data set's lock."""
+    """The resource that a run holds from its start to its end: the lock of the data set, and the run's coordinator."""
     return f"{group(recipe)}_builder"
 
 
@@ -65,13 +67,24 @@ def arguments(
 def workspace(context: dg.AssetExecutionContext, recipe: Recipe) -> Workspace:
     """Where a run's tables lie: a resource, which no run's config can move."""
     found = getattr(context.resources, builder(recipe))
-    assert isinstance(found, Workspace)
-    return found
+    assert isinstance(found, Coordinator)
+    return found.workspace
 
 
 def shards(context: dg.AssetExecutionContext, workspace: Workspace) -> list[Shard]:
     """The shards that this run is about."""
     return [Shard(int(name), workspace.shards) for name in context.partition_keys]
+
+
+def coordinator(context: dg.AssetExecutionContext, recipe: Recipe) -> Coordinator:
+    """What the run shares, which knows what it is about."""
+    one: Coordinator = getattr(context.resources, builder(recipe))
+    keys = context.job_def.asset_layer.selected_asset_keys
+    paths = {tuple(key.path[1:]) for key in keys if key.path[0] == recipe.dataset}
+    selected = [stage.name for stage in flow(recipe) if asset_path(stage.name) in paths]
+    if context.has_partition_key_range or context.has_partition_key:
+        one.begin(selected, shards(context, one.workspace))
+    return one
 
 
 def result(

@@ -12,12 +12,12 @@ from pairwright.schemas.errors import DamagedError
 def after_damage(resource: str) -> dg.HookDefinition:
     """Where a step met a damaged table that costs nothing, take such tables away: the next run makes them again.
 
-    `resource` gives the workspace of the data set.
+    `resource` is the run's coordinator, which knows the workspace.
     """
 
     @dg.failure_hook(name="after_damage", required_resource_keys={resource})
     def taken_away(context: dg.HookContext) -> None:
-        error, root = context.op_exception, getattr(context.resources, resource).root
+        error, root = context.op_exception, getattr(context.resources, resource).workspace.root
         if isinstance(error, DamagedError) and error.path.is_relative_to(root):
             take_away_damaged(root)
 

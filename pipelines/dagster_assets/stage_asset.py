@@ -6,11 +6,10 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 
-from pairwright.assets.stages.run import Made, Run
+from pairwright.assets.stages.run import Made
 from pairwright.assets.stages.stage import Paid, Stage
 from pairwright.assets.stages.view import ChecksError, View
-from pairwright.assets.storage.reply_ledger import budget_of
-from pairwright.assets.storage.store import Shard, Workspace, version_of
+from pairwright.assets.storage.store import version_of
 from pairwright.pipelines.dagster_assets import common
 from pairwright.pipelines.dagster_assets.described import code_references, column_schema, description
 from pairwright.pipelines.dagster_assets.lineage import asset_path
@@ -36,8 +35,9 @@ def stage_asset(recipe: Recipe, stages: Sequence[Stage], after: Sequence[dg.Asse
     def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         workspace = common.workspace(context, recipe)
         shards = [] if stage.fit else common.shards(context, workspace)
+        run = common.coordinator(context, recipe)
         try:
-            done = bring_up(recipe, stages, workspace, shards)
+            done = run.bring_up(stages, shards)
         except ChecksError as error:
             common.log_checks(context, common.key(recipe, *asset_path(stage.name)), stage.checks, error.findings)
             raise
@@ -51,17 +51,6 @@ def stage_asset(recipe: Recipe, stages: Sequence[Stage], after: Sequence[dg.Asse
         return common.result(metadata(stage, done, view), stage.checks, view.findings, made_of)
 
     return made
-
-
-def bring_up(recipe: Recipe, stages: Sequence[Stage], workspace: Workspace, shards: Sequence[Shard]) -> Made:
-    """Bring the last of some stages up to date, of some shards; those before it, of all, as it needs them so."""
-    last = stages[-1]
-    run = Run(budget_of(recipe, workspace) if isinstance(last, Paid) else None)
-    total = Made()
-    if not last.at_once:
-        for stage in stages[:-1]:
-            total += stage.bring_up(workspace, run=run)._replace(rows=0)
-    return total + last.bring_up(workspace, None if last.fit else shards, run)
 
 
 def metadata(stage: Stage, made: Made, view: View) -> dict[str, Any]:
