@@ -11,6 +11,8 @@ from pairwright.schemas.errors import PairwrightError, SourceError
 
 BATCH = 16_384
 """Rows read at a time."""
+OBJECT = 2048
+"""Bytes that a record is taken to have."""
 
 
 class Records(NamedTuple):
@@ -24,6 +26,11 @@ class Records(NamedTuple):
     """(row, record, reason why it is none), where it has not."""
     first: int = 0
     """Number of the frame's first row; sources count from 1."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about."""
+        return OBJECT * len(self.objects) if self.frame is None else int(self.frame.estimated_size())
 
 
 class Part(NamedTuple):

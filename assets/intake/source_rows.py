@@ -1,6 +1,7 @@
 """A source's rows on their way into the shards: conformed, named by content, and spooled; or rejected with a reason."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +13,15 @@ from pairwright.assets.intake.columns import NO_COLUMNS, RAW, Columns, settle
 from pairwright.assets.intake.conform import conform
 from pairwright.assets.intake.merge_rows import Merged, merged, said
 from pairwright.assets.intake.readers import Opened
-from pairwright.assets.intake.records import Part
+from pairwright.assets.intake.records import Part, Records
+from pairwright.assets.stages.runner import SERIAL, Runner
 from pairwright.assets.storage.spool import Spool, unspool
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.ids import prompt_ids, response_ids
 from pairwright.schemas.sources import Source
 
+BATCHES = 32 << 20
+"""Bytes of rows, about, that are conformed in one go."""
 REASONS = 3
 """So many reasons are told of a source that has no good row."""
 
@@ -31,38 +35,75 @@ class Spooled(NamedTuple):
     """Of each source."""
 
 
-def spool(opened: Sequence[Opened], shards: int, folder: Path) -> Spooled:
-    """Stream every source into a file of prompts and one of responses per shard.
+class _Batches(NamedTuple):
+    """Rows of one source that are conformed in one go."""
+
+    source: Source
+    number: int
+    """Of the source."""
+    order: int
+    """Among all of the sources."""
+    batches: list[tuple[Records, Columns, str]]
+    """With their columns and the part's label."""
+
+
+def spool(opened: Sequence[Opened], shards: int, folder: Path, runner: Runner = SERIAL) -> Spooled:
+    """Stream every source into files of prompts and of responses per shard; `runner` may spread all but the reading.
 
     Raises SourceError for a source of which no row can be used, and for the first bad row under `on_bad_row: fail`.
     """
     counts, rejects = list[int](), list[list[pl.DataFrame]]()
-    prompts, responses = Spool(folder, "prompts", shards), Spool(folder, "responses", shards)
+    order = itertools.count()
     for number, one in enumerate(opened):
-        rows, fields, bad_rows = 0, False, list[pl.DataFrame]()
-        for part in one.each_part():
-            fields = fields or bool(part.names)
-            columns = _columns(part, one.source, number)
-            for records in part.records(columns.used()):
-                raw = conform(records, columns)
-                bad = raw.filter(pl.col("bad").is_not_null())
-                if bad.height:
-                    bad_rows.append(_rejects(bad, part.label))
-                    fail_on(bad_rows[-1], one.source)
-                good = _identified(raw.filter(pl.col("bad").is_null()), number, part.label)
-                if number == 0:
-                    prompts.add(_without_repeats(good).drop("answers"))
-                responses.add(_answers(good))
-                rows += raw.height
-                tell("source", sum(counts) + rows)
-        if rows and not fields:
-            raise SourceError(f"{one.source.source}: none of its {rows} rows is a record with named fields")
+        rows, bad_rows = 0, list[pl.DataFrame]()
+        every = ((batches, shards, folder) for batches in _read(one, number, order))
+        for height, bad in runner.for_bytes(one.size).calls("prompts, batch", _spool_batches, every):
+            rows += height
+            bad_rows += bad
+            tell("source", sum(counts) + rows)
         refuse_empty(one.source, rows, bad_rows)
         counts.append(rows)
         rejects.append(bad_rows)
+    return Spooled(counts, rejects)
+
+
+def _read(opened: Opened, number: int, order: Iterator[int]) -> Iterator[_Batches]:
+    """A source's rows, about BATCHES bytes at a time. Raises SourceError for one without any record."""
+    held, size, rows, fields = list[tuple[Records, Columns, str]](), 0, 0, False
+    for part in opened.each_part():
+        fields = fields or bool(part.names)
+        columns = _columns(part, opened.source, number)
+        for records in part.records(columns.used()):
+            held.append((records, columns, part.label))
+            rows += len(records.objects) if records.frame is None else records.frame.height
+            size += records.size
+            if size >= BATCHES:
+                yield _Batches(opened.source, number, next(order), held)
+                held, size = [], 0
+    if held:
+        yield _Batches(opened.source, number, next(order), held)
+    if rows and not fields:
+        raise SourceError(f"{opened.source.source}: none of its {rows} rows is a record with named fields")
+
+
+def _spool_batches(read: _Batches, shards: int, folder: Path) -> tuple[int, list[pl.DataFrame]]:
+    """Conform some rows and append what is good to this process's files; how many rows there were, and the rejects."""
+    rows, rejects = 0, list[pl.DataFrame]()
+    prompts, responses = (Spool(folder, table, shards, read.order) for table in ("prompts", "responses"))
+    for records, columns, label in read.batches:
+        raw = conform(records, columns)
+        bad = raw.filter(pl.col("bad").is_not_null())
+        if bad.height:
+            rejects.append(_rejects(bad, label))
+            fail_on(rejects[-1], read.source)
+        good = _identified(raw.filter(pl.col("bad").is_null()), read.number, label)
+        if read.number == 0:
+            prompts.add(_without_repeats(good).drop("answers"))
+        responses.add(_answers(good))
+        rows += raw.height
     prompts.close()
     responses.close()
-    return Spooled(counts, rejects)
+    return rows, rejects
 
 
 def settle_shard(folder: Path, shard: int) -> Merged:
