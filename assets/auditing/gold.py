@@ -19,7 +19,8 @@ from pairwright.assets.intake.records import Part, Records
 from pairwright.assets.intake.shapes import Shape, known_names
 from pairwright.schemas.errors import SourceError, one_line, short
 from pairwright.schemas.ids import prompt_id, response_id
-from pairwright.schemas.recipe import ColumnMap, Recipe, Source
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.sources import ColumnMap, Source
 from pairwright.schemas.tables import MESSAGES
 
 ANY = Choice()
