@@ -8,25 +8,15 @@ import dagster as dg
 from pairwright.assets.storage.build_lock import building
 from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines import nightly, source_sensor
-from pairwright.pipelines.dagster_assets import (
-    auditing,
-    common,
-    intake,
-    judging,
-    pairing,
-    publishing,
-    releasing,
-    report,
-    sampling,
-)
+from pairwright.pipelines.dagster_assets import auditing, common, publishing, report, tables
 from pairwright.pipelines.io_manager import NO_VALUES
 from pairwright.pipelines.names import group, job_name
 from pairwright.schemas.recipe import Recipe
 
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
-ROOMS = (intake, sampling, judging, auditing, pairing, releasing, report, publishing)
-"""The asset modules, in the order in which data flows."""
+MODULES = (tables, auditing, report, publishing)
+"""Of assets: the tables of the flow, and what is made beside them."""
 WAIT = 12 * 3600.0
 """Seconds that a run of the UI, a schedule or a backfill waits for another build of its data set."""
 
@@ -47,7 +37,7 @@ def builder(recipe: Recipe) -> dg.ResourceDefinition:
 def definitions(recipes: Sequence[Recipe]) -> dg.Definitions:
     """All of several recipes. Steps run in one process: concurrency lives inside the assets."""
     return dg.Definitions(
-        assets=[asset for recipe in recipes for room in ROOMS for asset in room.assets(recipe)],
+        assets=[asset for recipe in recipes for module in MODULES for asset in module.assets(recipe)],
         jobs=[
             dg.define_asset_job(
                 job_name(recipe),

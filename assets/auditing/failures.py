@@ -11,7 +11,8 @@ from pairwright.assets.judging.asking import BEYOND
 from pairwright.assets.judging.verdicts import choice_of, judges_of, scored_from, verdicts_table, wanted
 from pairwright.assets.sampling.pool import draw_of, policies_of, samples_table
 from pairwright.assets.sampling.sample import samples_of
-from pairwright.assets.stages.stage import Derived, Input, Inputs
+from pairwright.assets.stages.basis import Input, Inputs
+from pairwright.assets.stages.stage import Derived
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import Judge
 from pairwright.schemas.errors import PairwrightError
@@ -98,6 +99,7 @@ def outcomes_stage(recipe: Recipe) -> Derived:
         },
         code=CODE,
         make=partial(_table, recipe),
+        doc="How many answers of each policy and judge failed, and why.",
     )
 
 

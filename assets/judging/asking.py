@@ -7,7 +7,7 @@ import polars as pl
 
 from pairwright.assets.judging import likelihood
 from pairwright.assets.judging.domains import prompts_of
-from pairwright.assets.judging.verdicts import KEY, asked_twice, value_of, verdicts_stage, verdicts_table
+from pairwright.assets.judging.verdicts import KEY, asked_twice, value_of, verdicts_basis, verdicts_table
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.reply_ledger import open_replies
 from pairwright.assets.storage.store import Shard, Workspace, read_table
@@ -60,7 +60,7 @@ def answers(
     judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shard, budget: Budget | None, apart: str = ""
 ) -> Iterator[pl.DataFrame]:
     """Rows of the judge's table for `asked` (its keys, evidence and round), as they come in."""
-    needs, inputs = list(judge.needs()), verdicts_stage(judge).reading(workspace, shard)
+    needs, inputs = list(judge.needs()), verdicts_basis(judge).reading(workspace, shard)
     with _open_replies(judge, asked, workspace, shard, budget, apart) as one:
         for batch in batches(judge, asked, inputs, shard):
             if needs:
@@ -77,7 +77,7 @@ def cost_of(frame: pl.DataFrame) -> float:
 def planned(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shard, apart: str = "") -> Iterator[Batch]:
     """What `answers` would hand to the judge."""
     with _open_replies(judge, asked, workspace, shard, None, apart) as one:
-        inputs = verdicts_stage(judge).reading(workspace, shard)
+        inputs = verdicts_basis(judge).reading(workspace, shard)
         yield from (batch._replace(replies=one) for batch in batches(judge, asked, inputs, shard))
 
 

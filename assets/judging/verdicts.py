@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from pairwright.assets.judging.domains import domains_table, prompts_of
-from pairwright.assets.stages.stage import Input, Stage
+from pairwright.assets.stages.basis import Basis, Input
 from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.judges.base import EVIDENCE, GUIDE, Judge
 from pairwright.schemas.ids import digest, drawn
@@ -84,12 +84,12 @@ def scored_from(judge: Judge) -> list[str]:
     return list(dict.fromkeys([verdicts_table(judge), *asked_from(judge)]))
 
 
-def verdicts_stage(judge: Judge) -> Stage:
-    """A judge's verdicts: paid work, in a ledger."""
+def verdicts_basis(judge: Judge) -> Basis:
+    """What a judge's verdicts follow from."""
     routers = [need.context.router for need in judge.needs() if need.context.router]
     passes = [need.table for need in judge.needs()]
     tables = dict.fromkeys([*asked_from(judge), *passes, *map(domains_table, routers)])
-    return Stage(
+    return Basis(
         name=f"verdicts/{judge.name}",
         table=verdicts_table(judge),
         inputs=tuple(Input(one, may_be_absent=one not in {"prompts", "responses"}) for one in tables),

@@ -11,21 +11,22 @@ import polars as pl
 from pairwright import __version__
 from pairwright.assets.auditing.failures import Outcome, commonest, outcomes, stop_over, told
 from pairwright.assets.auditing.relabel import last_night
-from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
 from pairwright.assets.intake.splits import SPLITS, assign_splits
 from pairwright.assets.judging import likelihood
 from pairwright.assets.judging.domains import routers_of
 from pairwright.assets.judging.verdicts import judges_of
-from pairwright.assets.pairing.pair import FunnelStep, funnel, pair_stages
+from pairwright.assets.pairing.funnel import FunnelStep, funnel
+from pairwright.assets.pairing.pair import pair_stages
 from pairwright.assets.pairing.prefer import preferences_stage
 from pairwright.assets.pairing.rank import rankings_stage
 from pairwright.assets.releasing.card import card
 from pairwright.assets.releasing.changes import causes, difference
 from pairwright.assets.releasing.release_rows import pairs, rankings
-from pairwright.assets.releasing.versions import Release, all_there, damage, latest, next_version, rows_of
+from pairwright.assets.releasing.versions import Release, all_there, damage, latest, next_version
 from pairwright.assets.sampling.pool import policies_of
-from pairwright.assets.stages.stage import Derived, Input, Inputs, Stage
+from pairwright.assets.stages.basis import Basis, Input, Inputs
+from pairwright.assets.stages.stage import Derived
 from pairwright.assets.storage.integrity import file_hash, kept_record, read_record, record_text
 from pairwright.assets.storage.reply_ledger import costs
 from pairwright.assets.storage.split_writer import SplitWriter
@@ -52,7 +53,7 @@ def release(recipe: Recipe, workspace: Workspace) -> Release:
     with locked(workspace.releases / "release.lock"):
         _refuse_others(recipe, workspace)
         splits_stage(recipe).bring_up(workspace)
-        stage = release_stage(recipe)
+        stage = release_basis(recipe)
         made_from = stage.stamp(workspace, None)
         answers = outcomes(recipe, workspace)
         stop_over(recipe, answers)
@@ -103,6 +104,7 @@ def splits_stage(recipe: Recipe) -> Derived:
         options=recipe.release.test_fraction,
         code=CODE,
         make=partial(_splits, recipe.release.test_fraction),
+        doc="The split of every prompt: near-duplicates share one.",
     )
 
 
@@ -111,11 +113,11 @@ def _splits(test_fraction: float, inputs: Inputs) -> pl.DataFrame:
     return assign_splits(narrow, test_fraction)
 
 
-def release_stage(recipe: Recipe) -> Stage:
-    """A version: not a table but a folder of files, made a shard at a time and committed by its manifest."""
+def release_basis(recipe: Recipe) -> Basis:
+    """What a version follows from."""
     need = likelihood.reference_need(recipe)
     tables = ["prompts", "responses", "preferences", "pairs", "rankings", *([need.table] if need else [])]
-    return Stage(
+    return Basis(
         name="release",
         table="release",
         fit=True,
@@ -195,7 +197,7 @@ def write_rankings(recipe: Recipe, workspace: Workspace, splits: pl.DataFrame, f
 def _write_content(
     recipe: Recipe, workspace: Workspace, splits: pl.DataFrame, folder: Path, rows: _Rows
 ) -> dict[str, int]:
-    inputs = release_stage(recipe).reading(workspace, None)
+    inputs = release_basis(recipe).reading(workspace, None)
     with SplitWriter(folder) as writer:
         for shard in workspace.each_shard():
             for piece in rows(recipe, inputs, shard, splits):
@@ -225,23 +227,3 @@ def splits_of(recipe: Recipe, workspace: Workspace) -> pl.DataFrame:
     stage = splits_stage(recipe)
     stage.bring_up(workspace)
     return read_table(stage.file(workspace, None))
-
-
-def release_view(made: Release) -> dict[str, str]:
-    """Counts, the funnel, what changed, and the first pairs of a version."""
-    pairs = rows_of(made, "pairs")
-    size = {side: pl.col(side).list.last().struct.field("content").str.len_chars() for side in ("chosen", "rejected")}
-    longer = (size["chosen"] > size["rejected"]).cast(pl.Float64) + (size["chosen"] == size["rejected"]) / 2
-    split = pl.col("file").str.extract(r"([a-z]+)-\d+\.parquet$")
-    counts = pairs.select(rows=pl.len(), longer=longer.mean()).collect().row(0, named=True)
-    leaked = pairs.select("prompt_id", split=split).unique().group_by("prompt_id").len().filter(pl.col("len") > 1)
-    steps = [FunnelStep(**step) for step in made.manifest["funnel"]]
-    shown = pairs.select("prompt", "chosen", "rejected", "margin").head(views.PREVIEW).collect()
-    return {
-        "rows": str(counts["rows"]),
-        "longer": str(counts["longer"]),
-        "leaked": str(leaked.collect().height),
-        "funnel": views.funnel_picture(steps),
-        "counts": views.table(pl.DataFrame([made.manifest["counts"]])),
-        "preview": views.table(shown),
-    }

@@ -1,19 +1,16 @@
 """What the Dagster faces of all assets share: keys, partitions, and the shards that a run is about."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-import pyarrow.parquet as pq
 
 from pairwright.assets.releasing.versions import FailedCheck
+from pairwright.assets.stages.view import Check, Finding
 from pairwright.assets.storage.store import Shard, Workspace
-from pairwright.pipelines.dagster_assets.described import column_schema
 from pairwright.pipelines.dagster_assets.lineage import reads
 from pairwright.pipelines.dagster_assets.repair import after_damage
 from pairwright.pipelines.names import group, partition
-from pairwright.schemas.dataframely import dy
 from pairwright.schemas.recipe import Recipe
 
 
@@ -36,7 +33,6 @@ def arguments(
     recipe: Recipe,
     *table: str,
     sharded: bool,
-    schema: type[dy.Schema] | None = None,
     after: Iterable[dg.AssetKey] = (),
 ) -> dict[str, Any]:
     """Arguments of every asset. All share one backfill policy, since a mismatch would split a run.
@@ -52,8 +48,6 @@ def arguments(
         "required_resource_keys": {builder(recipe)},
         "deps": [*(key(recipe, *one) for one in reads(recipe, *table)), *after],
     }
-    if schema is not None:
-        arguments["metadata"] = {"dagster/column_schema": column_schema(schema)}
     if sharded:
         arguments |= {"partitions_def": partitions(recipe), "backfill_policy": dg.BackfillPolicy.single_run()}
     return arguments
@@ -64,34 +58,18 @@ def shards(context: dg.AssetExecutionContext, workspace: Workspace) -> list[Shar
     return [Shard(int(name), workspace.shards) for name in context.partition_keys]
 
 
-def files_made(context: dg.AssetExecutionContext, workspace: Workspace, table: str) -> list[Path]:
-    """A table's files of the shards that this run is about; notes with each partition how many rows its file has.
-
-    What an asset reports is of these alone: other partitions may not have been made yet.
-    """
-    files = []
-    for shard in shards(context, workspace):
-        path = workspace.file(table, shard)
-        rows = {"dagster/partition_row_count": pq.read_metadata(path).num_rows}
-        context.add_asset_metadata(rows, partition_key=partition(shard.index))
-        files.append(path)
-    return files
-
-
-def result(metadata: Mapping[str, Any], checks: Mapping[str, tuple[bool, str]] | None = None) -> dg.MaterializeResult:
-    """What an asset reports: metadata for the UI, and its checks as name → (passed, what was found)."""
-    return dg.MaterializeResult(
-        metadata=dict(metadata),
-        check_results=[
-            dg.AssetCheckResult(
-                check_name=name,
-                passed=passed,
-                severity=dg.AssetCheckSeverity.WARN if name.startswith("watch_") else dg.AssetCheckSeverity.ERROR,
-                metadata={"found": found},
-            )
-            for name, (passed, found) in (checks or {}).items()
-        ],
-    )
+def result(
+    metadata: Mapping[str, Any], checks: Iterable[Check] = (), findings: Mapping[str, Finding] | None = None
+) -> dg.MaterializeResult:
+    """What an asset reports: metadata for the UI, and what its checks found; one that found nothing did not fail."""
+    found = findings or {}
+    results = []
+    for check in checks:
+        one = found.get(check.name, Finding(True, "not computed"))
+        severity = dg.AssetCheckSeverity.ERROR if check.stops else dg.AssetCheckSeverity.WARN
+        told = {"found": one.found}
+        results.append(dg.AssetCheckResult(check_name=check.name, passed=one.passed, severity=severity, metadata=told))
+    return dg.MaterializeResult(metadata=dict(metadata), check_results=results)
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
@@ -107,11 +85,7 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck
     return found
 
 
-def check_specs(recipe: Recipe, table: tuple[str, ...], checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
-    """Specs of the checks `name → description`; those named watch_… only warn, the others stop what comes after."""
-    return [
-        dg.AssetCheckSpec(
-            name, asset=key(recipe, *table), description=description, blocking=not name.startswith("watch_")
-        )
-        for name, description in checks.items()
-    ]
+def check_specs(recipe: Recipe, table: Sequence[str], checks: Iterable[Check]) -> list[dg.AssetCheckSpec]:
+    """Specs of the checks of an asset: what comes after waits for those that stop."""
+    asset = key(recipe, *table)
+    return [dg.AssetCheckSpec(one.name, asset=asset, description=one.doc, blocking=one.stops) for one in checks]
