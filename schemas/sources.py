@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from pairwright.schemas.errors import short
+from pairwright.schemas.label_columns import LabelColumns
 from pairwright.schemas.options import Part
 
 Columns = str | list[str]
@@ -14,7 +15,7 @@ HUB_DATASET = r"hf://(?!.*(--|\.\.))([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_]([\w.-]{0
 """What the Hub takes for a data set's id."""
 
 
-class ColumnMap(Part):
+class ColumnMap(LabelColumns):
     """Which column of the source holds what. Left out: the column of the same name, where the source has one; an empty
     text or list takes none."""
 
@@ -54,7 +55,10 @@ class ColumnMap(Part):
 
     def named(self) -> list[str]:
         """Every column that the recipe names."""
-        values = [value for field, value in self if not (field == "policies" and isinstance(value, list))]
+        apart = {"policies": list, "labels": dict, "scores": dict}
+        values = [value for field, value in self if not isinstance(value, apart.get(field, ()))]
+        if not self.completions:  # else they name fields of these
+            values += self.scores.values()
         return [name for value in values for name in ([value] if isinstance(value, str) else value or []) if name]
 
 

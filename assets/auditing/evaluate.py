@@ -23,6 +23,9 @@ from pairwright.assets.storage.build_lock import building
 from pairwright.assets.storage.repair import mended
 from pairwright.assets.storage.reply_ledger import budget_of
 from pairwright.assets.storage.store import Workspace, read_table, replacing, scan
+from pairwright.judges.given import Given
+from pairwright.judges.juries.base import Jury
+from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import digest
 from pairwright.schemas.options import ReleaseOptions
 from pairwright.schemas.recipe import Recipe
@@ -80,6 +83,7 @@ def evaluate(
     up to `wait` seconds, and `say` told who that is. Raises SourceError where there is no such file, for a missing
     column, and where no row can be used.
     """
+    recipe = _asked_judges(recipe)
     path = find_gold(gold, recipe)
     read = read_gold(path, choice)
     workspace = Workspace(data, f"{recipe.dataset}.gold-{digest(str(path), size=4)}", recipe.shards)
@@ -121,6 +125,23 @@ def _annotator(annotator: str, margins: pl.DataFrame, names: list[str], judges: 
     return Annotator(
         annotator, mine.height, between_annotators(mine, only=annotator), agreements(names, judges, decided)
     )
+
+
+def _asked_judges(recipe: Recipe) -> Recipe:
+    """The recipe without the judges that read what its sources say, which is nothing of gold.
+
+    Raises RecipeError where there are no others.
+    """
+    judges = [one for one in recipe.judges if not isinstance(one, Given)]
+    if len(judges) == len(recipe.judges):
+        return recipe
+    if not judges:
+        raise RecipeError(f"{recipe.path}: its judges read what the sources say; name others to hold against gold")
+    names = {one.name for one in judges}
+    weights = {name: weight for name, weight in recipe.jury.weights.items() if name in names}
+    jury = recipe.jury.model_copy(update={"weights": weights}) if isinstance(recipe.jury, Jury) else recipe.jury
+    filters = [one for one in recipe.filters if getattr(one, "by", None) in (None, *names)]
+    return recipe.model_copy(update={"judges": judges, "jury": jury, "filters": filters})
 
 
 def _judge(recipe: Recipe, gold: Gold, workspace: Workspace) -> None:

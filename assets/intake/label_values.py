@@ -71,7 +71,8 @@ def number_of(value: Any, name: str) -> Number:
     except (TypeError, ValueError, OverflowError):
         return Number(None, f"{name} is {short(value)}, expected a number")
     if not math.isfinite(number):
-        return Number(None, f"{name} is {number}, expected a finite number")
+        said = "NaN" if math.isnan(number) else str(number)
+        return Number(None, f"{name} is {said}, expected a finite number")
     return Number(number)
 
 

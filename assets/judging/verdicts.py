@@ -8,6 +8,7 @@ from pairwright.assets.judging.domains import domains_table, prompts_of
 from pairwright.assets.stages.basis import Basis, Input
 from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.judges.base import EVIDENCE, GUIDE, Judge
+from pairwright.judges.given import Given
 from pairwright.schemas.ids import digest, drawn
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Comparisons
@@ -43,8 +44,11 @@ def value_of(judge: Judge) -> str:
 def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
     """What a judge is asked about in a shard: its keys and the evidence for each verdict, sorted.
 
-    Where its guide has no verdicts yet, as in a plan, its scores count as unknown.
+    Where its guide has no verdicts yet, as in a plan, its scores count as unknown. Of what the sources say, there is
+    nothing to ask: it is what they say.
     """
+    if isinstance(judge, Given):
+        return scan([workspace.file(verdicts_table(judge), shard)]).select(*judge.keys, "evidence")
     responses = scan([workspace.file("responses", shard)]).select(KEY).collect()
     if judge.guide is not None and workspace.file(verdicts_table(judge.guide), shard).exists():
         scores = response_scores(judge.guide, workspace, shard).select(*KEY, pl.col("score").alias(GUIDE))

@@ -62,7 +62,7 @@ def test_scores_and_rankings_are_gold(tmp_path: Path) -> None:
     told = Choice(columns_from(["response=answer", "scores.rm=rm"], []))
     found = run(tmp_path, [*long, {"question": "q", "answer": "dddd", "rm": None}], told)
     assert (found.used, found.agreements[1].agreement) == (1, 0.0)
-    assert found.left_out == {"rm is nan, expected a finite number": 1, "rm is missing": 1}
+    assert found.left_out == {"rm is NaN, expected a finite number": 1, "rm is missing": 1}
 
 
 def test_other_words_for_labels(tmp_path: Path) -> None:

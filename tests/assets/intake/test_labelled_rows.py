@@ -155,7 +155,7 @@ def test_what_is_no_label_or_no_number_is_said_of_it_alone() -> None:
     vote = read({**PAIR, "label": "first"}).votes[0]
     assert (vote.won, vote.failure) == (None, "label 'first' is unknown; allowed: a, b, tie")
     scores = read({"prompt": Q, "responses": ["x", "y"], "scores": [math.nan, "high"]}).scores
-    whys = ["scores is nan, expected a finite number", "scores is 'high', expected a number"]
+    whys = ["scores is NaN, expected a finite number", "scores is 'high', expected a number"]
     assert [(one.value, one.failure) for one in scores] == [(None, why) for why in whys]
 
 
