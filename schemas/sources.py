@@ -67,7 +67,8 @@ class Source(Part):
 
     source: str
     """Parquet, JSON Lines (.jsonl, .ndjson, also .gz and .zst) or CSV file, a glob of such files, a folder written by
-    `datasets`, or hf://org/name. Relative paths start at the recipe's folder."""
+    `datasets`, the folder of a release's version (its pairs where `chosen` is named, else its rankings), or
+    hf://org/name. Relative paths start at the recipe's folder."""
     columns: ColumnMap = ColumnMap()
     split: str = "train"
     """Split of a Hub dataset."""
