@@ -88,6 +88,18 @@ class GivenScores(dy.Schema):
         return cls.score.col.is_null() == cls.failure.col.is_not_null()
 
 
+class Disagreements(dy.Schema):
+    """How a judge orders the pairs that a source's annotators have decided."""
+
+    judge = dy.String(nullable=False, primary_key=True)
+    compared = dy.UInt64(nullable=False)
+    same = dy.UInt64(nullable=False)
+    tied = dy.UInt64(nullable=False)
+    otherwise = dy.UInt64(nullable=False)
+    prompts = dy.List(dy.String(nullable=False), nullable=False)
+    """Where it does so by the widest margins."""
+
+
 class Domains(dy.Schema):
     """The domain that a router has put a prompt into, or the reason why there is none."""
 

@@ -11,6 +11,7 @@ from helpers import SHARED, build, recipe_of, table, wide, write_jsonl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pairwright.assets.auditing.given_labels import against_labels, disagreement_stages
 from pairwright.assets.intake.label_shape import labelled_columns
 from pairwright.assets.intake.records import Records
 from pairwright.assets.intake.said_rows import conform_labelled
@@ -81,6 +82,22 @@ def test_a_changed_label_changes_the_release_and_nothing_is_asked(tmp_path: Path
     build(recipe(tmp_path, votes("b"), VOTES, **parts), tmp_path)
     assert pairs_of(Workspace(tmp_path, "tested", 2)).get_column("chosen").to_list() == ["y"]
     assert log.read_text() == before
+
+
+def test_judges_are_held_against_the_given_labels(tmp_path: Path) -> None:
+    """`length` takes the longer: it is with the label once, against it twice, and has a tie."""
+    texts = [("long text", "short"), ("x", "longer"), ("y", "longest"), ("one", "two")]
+    rows = [{"prompt": f"q{n}", "chosen": good, "rejected": bad} for n, (good, bad) in enumerate(texts)]
+    made = recipe(tmp_path, rows, SIDES, judges=[{"kind": "label"}, {"kind": "length"}])
+    build(made, tmp_path)
+    workspace = Workspace(tmp_path, "tested", 2)
+    assert against_labels(made, workspace) == [
+        {"judge": "length", "pairs": 4, "agrees": "37.5%", "ties": 1, "otherwise": 2}
+    ]
+    prompts = table(workspace, "prompts").select("prompt_id", text=pl.col("messages").list[0].struct["content"])
+    named = pl.read_parquet(tmp_path / "tested" / "disagreements.parquet").get_column("prompts").to_list()[0]
+    assert [prompts.filter(pl.col("prompt_id") == one).item(0, "text") for one in named] == ["q2", "q1"]
+    assert disagreement_stages(recipe(tmp_path, rows, SIDES)) == []
 
 
 def test_what_says_nothing_is_a_failure_with_its_reason(tmp_path: Path) -> None:
