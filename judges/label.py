@@ -6,9 +6,6 @@ import polars as pl
 from pydantic import Field
 
 from pairwright.judges.given import LABELS, Given, as_verdicts
-from pairwright.judges.llm.strengths import strengths
-from pairwright.schemas.dataframely import dy
-from pairwright.schemas.tables import Comparisons
 
 PAIR = ["prompt_id", "response_a", "response_b"]
 
@@ -23,7 +20,7 @@ class Label(Given):
     kind: Literal["label"] = "label"
     aliases: ClassVar[tuple[str, ...]] = ("human", "annotator", "preference", "gold")
     given_table: ClassVar[str] = LABELS
-    table: ClassVar[type[dy.Schema]] = Comparisons
+    asks_about: ClassVar[Literal["response", "pair", "prompt"]] = "pair"
     annotators: Annotated[list[str], Field(default=[])]
     """Only what these say; empty: all of them. To weigh people apart, name a judge for each."""
 
@@ -51,8 +48,3 @@ class Label(Given):
         several = several.with_columns(failure=pl.when(pl.col("p_a").is_null()).then("failure"))
         rows = pl.concat([alone, several.select(alone.columns)]).sort(PAIR)
         return as_verdicts(rows.with_columns(per_order=pl.lit([], pl.List(pl.Float64))), self, "label")
-
-    def per_response(self, verdicts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.LazyFrame:
-        """Bradley-Terry strength of each response among those of its prompt."""
-        compared = verdicts.select(*self.keys, "p_a", "failure")
-        return strengths(responses.collect(), compared.collect()).lazy()

@@ -66,7 +66,7 @@ def _look(source: str) -> Look:
 def _records(part: Part) -> list[Mapping[str, Any]]:
     for records in part.records(None):
         if records.frame is not None:
-            return records.frame.head(LOOKED_AT).to_dicts()
+            return list(records.frame.head(LOOKED_AT).to_dicts())
         return [
             one for _, one, reason in islice(records.objects, LOOKED_AT) if reason is None and isinstance(one, dict)
         ]
@@ -93,7 +93,8 @@ def _unsure(look: Look) -> list[str]:
         except ValueError as error:
             reasons[str(error)] += 1
             continue
-        reasons.update(one.failure for one in (*row.votes, *row.scores) if one.failure)
+        failures = [*(one.failure for one in row.votes), *(one.failure for one in row.scores)]
+        reasons.update(filter(None, failures))
         kinds.update(one.won for one in row.votes)
     rows = len(look.records)
     told += [f"{count} of the first {rows} rows: {one_line(why, 100)}" for why, count in reasons.most_common(3)]

@@ -23,6 +23,7 @@ from pairwright.assets.storage.build_lock import building
 from pairwright.assets.storage.repair import mended
 from pairwright.assets.storage.reply_ledger import budget_of
 from pairwright.assets.storage.store import Workspace, read_table, replacing, scan
+from pairwright.judges.base import Judge
 from pairwright.judges.given import Given
 from pairwright.judges.juries.base import Jury
 from pairwright.schemas.errors import RecipeError
@@ -132,7 +133,7 @@ def _asked_judges(recipe: Recipe) -> Recipe:
 
     Raises RecipeError where there are no others.
     """
-    judges = [one for one in recipe.judges if not isinstance(one, Given)]
+    judges = [_unguided(one) for one in judges_of(recipe) if not isinstance(one, Given)]
     if len(judges) == len(recipe.judges):
         return recipe
     if not judges:
@@ -142,6 +143,15 @@ def _asked_judges(recipe: Recipe) -> Recipe:
     jury = recipe.jury.model_copy(update={"weights": weights}) if isinstance(recipe.jury, Jury) else recipe.jury
     filters = [one for one in recipe.filters if getattr(one, "by", None) in (None, *names)]
     return recipe.model_copy(update={"judges": judges, "jury": jury, "filters": filters})
+
+
+def _unguided(judge: Judge) -> Judge:
+    """The judge itself; one that goes by what the sources say, with the usual choice of pairs."""
+    if not isinstance(judge.guide, Given):
+        return judge
+    free = judge.model_copy(update={"pairs": "sampled", "pairs_by": None})
+    free._guide = None
+    return free
 
 
 def _judge(recipe: Recipe, gold: Gold, workspace: Workspace) -> None:

@@ -17,7 +17,7 @@ from pairwright.judges.base import Judge
 from pairwright.judges.given import LABELS
 from pairwright.judges.label import PAIR, Label
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Disagreements
+from pairwright.schemas.tables import Disagreements, types
 
 CODE = 1
 """Raised when the same labels and verdicts would give other figures."""
@@ -61,28 +61,22 @@ def _table(judges: Sequence[Judge], inputs: Inputs) -> pl.DataFrame:
         pairs = labels.drop_nulls("p_a").group_by(PAIR).agg(pl.col("p_a").mean()).filter(pl.col("p_a") != 0.5)
         for judge in judges:
             found = _compared(pairs, response_scores(judge, inputs, shard).collect())
-            signs = found.select((pl.col("margin").sign() * (pl.col("p_a") - 0.5).sign()).alias("sign")).to_series()
-            counts[judge.name] += {"compared": found.height, "same": (signs > 0).sum(), "tied": (signs == 0).sum()}
-            worst[judge.name].append(_worst(found.filter(signs < 0)))
-    return pl.DataFrame([_row(name, counts[name], pl.concat(worst[name])) for name in counts], _SCHEMA, orient="row")
-
-
-_SCHEMA = {
-    "judge": pl.String,
-    "compared": pl.UInt64,
-    "same": pl.UInt64,
-    "tied": pl.UInt64,
-    "otherwise": pl.UInt64,
-    "prompts": pl.List(pl.String),
-}
+            same, tied = found.filter(pl.col("sign") > 0).height, found.filter(pl.col("sign") == 0).height
+            counts[judge.name].update(compared=found.height, same=same, tied=tied)
+            worst[judge.name].append(_worst(found.filter(pl.col("sign") < 0)))
+    return pl.DataFrame(
+        [_row(name, counts[name], pl.concat(worst[name])) for name in counts], types(Disagreements), orient="row"
+    )
 
 
 def _compared(pairs: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
-    """The pairs of which both sides have a score, with `margin`, that of the first less the second's."""
+    """The pairs of which both sides have a score, with `margin`, that of the first less the second's, and `sign`: 1 for
+    the label's order, -1 for the other."""
     rows = scores.drop_nulls("score").select("response_id", "score")  # the id names its prompt, too
     for side in ("a", "b"):
         pairs = pairs.join(rows.rename({"response_id": f"response_{side}", "score": side}), on=f"response_{side}")
-    return pairs.with_columns(margin=pl.col("a") - pl.col("b"))
+    margin = pl.col("a") - pl.col("b")
+    return pairs.with_columns(margin=margin, sign=margin.sign() * (pl.col("p_a") - 0.5).sign())
 
 
 def _worst(rows: pl.DataFrame) -> pl.DataFrame:

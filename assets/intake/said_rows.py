@@ -44,7 +44,7 @@ def conform_labelled(records: Records, columns: LabelledColumns) -> Said:
     """The records of a labelled source. Raises SourceError for labels that nobody can tell the meaning of."""
     if records.frame is not None and (found := by_columns(records, columns)) is not None:
         raw, votes, scores = found
-        return Said(raw, votes.cast(VOTES), scores.cast(GIVEN))
+        return Said(raw, votes.cast(pl.Schema(VOTES)), scores.cast(pl.Schema(GIVEN)))
     forms: list[tuple[int, Any, str | None]] = []
     votes_of: list[tuple[int, Vote]] = []
     given: list[tuple[int, Given]] = []

@@ -6,7 +6,7 @@ import polars as pl
 
 from pairwright.assets.display.progress import tell
 from pairwright.assets.judging.asking import SECOND, answers, cost_of, first_round, ledger_of, planned, second_round
-from pairwright.assets.judging.verdicts import asked_twice, verdicts_basis, verdicts_table, wanted
+from pairwright.assets.judging.verdicts import asked_twice, questions, verdicts_basis, verdicts_table, wanted
 from pairwright.assets.stages.stage import Expected
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.store import Shard, Workspace, read_table
@@ -58,7 +58,7 @@ def _ask(
         lost += frame.height - kept.height
         if kept.height:
             ledger.append(kept)
-        done.update(frame.select(judge.keys).hash_rows())
+        done.update(frame.select(judge.keys).hash_rows().to_list())
         cost += cost_of(frame)
         tell(stage, len(done), asked.height, cost)
     return lost
@@ -90,11 +90,11 @@ def estimate(judge: Judge, workspace: Workspace, expected: Expected | None = Non
 def _expected(judge: Judge, workspace: Workspace, shard: Shard, responses: pl.DataFrame) -> Estimate:
     """For responses of which some are still to be sampled: as many and as long as they are likely to be."""
     total = Estimate()
-    due = judge.wanted(responses.select("prompt_id", "response_id"))
+    due = questions(judge, responses.select("prompt_id", "response_id"))
     path = workspace.file(verdicts_table(judge), shard)
-    if path.exists() and not (judge.whole_prompts and "response_id" in judge.keys):
+    if path.exists() and judge.asks_about != "prompt":
         due = due.join(read_table(path, columns=judge.keys), on=judge.keys, how="anti")
-    on = ["prompt_id"] if judge.whole_prompts else judge.keys
+    on = judge.keys if judge.asks_about == "response" else ["prompt_id"]
     responses = responses.join(due.select(on).unique(), on=on, how="semi", maintain_order="left")
     prompts = read_table(workspace.file("prompts", shard))
     for asked in (due, due.filter(asked_twice(judge))):

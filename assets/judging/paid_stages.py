@@ -23,7 +23,7 @@ from pairwright.judges.router import Router
 from pairwright.models.estimate import Estimate
 from pairwright.models.local.request import PassRequest
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Domains, Likelihoods, Scores
+from pairwright.schemas.tables import Domains, Likelihoods
 
 FAILURES = "watch_failures"
 MOST_FAILURES = 0.05
@@ -89,7 +89,7 @@ def verdicts_stage(recipe: Recipe, one: Judge) -> Paid | Derived:
     audited = (Check(name, doc) for name, doc in checks_of(one).items())
     return Paid.of(
         verdicts_basis(one),
-        doc="The score of each response." if one.table is Scores else "Which of two responses is better.",
+        doc="Which of two responses is better." if one.asks_about == "pair" else "The score of each response.",
         made_by=one,
         schema=one.table,
         checks=(Check(FAILURES, "At most 5 % of the responses are without a score."), *audited),

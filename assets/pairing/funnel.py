@@ -36,17 +36,28 @@ def filters_of(recipe: Recipe) -> list[Filter]:
 
 
 def funnel(recipe: Recipe, workspace: Workspace, shards: Sequence[Shard] | None = None) -> list[FunnelStep]:
-    """From prompts to kept pairs of some shards or all, step by step; within each part the numbers add up exactly."""
+    """From prompts to kept pairs of some shards or all, step by step; within each part the numbers add up exactly.
 
-    def rows(table: str) -> pl.LazyFrame:
-        return scan(workspace.files(table) if shards is None else [workspace.file(table, one) for one in shards])
-
-    prompts = rows("prompts").select(pl.len()).collect().item()
-    ranked = rows("preferences").filter(pl.col("utility").is_not_null())
-    several = ranked.group_by("prompt_id").len().filter(pl.col("len") > 1).select(pl.len()).collect().item()
+    They are counted a shard at a time.
+    """
+    if shards is None:
+        for table in ("prompts", "preferences", "pairs"):
+            workspace.files(table)  # tells those that are missing
     names = [one.name for one in filters_of(recipe)]
+    of_shards = [_funnel(names, workspace, one) for one in (workspace.each_shard() if shards is None else shards)]
+    return [
+        FunnelStep(same[0].step, *map(sum, zip(*(one[1:] for one in same), strict=True)))
+        for same in zip(*of_shards, strict=True)
+    ]
+
+
+def _funnel(names: list[str], workspace: Workspace, shard: Shard) -> list[FunnelStep]:
+    """The steps of a shard; `names` are those of the filters."""
+    prompts = scan([workspace.file("prompts", shard)]).select(pl.len()).collect().item()
+    ranked = scan([workspace.file("preferences", shard)]).filter(pl.col("utility").is_not_null())
+    several = ranked.group_by("prompt_id").len().filter(pl.col("len") > 1).select(pl.len()).collect().item()
     columns = ["prompt_id", "kept", *(f"{part}_{name}" for name in names for part in ("kept", "filter"))]
-    pairs = rows("pairs").select(columns).collect()
+    pairs = scan([workspace.file("pairs", shard)]).select(columns).collect()
     paired = pairs.get_column("prompt_id").n_unique()
     steps = [
         FunnelStep("prompts with two ranked responses", prompts, prompts - several, several),

@@ -14,6 +14,7 @@ from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import Judge
 from pairwright.judges.juries.base import Jury
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.row_order import same_rows
 from pairwright.schemas.tables import Preferences, check
 
 CODE = 3
@@ -96,7 +97,8 @@ def _preferences(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
     for judge in judges_of(recipe):
         one = response_scores(judge, inputs, inputs.shard).collect()
         one = one.rename({"score": judge.name, "failure": f"{judge.name}!"})
-        scores = scores.join(one, on=KEY, how="left", maintain_order="left")
+        same = same_rows(scores, one, KEY)
+        scores = scores.hstack(one.drop(KEY)) if same else scores.join(one, on=KEY, how="left", maintain_order="left")
     frame = jury_of(recipe).combine(scores, scales, recipe.weights)
     return check(frame, Preferences, extra=["scores", "z"])
 

@@ -24,7 +24,7 @@ from pairwright.models.serving.call import Answer, Call
 from pairwright.models.serving.endpoint import CHARACTERS_PER_TOKEN
 from pairwright.models.serving.reasoning import without_reasoning
 from pairwright.models.serving.reply_store import Budget, ReplyStore
-from pairwright.schemas.ids import response_id
+from pairwright.schemas.ids import response_ids
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Responses, Samples, check, types
 
@@ -202,8 +202,8 @@ def merged(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("sample_count").sum(),
         pl.col(first).first(),
     )
-    ids = [response_id(*key) for key in frame.select("prompt_id", "text").iter_rows()]
-    frame = frame.with_columns(pl.Series("response_id", ids, pl.String)).cast({"sample_count": pl.UInt32})
+    ids = response_ids(frame.get_column("prompt_id"), frame.get_column("text")).alias("response_id")
+    frame = frame.with_columns(ids).cast({"sample_count": pl.UInt32})
     return check(frame.sort("prompt_id", "response_id"), Responses)
 
 
@@ -219,5 +219,5 @@ def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl
         filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit(" the" * (length // 4))
         frames.append(missing_samples(recipe, policy, workspace, shard).select("prompt_id", text=filler))
     rows = pl.concat(frames).unique()
-    ids = [response_id(*key) for key in rows.iter_rows()]
-    return rows.with_columns(pl.Series("response_id", ids, pl.String)).sort("prompt_id", "response_id")
+    ids = response_ids(rows.get_column("prompt_id"), rows.get_column("text")).alias("response_id")
+    return rows.with_columns(ids).sort("prompt_id", "response_id")

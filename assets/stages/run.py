@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar, cast
 
+from pairwright.assets.stages.runner import SERIAL, Runner
 from pairwright.models.serving.reply_store import Budget, Spent
 
 _Kept = TypeVar("_Kept")
@@ -28,10 +29,10 @@ class Made(NamedTuple):
 
 
 class Run:
-    """What the shards that are brought up one after the other share: the budget, and what is dear to load."""
+    """What the shards of a stage share: who goes over them, the budget, and what is dear to load."""
 
-    def __init__(self, budget: Budget | None = None) -> None:
-        self.budget = budget
+    def __init__(self, budget: Budget | None = None, runner: Runner = SERIAL) -> None:
+        self.budget, self.runner = budget, runner
         self._kept: dict[Hashable, Any] = {}
 
     @property

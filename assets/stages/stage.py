@@ -18,7 +18,7 @@ from pairwright.assets.stages.run import Made, Run
 from pairwright.assets.stages.view import Check, View
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.store import Shard, Workspace, content_version, last_stamp, scan, version_of, write
-from pairwright.judges.base import NOT_APPLICABLE
+from pairwright.judges.base import NOT_APPLICABLE, Judge
 from pairwright.models.estimate import Estimate
 from pairwright.schemas.dataframely import dy
 from pairwright.schemas.kinds import Member
@@ -66,19 +66,34 @@ class Stage(Basis, ABC):
     ) -> Made:
         """Bring some shards up to date, or all."""
         every, run = self.shards(workspace) if shards is None else list(shards), run or Run()
-        total = Made()
+        every = every[:1] if self.at_once else every
+
+        def here(shard: Shard | None) -> Made:
+            return self.bring_up_shard(workspace, shard, run)
+
+        total, start = Made(), time.perf_counter()
         try:
-            for number, shard in enumerate(every, start=1):
-                start = time.perf_counter()
-                made = self.bring_up_shard(workspace, shard, run)
-                total += made._replace(seconds=time.perf_counter() - start)
+            for number, made in enumerate(run.runner.each(self, workspace, every, here), start=1):
+                total += made
                 if self.tells and (made.files or not self.fit):  # a fit is asked for by whoever reads it
                     tell(self.name, number, len(every))
-                if self.at_once:
-                    break
         finally:
             run.forget()
-        return total
+        return total._replace(seconds=time.perf_counter() - start)
+
+    @property
+    def basis(self) -> Basis:
+        """What it follows from."""
+        return self
+
+    @property
+    def spreads(self) -> bool:
+        """Whether its shards may be made in other processes: work of the processor that loads no model."""
+        return False
+
+    def is_due(self, workspace: Workspace, shard: Shard | None) -> bool:
+        """Whether there may be something to do for a shard."""
+        return True
 
     @property
     def tells(self) -> bool:
@@ -120,6 +135,15 @@ class Derived(Stage):
         """In shards."""
         return True
 
+    @property
+    def spreads(self) -> bool:
+        """All but fits, which are made once."""
+        return not self.fit
+
+    def is_due(self, workspace: Workspace, shard: Shard | None) -> bool:
+        """Whether it was made from something else than its inputs are now."""
+        return not self.is_current(workspace, [shard])
+
     def bring_up_shard(self, workspace: Workspace, shard: Shard | None, run: Run) -> Made:
         """Make it, unless it was made from what its inputs are now."""
         stamp, path = self.stamp(workspace, shard), self.file(workspace, shard)
@@ -143,6 +167,15 @@ class Paid(Stage):
     """Asks for what a shard lacks; how many rows there were."""
     estimate: Callable[[Workspace, Expected | None], Estimate]
     """What is missing would take so much; nothing is spent."""
+
+    @property
+    def spreads(self) -> bool:
+        """What a judge computes by itself."""
+        return isinstance(self.made_by, Judge) and not (self.made_by.calls_server or self.made_by.loads_model)
+
+    def is_due(self, workspace: Workspace, shard: Shard | None) -> bool:
+        """Whether something else was wanted before than is now, or an answer is to be tried again."""
+        return last_stamp(self.file(workspace, shard)).get("work") != self.stamp(workspace, shard)
 
     def bring_up_shard(self, workspace: Workspace, shard: Shard | None, run: Run) -> Made:
         """Ask for what the shard lacks."""

@@ -7,6 +7,7 @@ import polars as pl
 
 from pairwright.assets.display import views
 from pairwright.assets.storage.store import Shard, Workspace, scan
+from pairwright.schemas.errors import PairwrightError
 
 
 class Check(NamedTuple):
@@ -24,6 +25,14 @@ class Finding(NamedTuple):
 
     passed: bool
     found: str
+
+
+class ChecksError(PairwrightError):
+    """Checks that stop have failed before anything became visible: nothing was made."""
+
+    def __init__(self, message: str, findings: Mapping[str, Finding]) -> None:
+        super().__init__(message)
+        self.findings = findings
 
 
 class View(NamedTuple):

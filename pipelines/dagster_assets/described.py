@@ -1,5 +1,6 @@
 """What the UI says of an asset before it is made: in words what makes it, and the columns of its table."""
 
+import functools
 import inspect
 import json
 from collections.abc import Mapping
@@ -43,3 +44,17 @@ def column_schema(schema: type[dy.Schema], extra: Mapping[str, Any]) -> dg.Table
             *(dg.TableColumn(name, str(dtype)) for name, dtype in extra.items()),
         ]
     )
+
+
+def code_references(stage: Stage) -> dg.CodeReferencesMetadataValue:
+    """Where the code stands: of the part of the recipe that makes the table, and of its stage's making, if any."""
+    made = getattr(stage, "make", None) or getattr(stage, "answer", None)
+    while isinstance(made, functools.partial):
+        made = made.func
+    parts = [one for one in (type(stage.made_by) if stage.made_by else None, made) if one is not None]
+    return dg.CodeReferencesMetadataValue(code_references=[_place(one) for one in parts])
+
+
+def _place(code: Any) -> dg.LocalFileCodeReference:
+    file, (_, line) = inspect.getsourcefile(code), inspect.getsourcelines(code)
+    return dg.LocalFileCodeReference(file_path=str(file), line_number=line, label=code.__qualname__.split(".")[0])

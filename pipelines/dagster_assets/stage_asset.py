@@ -6,16 +6,16 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 
-from pairwright.assets.stages.run import Made, Run
+from pairwright.assets.stages.run import Made
 from pairwright.assets.stages.stage import Paid, Stage
-from pairwright.assets.stages.view import View
-from pairwright.assets.storage.reply_ledger import budget_of
-from pairwright.assets.storage.store import Shard, Workspace
+from pairwright.assets.stages.view import ChecksError, View
+from pairwright.assets.storage.store import version_of
 from pairwright.pipelines.dagster_assets import common
-from pairwright.pipelines.dagster_assets.described import column_schema, description
+from pairwright.pipelines.dagster_assets.described import code_references, column_schema, description
 from pairwright.pipelines.dagster_assets.lineage import asset_path
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.pipelines.names import partition
+from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 
 
@@ -25,36 +25,32 @@ def stage_asset(recipe: Recipe, stages: Sequence[Stage], after: Sequence[dg.Asse
     path = asset_path(stage.name)
     arguments = common.arguments(recipe, *path, sharded=not stage.fit, after=after)
     arguments |= {"description": description(stage), "check_specs": common.check_specs(recipe, path, stage.checks)}
+    arguments["metadata"] = {"dagster/code_references": code_references(stage)}
     if stage.schema is not None:
-        arguments["metadata"] = {"dagster/column_schema": column_schema(stage.schema, stage.extra)}
-    if isinstance(stage.code, str):
-        arguments["code_version"] = stage.code
+        arguments["metadata"]["dagster/column_schema"] = column_schema(stage.schema, stage.extra)
+    arguments["code_version"] = str(stage.code)
 
     @dg.asset(**arguments)
     @in_run_log
     def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        workspace = Workspace.of(recipe)
+        workspace = common.workspace(context, recipe)
         shards = [] if stage.fit else common.shards(context, workspace)
-        done = bring_up(recipe, stages, workspace, shards)
+        run = common.coordinator(context, recipe)
+        try:
+            done = run.bring_up(stages, shards)
+        except ChecksError as error:
+            common.log_checks(context, common.key(recipe, *asset_path(stage.name)), stage.checks, error.findings)
+            raise
         context.log.info(f"{stage.name}: {done.rows:,} new rows in {done.seconds:,.1f} s")
         view = stage.seen(workspace, shards)
         for shard in shards:
-            rows = {"dagster/partition_row_count": pq.read_metadata(stage.file(workspace, shard)).num_rows}
-            context.add_asset_metadata(rows, partition_key=partition(shard.index))
-        return common.result(metadata(stage, done, view), stage.checks, view.findings)
+            path = stage.file(workspace, shard)
+            told = {"dagster/partition_row_count": pq.read_metadata(path).num_rows, "version": version_of(path)}
+            context.add_asset_metadata(told, partition_key=partition(shard.index))
+        made_of = dg.DataVersion(fingerprint(stage.versions(workspace, shards)))
+        return common.result(metadata(stage, done, view), stage.checks, view.findings, made_of)
 
     return made
-
-
-def bring_up(recipe: Recipe, stages: Sequence[Stage], workspace: Workspace, shards: Sequence[Shard]) -> Made:
-    """Bring the last of some stages up to date, of some shards; those before it, of all, as it needs them so."""
-    last = stages[-1]
-    run = Run(budget_of(recipe, workspace) if isinstance(last, Paid) else None)
-    total = Made()
-    if not last.at_once:
-        for stage in stages[:-1]:
-            total += stage.bring_up(workspace, run=run)._replace(rows=0)
-    return total + last.bring_up(workspace, None if last.fit else shards, run)
 
 
 def metadata(stage: Stage, made: Made, view: View) -> dict[str, Any]:

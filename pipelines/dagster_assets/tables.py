@@ -16,10 +16,11 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     for stage in flow(recipe):
         groups.setdefault(asset_path(stage.name), []).append(stage)
     drift = [common.key(recipe, "drift")] if recipe.schedule else []
-    again: dict[tuple[str, ...], list[dg.AssetKey]] = {
-        ("preferences",): drift  # what is judged again comes before what is made of the verdicts
+    besides: dict[tuple[str, ...], list[dg.AssetKey]] = {
+        ("prompts",): [common.key(recipe, "source")],
+        ("preferences",): drift,  # what is judged again comes before what is made of the verdicts
     }
-    return [stage_asset(recipe, _own_last(path, stages), again.get(path, [])) for path, stages in groups.items()]
+    return [stage_asset(recipe, _own_last(path, stages), besides.get(path, [])) for path, stages in groups.items()]
 
 
 def _own_last(path: tuple[str, ...], stages: list[Stage]) -> list[Stage]:

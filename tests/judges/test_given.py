@@ -3,6 +3,7 @@
 import polars as pl
 
 from pairwright.judges.label import Label
+from pairwright.judges.per_response import per_response
 from pairwright.judges.score import Score
 from pairwright.schemas.ids import digest
 from pairwright.schemas.tables import Comparisons, Scores, check
@@ -34,7 +35,7 @@ def test_the_share_of_annotators_is_the_verdict() -> None:
 def test_a_label_that_is_none_is_a_failure() -> None:
     rows = check(Label().verdicts(said((A, B, "x", None, "label 'c' is unknown")), RESPONSES), Comparisons)
     assert rows.select("p_a", "failure").rows() == [(None, "label 'c' is unknown")]
-    scores = Label().per_response(rows.lazy(), RESPONSES.lazy()).collect()
+    scores = per_response(Label(), rows.lazy(), RESPONSES.lazy()).collect()
     assert scores.get_column("score").null_count() == 3
     assert scores.get_column("failure").to_list()[:2] == ["label 'c' is unknown"] * 2
 
