@@ -14,6 +14,8 @@ ROLES = {"human": "user", "gpt": "assistant", "prompter": "user"}
 """How ShareGPT and its like call roles → ours."""
 TAGS = {"Human": "user", "Assistant": "assistant"}
 _HH = re.compile(r"(?:^|\n\n)(Human|Assistant):")
+MORE = ("tool_calls", "function_call", "reasoning", "reasoning_content", "thinking")
+"""What a message may hold beside its text: then it stays a message."""
 Turns = list[Any]
 """Messages, each a mapping with role and content."""
 
@@ -44,7 +46,10 @@ def turns_of(value: Any, place: str) -> Turns | None:
 
 
 def turn_of(message: Any, place: str) -> dict[str, Any]:
-    """A message with role and content. Raises ValueError for what is none."""
+    """A message with role and content, and whatever else it has. Raises ValueError for what is none.
+
+    What holds more than text stays as it is: whoever reads the prompt says whether it can be used.
+    """
     if not isinstance(message, Mapping):
         raise ValueError(f"{place} is no message with role and content")
     told = {key: one for key, one in message.items() if one is not None}
@@ -52,7 +57,7 @@ def turn_of(message: Any, place: str) -> dict[str, Any]:
     if not isinstance(role, str):
         raise ValueError(f"{place} is no message with role and content")
     if isinstance(content, list):
-        content = _joined(content, place)
+        content = _joined(content)
     rest = {key: one for key, one in told.items() if key not in ("role", "from", "content", "value")}
     return {**rest, "role": ROLES.get(role, role), "content": content}
 
@@ -67,9 +72,12 @@ def response_of(value: Any, place: str) -> Any:
     if len(turns) != 1 or turns[0]["role"] != "assistant":
         roles = ", ".join(str(one["role"]) for one in turns[:4]) or "none"
         raise ValueError(f"{place} has {len(turns)} turns ({roles}), expected the assistant's one")
-    if turns[0]["content"] is None:
+    message = turns[0]
+    if any(message.get(key) for key in MORE) or isinstance(message["content"], list):
+        return message
+    if message["content"] is None:
         raise ValueError(f"{place} has no content")
-    return turns[0]["content"]
+    return message["content"]
 
 
 def sides_of(prompt: Any, first: Any, second: Any, names: tuple[str, str, str]) -> Sides:
@@ -105,7 +113,7 @@ def _shared(one: Turns, other: Turns) -> int:
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return one["role"] == other["role"] and one["content"] == other["content"]
+    return all(one.get(key) == other.get(key) for key in ("role", "content", *MORE))
 
 
 def _check_prompt(prompt: Any, shared: Turns, names: tuple[str, str, str]) -> None:
@@ -147,13 +155,8 @@ def _without_place(turns: Turns | None) -> Turns | None:
     return turns
 
 
-def _joined(parts: Sequence[Any], place: str) -> str:
-    """The text of content parts. Raises ValueError for what is none."""
-    texts = []
-    for part in parts:
-        text = part.get("text") if isinstance(part, Mapping) else part
-        if not isinstance(text, str):
-            kind = part.get("type") if isinstance(part, Mapping) else part
-            raise ValueError(f"{place} holds {short(kind)}, expected text")
-        texts.append(text)
-    return "\n".join(texts)
+def _joined(parts: Sequence[Any]) -> Any:
+    """The text of content parts, where all of them are texts."""
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    kinds = {part.get("type", "text") if isinstance(part, Mapping) else "text" for part in parts}
+    return "\n".join(texts) if kinds == {"text"} and all(isinstance(text, str) for text in texts) else list(parts)

@@ -12,7 +12,7 @@ from pairwright.assets.auditing.evaluate import Evaluation, evaluate
 from pairwright.assets.auditing.gold import read_gold
 from pairwright.assets.auditing.gold_columns import Choice, columns_from
 from pairwright.cli import main
-from pairwright.schemas.errors import SourceError
+from pairwright.schemas.errors import RecipeError, SourceError
 from pairwright.schemas.reading import parse_recipe
 
 LENGTH = [{"kind": "length"}]
@@ -154,3 +154,14 @@ def test_figures_on_human_pairs_are_those_of_polars_by_hand(tmp_path: Path) -> N
     right = decided.select(((longer * pl.when(pl.col("human_label") == "a").then(1).otherwise(-1)) + 1) / 2)
     assert (found.rows, found.used, found.tied) == (rows.height, decided.height, rows.height - decided.height)
     assert found.agreements[1].agreement == pytest.approx(right.to_series().mean())
+
+
+def test_judges_that_read_what_sources_say_have_no_part_in_it(tmp_path: Path) -> None:
+    source = {"source": "none.jsonl", "columns": {"chosen": "chosen", "rejected": "rejected"}}
+    filters = [{"kind": "margin", "by": "label", "minimum": 1}]
+    parts: dict[str, Any] = {"prompts": source, "filters": filters, "jury": {"weights": {"label": 2}}}
+    found = run(tmp_path, [vote(1, "x", "a")], judges=[{"kind": "label"}, *LENGTH], **parts)
+    assert {one.judge for one in found.agreements} == {"jury", "length", "longer-wins", "random"}
+    assert found.filters == []
+    with pytest.raises(RecipeError, match="its judges read what the sources say"):
+        run(tmp_path, [vote(1, "x", "a")], judges=[{"kind": "label"}], prompts=source)

@@ -136,10 +136,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "prompt says other things than the turns that chosen and rejected begin with",
     ),
     "scores short": ({"prompt": Q, "responses": ["x", "y"], "scores": [1]}, "scores: 1 for 2 responses"),
-    "picture": (
-        {"prompt": [{"role": "user", "content": [{"type": "image"}]}], "chosen": [said("x")], "rejected": [said("y")]},
-        "prompt: turn 1 holds 'image', expected text",
-    ),
 }  # fmt: skip
 
 
