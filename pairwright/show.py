@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # a command imports what it shows, and not all that others do
     from pairwright.assets.releasing.versions import Release
     from pairwright.pipelines.plan import Line, Plan
 
+REASONING = "as many an answer as were seen of the same judge or policy, and 1,000 a guess where none were"
 EVERY = 5.0
 """Seconds between two plain lines of one stage."""
 
@@ -116,6 +117,8 @@ def plan(dataset: str, made: "Plan", as_json: bool) -> None:
             "not known" if _untimed([one]) else _time(estimate),
         )
     print_table(table)
+    if made.total.reasoning_tokens:
+        click.echo(f"about {made.total.reasoning_tokens:,} of the tokens are reasoning: {REASONING}")
     click.echo(
         f"to compute: {made.total.verdicts:,} verdicts, ${made.total.cost_usd:,.2f}, {_time(made.total)}"
         + (" and forward passes of a pace that the first build finds out" if _untimed(made.lines) else "")

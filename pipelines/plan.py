@@ -13,13 +13,23 @@ from pairwright.assets.judging.verdicts import asked_twice, judges_of, verdicts_
 from pairwright.assets.sampling import sample
 from pairwright.assets.sampling.pool import policies_of
 from pairwright.assets.storage.repair import mended
-from pairwright.assets.storage.reply_ledger import budget_of
+from pairwright.assets.storage.reply_ledger import budget_of, findings_file
 from pairwright.assets.storage.store import Workspace, read_table
 from pairwright.judges.base import Batch, Judge
+from pairwright.judges.llm.base import LlmJudge
 from pairwright.models.estimate import Estimate
+from pairwright.models.serving.abilities import lacking
+from pairwright.models.serving.endpoint import Endpoint
+from pairwright.models.serving.fields import features_of, spared
+from pairwright.models.serving.reply_store import ReplyStore
+from pairwright.pipelines.reasoning_cost import with_reasoning
 from pairwright.pipelines.snapshot import snapshot
 from pairwright.schemas.errors import PairwrightError
+from pairwright.schemas.kinds import Kind
 from pairwright.schemas.recipe import Recipe
+
+HASTE = 10.0
+"""Seconds that a plan waits for a server's answer."""
 
 
 class Line(NamedTuple):
@@ -46,9 +56,28 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
     """Count what is missing, judge by judge; nothing under the data folder changes.
 
     Works beside it, on links, so that a build may go on meanwhile: where one replaces the tables of the intake, the
-    plan is made again from the sources themselves. Raises RecipeError for a budget that would hold nothing.
+    plan is made again from the sources themselves. Raises RecipeError for a budget that would hold nothing, and
+    JudgeError where the recipe asks for what a server refuses.
     """
     budget_of(recipe, workspace)  # refuses one that would hold nothing
+    made = _steady_plan(recipe, workspace)
+    _refuse_in_vain(recipe, workspace, made)
+    askers = _askers(recipe)
+    lines = []
+    for line in made.lines:
+        asker = askers.get((line.judge, line.kind))
+        estimate = with_reasoning(line.estimate, asker, workspace) if asker else line.estimate
+        lines.append(line._replace(estimate=estimate))
+    return made._replace(lines=lines)
+
+
+def _askers(recipe: Recipe) -> dict[tuple[str, str], Kind]:
+    """What calls a server, by the name and kind of its line."""
+    parts = [*policies_of(recipe), *domains.routers_of(recipe), *judges_of(recipe)]
+    return {(one.name, str(one.content()["kind"])): one for one in parts if isinstance(one, Endpoint)}
+
+
+def _steady_plan(recipe: Recipe, workspace: Workspace) -> Plan:
     with snapshot(workspace) as beside:
         try:
             made = _mended_plan(recipe, beside.workspace)
@@ -85,6 +114,23 @@ def _plan(recipe: Recipe, workspace: Workspace) -> Plan:
         missing = _expected(recipe, judge, workspace) if unsampled else _missing(judge, workspace)
         lines.append(Line(judge.name, judge.content()["kind"], missing))
     return Plan(intake, lines)
+
+
+def _refuse_in_vain(recipe: Recipe, workspace: Workspace, made: Plan) -> None:
+    """Raises JudgeError where the recipe asks for what a server refuses. It is asked once, for a few tokens, and only
+    where calls are to be made that carry something which the recipe asks for and not every server takes."""
+    paid = {(line.judge, line.kind) for line in made.lines if line.estimate.calls}
+    for key, one in _askers(recipe).items():
+        if not isinstance(one, Endpoint) or key not in paid:
+            continue
+        weighs = isinstance(one, LlmJudge) and one.logprobs is True
+        if weighs or features_of(one.fields()).keys() - spared(one):
+            replies = ReplyStore(budget_of(recipe, workspace), findings=findings_file(workspace.data))
+            hasty = one.model_copy(update={"deadline": min(one.deadline, HASTE)})
+            if isinstance(hasty, LlmJudge):
+                hasty.goes_without(replies)
+            else:
+                lacking(hasty, set(), replies, getattr(hasty, "path", "/chat/completions"))
 
 
 def _expected(recipe: Recipe, judge: Judge, workspace: Workspace) -> Estimate:

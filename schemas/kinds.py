@@ -124,6 +124,11 @@ class Kind(Member):
         return data
 
     @property
+    def names(self) -> list[str]:
+        """What the parts are called that it stands for: its own name, unless it stands for several."""
+        return [self.name]
+
+    @property
     def guided_by(self) -> str | None:
         """Name of another part of the recipe's list whose results say what this one is asked, if any."""
         return None

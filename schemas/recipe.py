@@ -6,11 +6,21 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from pairwright.schemas.errors import short
 from pairwright.schemas.kinds import SLUG, Kind, Member, OneOf, bind_guides, usual
 from pairwright.schemas.models import CausalModel
+from pairwright.schemas.named_models import NAME, NamedModel, check_names
 from pairwright.schemas.tables import Preferences
 
 TAKEN = frozenset({*Preferences.column_names(), "jury", "longer-wins", "random"})
@@ -208,8 +218,9 @@ class Schedule(Part):
 
 
 def _distinct(parts: list[Kind]) -> list[Kind]:
-    names = [part.name.replace("-", "_") for part in parts]  # which Dagster does not tell apart
-    twice = [part.name for part in parts if names.count(part.name.replace("-", "_")) > 1]
+    told = [name for part in parts for name in part.names]
+    names = [name.replace("-", "_") for name in told]  # which Dagster does not tell apart
+    twice = [name for name in told if names.count(name.replace("-", "_")) > 1]
     if twice:
         raise ValueError(f"name {twice[-1]!r} is used twice; give one of them another `name:`")
     return parts
@@ -222,6 +233,8 @@ class Recipe(Part):
 
     dataset: Annotated[str, Field(pattern=SLUG)]
     """Name of the data set: its folder under the data directory and its group in the UI."""
+    models: dict[Annotated[str, Field(pattern=NAME)], NamedModel] = {}
+    """Models that are named once, to be used by policies, judges, routers, filters and the release: name → options."""
     prompts: Source
     """Where the prompts come from; the same rows may hold responses."""
     responses: list[Source] = []
@@ -308,14 +321,26 @@ class Recipe(Part):
                 raise ValueError(f"filter {one.name}: by names {by!r}; the judges are {', '.join(names)}")
         return self
 
+    @field_validator("models")
+    @classmethod
+    def _names_hide_nothing(cls, models: dict[str, NamedModel], info: ValidationInfo) -> dict[str, NamedModel]:
+        path = info.context["path"] if isinstance(info.context, dict) and "path" in info.context else Path()
+        check_names(models, Path(path).parent)
+        return models
+
     def model_post_init(self, context: Any) -> None:
         if isinstance(context, dict) and "path" in context:
             self._path = context["path"]
 
 
 def recipe_json_schema() -> dict[str, Any]:
-    """JSON Schema of a recipe, for completion in editors."""
+    """JSON Schema of a recipe, for completion in editors; options that many parts share stand there once."""
     from pairwright.schemas.descriptions import DescribedSchema
 
     schema = Recipe.model_json_schema(schema_generator=DescribedSchema)
+    shared = schema["$defs"][NamedModel.__name__]["properties"]
+    for name, part in schema["$defs"].items():
+        for option, told in part.get("properties", {}).items():
+            if name != NamedModel.__name__ and told == shared.get(option):
+                part["properties"][option] = {"$ref": f"#/$defs/{NamedModel.__name__}/properties/{option}"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Pairwright recipe", **schema}

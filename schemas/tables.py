@@ -15,7 +15,7 @@ MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 STEP: dict[str, dy.Column] = {"text": dy.String(nullable=False), "right": dy.UInt8(nullable=False, max=1)}
 STEPS = pl.List(pl.Struct({"text": pl.String, "right": pl.UInt8}))
 """polars type of a response's steps; `right` is 0 or 1, since equal booleans in lists may differ in their bytes."""
-GAINED = frozenset({"reasoning", "tool_calls"})
+GAINED = frozenset({"reasoning", "tool_calls", "reasoning_tokens"})
 """Columns that tables came to have later: one without a value is the same as none, in files and in their versions."""
 
 
@@ -187,6 +187,8 @@ class Replies(dy.Schema):
     completion_tokens = dy.UInt32(nullable=False)
     cost_usd = dy.Float64(nullable=False, min=0.0)
     seconds = dy.Float64(nullable=False, min=0.0)
+    reasoning_tokens = dy.UInt32(nullable=True)
+    """Of the completion's; null where the server tells of none."""
     adopted = dy.Bool(nullable=True)
     """Whether it was taken over from another layout or data set, whose books it stands in."""
     retry = dy.Bool(nullable=False)

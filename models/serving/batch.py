@@ -15,10 +15,10 @@ from pairwright.models.serving.answers import text_in
 from pairwright.models.serving.batch_files import Entry, Journal
 from pairwright.models.serving.batch_server import Result, Server, State, line_of, results
 from pairwright.models.serving.bounded import FLOOR, most_bytes
-from pairwright.models.serving.call import TRIES, Answer, Call
+from pairwright.models.serving.call import TRIES, Answer, Call, kept_of
 from pairwright.models.serving.endpoint import BATCH_CALLS, WINDOW, Endpoint
 from pairwright.models.serving.patience import FirstReplies
-from pairwright.models.serving.reply import UnusableError, usage_of
+from pairwright.models.serving.reply import UnusableError
 from pairwright.models.serving.reply_store import Kept, ReplyStore, Spent
 from pairwright.models.serving.wire import trouble
 from pairwright.schemas.errors import BudgetError, JudgeError
@@ -228,11 +228,9 @@ class _Batches:
         self.journal.forget(entry)
 
     def _keep(self, one: _Item, body: str, seconds: float) -> None:
-        prompt, completion = usage_of(body)
-        cost = self.endpoint.cost(prompt, completion)
-        kept = Kept(one.call.key, one.call.prompt_id, one.attempt, body, prompt, completion, cost, max(seconds, 0.0))
+        kept = kept_of(self.endpoint, one.call, one.attempt, body, max(seconds, 0.0))
         self.replies.keep(kept)
-        self.replies.budget.settle(Spent(), Spent(1, prompt + completion, cost))
+        self.replies.budget.settle(Spent(), Spent(1, kept.prompt_tokens + kept.completion_tokens, kept.cost_usd))
         one.calls += 1
         one.take(kept, counts=True)
 
