@@ -13,7 +13,7 @@ from pairwright.judges.llm.base import LlmJudge
 from pairwright.models.local.server import endpoint_of, stated_limit
 from pairwright.models.serving.abilities import keep
 from pairwright.models.serving.endpoint import Endpoint
-from pairwright.models.serving.fields import consequence, features_of, spared
+from pairwright.models.serving.fields import TAKES, consequence, features_of, spared
 from pairwright.models.serving.finding import Finding
 from pairwright.models.serving.probe import probe
 from pairwright.models.serving.probe_batch import probe_batch
@@ -108,6 +108,7 @@ def examine(recipe: Recipe, data: Path | None = None) -> list[Checked]:
             findings = [Finding("chat", "no", str(error))]
         if data is not None:
             keep(findings_file(data), one.endpoint, findings)
-        findings = [consequence(one.endpoint, finding) for finding in findings]
+        told = [one for one in findings if not (one.state == "yes" and one.feature.startswith(TAKES))]
+        findings = [consequence(one.endpoint, finding) for finding in told]
         checked.append(Checked(one.name, one.endpoint.model, one.endpoint.base_url, findings, one.falls_back))
     return checked
