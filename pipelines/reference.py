@@ -14,7 +14,8 @@ from pairwright.assets.publishing.formats.base import Format
 from pairwright.schemas.descriptions import described
 from pairwright.schemas.families import FAMILIES
 from pairwright.schemas.kinds import Member, OneOf, kinds
-from pairwright.schemas.recipe import Part, Recipe
+from pairwright.schemas.options import Part
+from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.served import ServedModel
 
 SHARED = "And the options of [a model behind a server](#models), from `revision` to `poll`, as they stand there."

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pairwright.assets.intake.records import BATCH, Part, Records, one_line, readable
 from pairwright.schemas.errors import SourceError
-from pairwright.schemas.recipe import Source
+from pairwright.schemas.sources import Source
 
 DEPTH = 8
 """Levels of nesting that go into a frame; no column of ours has as many."""
