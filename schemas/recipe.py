@@ -39,7 +39,7 @@ class Recipe(Part):
 
     dataset: Annotated[str, Field(pattern=SLUG)]
     """Name of the data set: its folder under the data directory and its group in the UI."""
-    models: dict[Annotated[str, Field(pattern=NAME)], NamedModel] = {}
+    models: dict[Annotated[str, Field(pattern=NAME)], NamedModel] = Field(default={})
     """Models that are named once, to be used by policies, judges, routers, filters and the release: name → options."""
     prompts: Source
     """Where the prompts come from; the same rows may hold responses."""
