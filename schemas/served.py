@@ -8,7 +8,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from pairwright.schemas.errors import short
 from pairwright.schemas.kinds import Runtime
@@ -68,6 +68,24 @@ class Price(BaseModel):
         return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
 
 
+def _headers_by_variable(value: dict[str, str]) -> dict[str, str]:
+    for name, variable in value.items():
+        if not HEADER.match(name) or name.lower() in CLIENT_HEADERS:
+            raise ValueError(f"headers_env names the header {short(name)}, which cannot be set; leave it out")
+        if name.lower() == "authorization":
+            raise ValueError("headers_env names the header Authorization, which api_key_env sets; use that")
+        if not VARIABLE.match(variable):
+            raise ValueError(
+                f"headers_env.{name}: what stands there is no name of an environment variable; put the value into one, "
+                "and write its name"
+            )
+    return value
+
+
+HeadersByVariable = Annotated[dict[str, str], AfterValidator(_headers_by_variable), Runtime]
+"""Names of headers, and of the environment variables that hold their values."""
+
+
 class ServedModel(BaseModel):
     """Options of everything that calls a model on a server that speaks the OpenAI protocol."""
 
@@ -95,7 +113,7 @@ class ServedModel(BaseModel):
     api_key_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Runtime] = None
     """Name of the environment variable that holds the key; the key itself never stands in a recipe. Without it no key
     is sent, whatever the environment holds, not to the default `base_url` either."""
-    headers_env: Annotated[dict[str, str], Runtime] = {}
+    headers_env: HeadersByVariable = {}
     """Further headers: the name of each, and of the environment variable that holds its value."""
     concurrency: Annotated[int, Field(ge=1, le=1024), Runtime] = 32
     """Most calls in flight; fewer while the server pushes back."""
@@ -142,21 +160,6 @@ class ServedModel(BaseModel):
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ValueError(f"extra cannot be sent as JSON: {error}") from None
-        return value
-
-    @field_validator("headers_env")
-    @classmethod
-    def _headers_by_variable(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, variable in value.items():
-            if not HEADER.match(name) or name.lower() in CLIENT_HEADERS:
-                raise ValueError(f"headers_env names the header {short(name)}, which cannot be set; leave it out")
-            if name.lower() == "authorization":
-                raise ValueError("headers_env names the header Authorization, which api_key_env sets; use that")
-            if not VARIABLE.match(variable):
-                raise ValueError(
-                    f"headers_env.{name}: what stands there is no name of an environment variable; put the value into "
-                    "one, and write its name"
-                )
         return value
 
 

@@ -34,7 +34,9 @@ def ask(endpoint: Endpoint, calls: Iterable[Call], replies: ReplyStore) -> Itera
     if first is None:
         return
     gone = refused(endpoint, replies, first.path)
-    fit = (call._replace(body=fitted(call.body, gone)) for call in chain((first,), drawn))
+    fit: Iterator[Call] = chain((first,), drawn)
+    if gone:
+        fit = (call._replace(body=fitted(call.body, gone)) for call in fit)
     if endpoint.transport == "batch":
         from pairwright.models.serving.batch import ask_in_batches
 

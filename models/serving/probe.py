@@ -8,7 +8,7 @@ from typing import Any
 from pairwright.models.serving.endpoint import Endpoint
 from pairwright.models.serving.fields import features_of, fitted
 from pairwright.models.serving.finding import Finding, State
-from pairwright.models.serving.probe_fields import what_is_taken
+from pairwright.models.serving.probe_fields import ROOM, what_is_taken
 from pairwright.models.serving.rate_limit import backoff
 from pairwright.models.serving.reply import USUAL as MARKS
 from pairwright.models.serving.reply import Choice, UnusableError, choices_of, envelope, logprob_of, usage_of
@@ -29,8 +29,8 @@ AGAIN = 3
 """Requests for one probe, where the server is busy or breaks off."""
 LONGEST_ANSWER, LONGEST_PAUSE = 60.0, 5.0
 """Seconds to wait for one."""
-FEW, ROOM = 24, 2048
-"""Tokens of an answer to a probe, and where a model thinks before it answers."""
+FEW = 24
+"""Tokens of an answer to a probe."""
 CLOSE = 0.05
 """Nats that an echoed log-prob may be off the generated one's."""
 

@@ -11,7 +11,9 @@ Post = Callable[[dict[str, Any]], Awaitable[Wire]]
 FORBIDDEN = 403
 """Status by which a server may refuse a field as well as a key."""
 UNFINISHED = "output limit was reached"
-"""In the refusal of a model that would have thought on: the request as such was taken."""
+"""In the refusal of a model that would have thought on: it takes the request, and wants more tokens."""
+ROOM = 2048
+"""Tokens of an answer to a probe where a model thinks before it answers."""
 
 
 async def what_is_taken(post: Post, fields: dict[str, Any], known: dict[str, str]) -> tuple[Wire, dict[str, str]]:
@@ -30,7 +32,7 @@ async def what_is_taken(post: Post, fields: dict[str, Any], known: dict[str, str
         refused[name] = problem
         wire = await post(fitted(fields, refused))
     if UNFINISHED in (wire.problem or ""):
-        wire = wire._replace(body="{}", problem=None)
+        wire = await post(fitted({**fields, "max_tokens": ROOM}, refused))
     return wire, refused
 
 

@@ -1,5 +1,6 @@
 """Fields that a server refuses, as reasoning models' do: found out once, left out or replaced, and told in time."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from helpers import build, recipe_of, table, wide, write_jsonl
 from reasoning_server import WORDS, Reasoner
 from replay_server import App, Settings, reply, serving
 
+from pairwright.assets.intake.source import take_in
 from pairwright.assets.judging.verdicts import judges_of, verdicts_table
+from pairwright.assets.sampling import sample
 from pairwright.assets.sampling.pool import policies_of, samples_table
 from pairwright.assets.storage.reply_ledger import costs
 from pairwright.assets.storage.store import Workspace
@@ -21,7 +24,6 @@ from pairwright.models.serving.fields import blamed
 from pairwright.models.serving.probe import probe
 from pairwright.pipelines.doctor import examine
 from pairwright.pipelines.plan import plan
-from pairwright.pipelines.run import build as build_job
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.reading import load_recipe
 from pairwright.schemas.recipe import Recipe
@@ -40,6 +42,22 @@ def recipe(folder: Path, url: str, *policies: dict[str, Any], **judge: Any) -> R
     return recipe_of(folder, "rows.jsonl", judges=[duel(url, **judge)], policies=list(policies))
 
 
+def drawn(made: Recipe, data: Path) -> Workspace:
+    """The samples and responses."""
+    workspace = Workspace.of(made, data)
+    take_in(made, workspace)
+    for shard in workspace.each_shard():
+        sample.sample_shard(made, policies_of(made)[0], workspace, shard)
+        sample.respond(made, workspace, shard)
+    return workspace
+
+
+def whole(made: Recipe, data: Path) -> None:
+    """All stages, as the job runs them."""
+    drawn(made, data)
+    build(made, data)
+
+
 def written(folder: Path, made: Recipe) -> Recipe:
     """The recipe as a file, for a whole job."""
     path = folder / "recipe.yaml"
@@ -52,8 +70,8 @@ def test_a_reasoning_model_judges_and_writes_at_its_own_terms(transport: str, tm
     app = Reasoner()
     options = {"transport": transport, "poll": 0.05}
     with serving(app) as url:
-        made = written(tmp_path, recipe(tmp_path, url, policy(url, **options), **options))
-        build_job(made, tmp_path / "data")
+        made = recipe(tmp_path, url, policy(url, **options), **options)
+        whole(made, tmp_path / "data")
         asked = [*app.bodies, *(one["body"] for one in lines(app))]
         assert asked and all(not set(WORDS) & body.keys() for body in asked)
         assert {body["max_completion_tokens"] for body in asked} == {1024}
@@ -71,14 +89,12 @@ def test_a_reasoning_model_judges_and_writes_at_its_own_terms(transport: str, tm
         assert verdicts.get_column("raw").str.contains("<think>\nPerhaps").all(), "but it is kept"
         told = costs([judge, *policies_of(made)], workspace)
         assert all(one["reasoning_tokens"] == 100 * one["calls"] for one in told.values())
-        build_job(made, tmp_path / "data")
+        whole(made, tmp_path / "data")
         assert len([*app.bodies, *lines(app)]) == count and app.refusals == refusals, "nothing is asked again"
 
 
 def lines(app: App) -> list[Any]:
     """The requests of all batches."""
-    import json
-
     named = [one["input_file_id"] for one in app.batches.made.values() if one["status"] == "completed"]
     return [json.loads(line) for name in named for line in app.batches.files.get(name, b"").splitlines()]
 
@@ -136,6 +152,21 @@ def test_the_doctor_says_what_calls_go_without(tmp_path: Path) -> None:
     assert "sends its reasoning apart, and counts its tokens" in result.output
 
 
+def test_a_model_that_would_have_thought_on_gets_more_room() -> None:
+    class Hasty(Reasoner):
+        async def complete(self, body: dict[str, Any], send: Any) -> None:
+            if body["max_completion_tokens"] < 1000:
+                said = "Could not finish the message because max_tokens or model output limit was reached."
+                return await reply(send, 400, {"error": {"message": said}})
+            return await super().complete(body, send)
+
+    wanted = {"takes max_tokens", "takes temperature=0", "schema"}
+    with serving(Hasty()) as url:
+        found = {one.feature: one.state for one in probe(Endpoint(model="m", base_url=url), wanted)}
+    no = dict.fromkeys(["takes max_tokens", "takes temperature=0"], "no")
+    assert found == {"chat": "yes", "reasoning": "yes", "schema": "yes"} | no
+
+
 class Mute(App):
     """Refuses `gone` without saying which of the fields it dislikes."""
 
@@ -190,13 +221,12 @@ def test_thinking_that_is_cut_is_a_failure_of_its_own(tmp_path: Path) -> None:
     app.endless = True
     with serving(app) as url:
         made = recipe(tmp_path, url, policy(url, samples=1, max_failure_share=1), max_failure_share=1)
-        from pairwright.assets.intake.source import take_in
-        from pairwright.assets.sampling import sample
-
-        workspace = Workspace.of(made, tmp_path / "data")
-        take_in(made, workspace)
-        for shard in workspace.each_shard():
-            sample.sample_shard(made, policies_of(made)[0], workspace, shard)
-    rows = table(workspace, samples_table(policies_of(made)[0]))
-    assert rows.get_column("failure").str.starts_with("truncated thinking: max_tokens was reached").all()
-    assert rows.get_column("retry").all() and rows.get_column("raw").is_not_null().all()
+        workspace = drawn(made, tmp_path / "data")
+        rows = table(workspace, samples_table(policies_of(made)[0]))
+        assert rows.get_column("failure").str.starts_with("truncated thinking: max_tokens was reached").all()
+        assert rows.get_column("retry").all() and rows.get_column("raw").is_not_null().all()
+        app.endless, asked, refusals = False, len(app.bodies), app.refusals
+        for _ in range(2):
+            drawn(made, tmp_path / "data")
+        assert len(app.bodies) - asked == rows.height and app.refusals == refusals, "what failed is asked again, once"
+        assert table(workspace, samples_table(policies_of(made)[0])).get_column("failure").null_count() == rows.height
