@@ -46,8 +46,8 @@ class Policy(Kind, Endpoint, family="policy"):
     stop: list[str] = Field(default_factory=list)
     """Texts that end a sample."""
     logprobs: bool = False
-    """Keep the summed log-prob of each sample, where the server tells it. A response has none where its sample opens
-    with reasoning, which is then no part of it."""
+    """Keep the summed log-prob of each sample, where the server tells it; one that refuses to is an error. A response
+    has none where its sample has reasoning, which is no part of it."""
 
     twins: Twins | None = None
     """Draw each sample twice, with thinking on and with thinking off."""
