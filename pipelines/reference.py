@@ -19,7 +19,7 @@ from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.served import ServedModel
 
 SHARED = "And the options of [a model behind a server](#models), from `revision` to `poll`, as they stand there."
-TITLES = {"strategy": "Pair strategies", "format": "Export formats"}
+TITLES = {"strategy": "Pair strategies", "column": "Pair columns", "format": "Export formats"}
 INTRO = """# The recipe
 
 One YAML file says what to build. Unknown keys, keys given twice and names that do not exist are errors, which name

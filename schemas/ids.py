@@ -4,9 +4,10 @@ An id is blake2b over canonical bytes: each part is UTF-8, preceded by its lengt
 parts share bytes. Ids are hex, so they sort the same as text and as numbers.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -19,7 +20,7 @@ SEEDS = 2**31 - 2**16
 
 def digest(*parts: str | bytes, size: int = ID_BYTES) -> str:
     """Hex id (2 * size characters) of a list of texts or byte strings."""
-    state = hashlib.blake2b(digest_size=size)
+    state = blake2b(digest_size=size)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
         state.update(len(data).to_bytes(8, "little"))
@@ -45,6 +46,56 @@ def response_id(prompt: str, text: str, reasoning: str | None = None, tool_calls
 def references_id(references: Iterable[str]) -> str:
     """Id of a prompt's references in their order: verdicts of judges that read them hold for these alone."""
     return digest("references", *references)
+
+
+def prompt_ids(conversations: pl.Series) -> pl.Series:
+    """`prompt_id` of each of many conversations, lists of role and content; without nulls."""
+    turns = conversations.explode(empty_as_null=False).struct
+    return _digests("prompt", [turns.field("role"), turns.field("content")], conversations.list.len())
+
+
+def response_ids(
+    prompts: pl.Series, texts: pl.Series, reasoning: pl.Series | None = None, tool_calls: pl.Series | None = None
+) -> pl.Series:
+    """`response_id` of each of many texts, beside the ids of their prompts; without nulls, but for what further parts
+    there may be."""
+    further = [one for one in (reasoning, tool_calls) if one is not None and one.null_count() < len(one)]
+    if not further:
+        return _digests("response", [prompts, texts]).alias("response_id")
+    nothing = pl.Series([None] * len(texts), dtype=pl.String)
+    rows = zip(prompts, texts, *(nothing if one is None else one for one in (reasoning, tool_calls)), strict=True)
+    return pl.Series("response_id", [response_id(*row) for row in rows], pl.String)
+
+
+def references_ids(lists: pl.Series) -> pl.Series:
+    """`references_id` of each of many lists of references; without nulls."""
+    return _digests("references", [lists.explode(empty_as_null=False)], lists.list.len())
+
+
+def _digests(first: str, parts: list[pl.Series], sizes: pl.Series | None = None) -> pl.Series:
+    """`digest` of `first` and a row's parts, for each row; given `sizes`, of so many rows at a time."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not len(parts[0]) and sizes is None:
+        return pl.Series([], dtype=pl.String)
+    framed = []  # canonical bytes of each part: its length, then its text
+    for part in parts:
+        text = part.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_binary())
+        lengths = np.asarray(pc.binary_length(text)).astype("<u8")
+        framed += [pa.FixedSizeBinaryArray.from_buffers(pa.binary(8), len(text), [None, pa.py_buffer(lengths)]), text]
+    joined = pc.binary_join_element_wise(
+        *(one.cast(pa.large_binary()) for one in framed), pa.scalar(b"", pa.large_binary())
+    )
+    _, offsets, content = joined.buffers()
+    cuts = np.frombuffer(offsets, "<i8", len(joined) + 1, joined.offset * 8)
+    if sizes is not None:
+        cuts = cuts[np.concatenate(([0], np.cumsum(sizes.to_numpy(), dtype=np.int64)))]
+    head, data, ends = len(first).to_bytes(8, "little") + first.encode(), memoryview(content or b""), cuts.tolist()
+    return pl.Series(
+        [blake2b(head + data[a:b], digest_size=ID_BYTES).hexdigest() for a, b in pairwise(ends)], dtype=pl.String
+    )
 
 
 def fingerprint(content: Any) -> str:

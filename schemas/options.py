@@ -1,7 +1,7 @@
 """Blocks of a recipe that are about one thing each: rankings, the pool, the budget, the release, the schedule."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -10,6 +10,8 @@ from pairwright.schemas.models import CausalModel
 
 HUB_REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 """`organisation/name`."""
+OWNER = r"^(team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s.]+)$"
+"""`team:name` or an e-mail address."""
 
 
 class Part(BaseModel):
@@ -46,7 +48,7 @@ class BudgetOptions(Part):
     """Of prompts and answers."""
 
 
-def _format_by_name(value: Any) -> Any:
+def _by_name(value: Any) -> Any:
     """`trl` is short for `{kind: trl}`."""
     return {"kind": value} if isinstance(value, str) else value
 
@@ -54,7 +56,14 @@ def _format_by_name(value: Any) -> Any:
 FormatOption = Annotated[
     Kind,
     OneOf("format"),
-    BeforeValidator(_format_by_name, json_schema_input_type=str | Annotated[Kind, OneOf("format")]),
+    BeforeValidator(_by_name, json_schema_input_type=str | Annotated[Kind, OneOf("format")]),
+]
+
+
+ColumnOption = Annotated[
+    Kind,
+    OneOf("column"),
+    BeforeValidator(_by_name, json_schema_input_type=str | Annotated[Kind, OneOf("column")]),
 ]
 
 
@@ -70,14 +79,16 @@ class ReleaseOptions(Part):
     reference_model: CausalModel | None = None
     """Adds this model's summed log-probabilities, the end of the turn included, as the columns `ref_chosen_logps`
     and `ref_rejected_logps` that trainers take instead of running it."""
+    columns: list[ColumnOption] = []
+    """Further columns of the pairs, each a name or a mapping with its `kind` and options."""
     formats: list[FormatOption] = []
     """Export formats written for every version, each a name or a mapping with its `kind` and options."""
     hub: str | None = None
     """Repository `organisation/name` on the Hub that every version is pushed to. A new one is made private."""
 
-    @field_validator("formats")
+    @field_validator("columns", "formats")
     @classmethod
-    def _distinct_formats(cls, parts: list[Kind]) -> list[Kind]:
+    def _distinct_names(cls, parts: list[Kind]) -> list[Kind]:
         return distinct(parts)
 
     @field_validator("hub")
@@ -112,6 +123,18 @@ class Schedule(Part):
         except DagsterInvalidDefinitionError as error:
             raise ValueError(" ".join(str(error).split())) from None
         return self
+
+
+class Operations(Part):
+    """What Dagster shows and does besides; it changes no row."""
+
+    owners: list[Annotated[str, Field(pattern=OWNER)]] = []
+    """Who answers for the assets: e-mail addresses, or teams like `team:data`."""
+    fresh_within_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Hours since its last build after which the UI shows an asset as overdue; left out: never."""
+    automation: Literal["eager"] | None = None
+    """`eager` lets Dagster make an asset as soon as what it reads is new, paid work included, once its automation
+    sensor is switched on; left out: never."""
 
 
 def distinct(parts: list[Kind]) -> list[Kind]:

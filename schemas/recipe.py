@@ -6,10 +6,12 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
-from pairwright.schemas.kinds import SLUG, Kind, Member, OneOf, bind_guides, usual
+from pairwright.schemas.guides import bind_guides
+from pairwright.schemas.kinds import SLUG, Kind, Member, OneOf, usual
 from pairwright.schemas.named_models import NAME, NamedModel, check_names
 from pairwright.schemas.options import (
     BudgetOptions,
+    Operations,
     Part,
     PoolOptions,
     RankingOptions,
@@ -67,6 +69,8 @@ class Recipe(Part):
     """What a version holds, and where it goes."""
     schedule: Schedule | None = None
     """When it is brought up to date by itself."""
+    operations: Operations = Operations()
+    """What Dagster shows and does besides."""
 
     _path: Path = PrivateAttr(default=Path("recipe.yaml"))
 
