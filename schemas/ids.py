@@ -36,9 +36,11 @@ def prompt_id(messages: Iterable[Mapping[str, str]]) -> str:
     return digest(*parts)
 
 
-def response_id(prompt: str, text: str) -> str:
-    """Id of a distinct text for the prompt with that id."""
-    return digest("response", prompt, text)
+def response_id(prompt: str, text: str, reasoning: str | None = None, tool_calls: str | None = None) -> str:
+    """Id of a distinct answer to the prompt with that id: of its text and, where it has them, of the reasoning that led
+    to it and of its tool calls (canonical JSON)."""
+    told = {"reasoning": reasoning, "tool_calls": tool_calls}
+    return digest("response", prompt, text, *(part for name, one in told.items() if one for part in (name, one)))
 
 
 def references_id(references: Iterable[str]) -> str:
@@ -52,9 +54,17 @@ def prompt_ids(conversations: pl.Series) -> pl.Series:
     return _digests("prompt", [turns.field("role"), turns.field("content")], conversations.list.len())
 
 
-def response_ids(prompts: pl.Series, texts: pl.Series) -> pl.Series:
-    """`response_id` of each of many texts, beside the ids of their prompts; without nulls."""
-    return _digests("response", [prompts, texts])
+def response_ids(
+    prompts: pl.Series, texts: pl.Series, reasoning: pl.Series | None = None, tool_calls: pl.Series | None = None
+) -> pl.Series:
+    """`response_id` of each of many texts, beside the ids of their prompts; without nulls, but for what further parts
+    there may be."""
+    further = [one for one in (reasoning, tool_calls) if one is not None and one.null_count() < len(one)]
+    if not further:
+        return _digests("response", [prompts, texts]).alias("response_id")
+    nothing = pl.Series([None] * len(texts), dtype=pl.String)
+    rows = zip(prompts, texts, *(nothing if one is None else one for one in (reasoning, tool_calls)), strict=True)
+    return pl.Series("response_id", [response_id(*row) for row in rows], pl.String)
 
 
 def references_ids(lists: pl.Series) -> pl.Series:
