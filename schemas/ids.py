@@ -27,11 +27,15 @@ def digest(*parts: str | bytes, size: int = ID_BYTES) -> str:
     return state.hexdigest()
 
 
-def prompt_id(messages: Iterable[Mapping[str, str]]) -> str:
-    """Id of a conversation: its roles and contents in order."""
+def prompt_id(messages: Iterable[Mapping[str, str]], typed: str | None = None, tools: str | None = None) -> str:
+    """Id of a conversation: its roles and contents in order; where it holds more than texts, the canonical JSON of
+    that, and of its tools."""
     parts = ["prompt"]
     for message in messages:
         parts += (message["role"], message["content"])
+    for name, content in (("typed", typed), ("tools", tools)):
+        if content is not None:
+            parts += (name, content)
     return digest(*parts)
 
 

@@ -270,6 +270,17 @@ class Notices(Rejects):
     """A row of a source that says other things of its prompt than what was settled on; its responses are kept."""
 
 
+class Media(dy.Schema):
+    """A local file that a source's rows refer to, and what it is stored as."""
+
+    path = dy.String(nullable=False, primary_key=True)
+    """From the recipe's folder, where it lies below that."""
+    size = dy.Int64(nullable=False, min=0)
+    mtime = dy.Int64(nullable=False)
+    """Nanoseconds."""
+    name = dy.String(nullable=False)
+
+
 def types(schema: type[dy.Schema]) -> dict[str, pl.DataType]:
     """The polars type of each column."""
     return dict(schema.create_empty().schema)
