@@ -39,9 +39,11 @@ def prompt_id(messages: Iterable[Mapping[str, str]], typed: str | None = None, t
     return digest(*parts)
 
 
-def response_id(prompt: str, text: str) -> str:
-    """Id of a distinct text for the prompt with that id."""
-    return digest("response", prompt, text)
+def response_id(prompt: str, text: str, reasoning: str | None = None, tool_calls: str | None = None) -> str:
+    """Id of a distinct answer to the prompt with that id: of its text and, where it has them, of the reasoning that led
+    to it and of its tool calls (canonical JSON)."""
+    told = {"reasoning": reasoning, "tool_calls": tool_calls}
+    return digest("response", prompt, text, *(part for name, one in told.items() if one for part in (name, one)))
 
 
 def references_id(references: Iterable[str]) -> str:

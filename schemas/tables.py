@@ -15,6 +15,8 @@ MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 STEP: dict[str, dy.Column] = {"text": dy.String(nullable=False), "right": dy.UInt8(nullable=False, max=1)}
 STEPS = pl.List(pl.Struct({"text": pl.String, "right": pl.UInt8}))
 """polars type of a response's steps; `right` is 0 or 1, since equal booleans in lists may differ in their bytes."""
+GAINED = frozenset({"reasoning", "tool_calls"})
+"""Columns that tables came to have later: one without a value is the same as none, in files and in their versions."""
 
 
 def _id(primary_key: bool = False) -> dy.String:
@@ -38,11 +40,17 @@ class Prompts(dy.Schema):
 
 
 class Responses(dy.Schema):
-    """A distinct text for a prompt; identical samples are one row with their count."""
+    """A distinct answer to a prompt; identical samples are one row with their count."""
 
     prompt_id = _id(primary_key=True)
     response_id = _id(primary_key=True)
     text = dy.String(nullable=False)
+    """The answer."""
+    reasoning = dy.String(nullable=True)
+    """What was thought before it. Where it came apart from the answer it is part of the id; where it was cut out of a
+    text that opens with it, it is not: then it is that of the first sample."""
+    tool_calls = dy.String(nullable=True)
+    """Canonical JSON of a list of {id, name, arguments}."""
     policies = dy.List(dy.String(nullable=False), nullable=False)
     sampling = dy.String(nullable=True)
     sample_count = dy.UInt32(nullable=False)
@@ -191,6 +199,10 @@ class Samples(dy.Schema):
     number = dy.UInt32(nullable=False, primary_key=True)
     fingerprint = dy.String(nullable=False, primary_key=True)
     text = dy.String(nullable=True)
+    """The answer; and before it the reasoning, where neither the server nor the recipe tells the two apart."""
+    reasoning = dy.String(nullable=True)
+    """As the server sent it beside the answer, or cut out of the text as the recipe says that it is marked."""
+    tool_calls = dy.String(nullable=True)
     finish_reason = dy.String(nullable=True)
     logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
     prompt_tokens = dy.UInt32(nullable=True)
@@ -289,6 +301,15 @@ def types(schema: type[dy.Schema]) -> dict[str, pl.DataType]:
 def empty(schema: type[dy.Schema]) -> pl.DataFrame:
     """A frame of that table without rows."""
     return pl.DataFrame(schema=types(schema))
+
+
+def with_gained(frame: pl.DataFrame, schema: type[dy.Schema]) -> pl.DataFrame:
+    """The frame with the columns that its table came to have after it was written, without values."""
+    return frame.with_columns(
+        pl.lit(None, dtype).alias(name)
+        for name, dtype in types(schema).items()
+        if name in GAINED and name not in frame.columns
+    )
 
 
 def check(frame: pl.DataFrame, schema: type[dy.Schema], extra: Sequence[str] = ()) -> pl.DataFrame:

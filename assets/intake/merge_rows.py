@@ -118,7 +118,7 @@ def _merged_responses(answers: pl.DataFrame) -> pl.DataFrame:
     nothing: dict[str, Any] = {
         name: pl.lit(None, dtype)
         for name, dtype in types(Responses).items()
-        if name in {"sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens"}
+        if name not in {"prompt_id", "response_id", "text", "policies", "sample_count", "steps"}
     }
     step = pl.element().struct
     told = pl.format("{}:{}{}", step.field("text").str.len_bytes(), step.field("text"), step.field("right"))

@@ -25,7 +25,7 @@ from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Notices, Prompts, Rejects, Responses, check, empty
 
-CODE = 3
+CODE = 4
 """Raised when taking in the same rows would give other tables."""
 
 
