@@ -46,7 +46,8 @@ class Attached:
         self.taken[kind] = self.taken.get(kind, 0) + 1
         values = self.columns.get(kind, [])
         if self.taken[kind] > len(values):
-            raise ValueError(f"stands for {kind} number {self.taken[kind]}, but the row has {len(values)}")
+            hint = "" if kind in self.columns else f"; name their column under `columns: {{{kind}s: …}}`"
+            raise ValueError(f"stands for {kind} number {self.taken[kind]}, but the row has {len(values)}{hint}")
         return values[self.taken[kind] - 1]
 
     def untouched(self) -> dict[str, list[Any]]:

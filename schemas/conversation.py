@@ -48,8 +48,6 @@ def read_conversation(
     value: Sequence[Any], place: str, keep: Keep = keep_nothing, attached: Attached | None = None
 ) -> Conversation:
     """A list of messages in any spelling. Raises ValueError naming the turn that cannot be used, and why."""
-    if attached is None and all(map(_is_plain, value)):
-        return Conversation([{"role": one["role"], "content": one["content"]} for one in value], None)
     return stored(read_messages(value, place, keep, attached))
 
 
@@ -73,6 +71,8 @@ def read_messages(
     Media that stand in columns beside and that no placeholder stands for go before the first user's turn, as trainers
     of vision models read them. Raises ValueError.
     """
+    if attached is None and all(map(_is_plain, value)):
+        return [{"role": one["role"], "content": one["content"]} for one in value]
     attached = attached or Attached(_NO_COLUMNS)
     messages = [read_message(one, f"{place}: turn {turn}", keep, attached) for turn, one in enumerate(value, start=1)]
     try:

@@ -15,7 +15,7 @@ MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 STEP: dict[str, dy.Column] = {"text": dy.String(nullable=False), "right": dy.UInt8(nullable=False, max=1)}
 STEPS = pl.List(pl.Struct({"text": pl.String, "right": pl.UInt8}))
 """polars type of a response's steps; `right` is 0 or 1, since equal booleans in lists may differ in their bytes."""
-GAINED = frozenset({"reasoning", "tool_calls"})
+GAINED = frozenset({"reasoning", "tool_calls", "typed", "tools"})
 """Columns that tables came to have later: one without a value is the same as none, in files and in their versions."""
 
 
@@ -28,6 +28,11 @@ class Prompts(dy.Schema):
 
     prompt_id = _id(primary_key=True)
     messages = dy.List(dy.Struct(MESSAGE), nullable=False, min_length=1)
+    """Role and text of each turn: of a typed conversation, its text parts joined by a newline."""
+    typed = dy.String(nullable=True)
+    """Canonical JSON of the conversation, where it holds more than that (see `schemas/conversation.py`)."""
+    tools = dy.String(nullable=True)
+    """Canonical JSON of the tools that it carries."""
     references = dy.List(dy.String(nullable=False), nullable=False)
     references_id = _id()
     tests = dy.String(nullable=True)

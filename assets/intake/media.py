@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from pairwright.assets.storage.media import Seen, put_bytes, put_file
-from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.errors import short
 from pairwright.schemas.media import LARGEST
 from pairwright.schemas.tables import Media, empty
@@ -135,9 +134,8 @@ class Within(NamedTuple):
         return path
 
 
-def unchanged(workspace: Workspace, beside: Path, files: pl.DataFrame) -> bool:
-    """Whether all local files that a run took are as they were, and all that was stored is there."""
-    folder = workspace.root / "media"
+def unchanged(folder: Path, beside: Path, files: pl.DataFrame) -> bool:
+    """Whether all local files that a run took are as they were, and what they were stored as in `folder` is there."""
     return all(
         Seen(size, mtime) == _seen(beside / path) and (folder / name).exists()
         for path, size, mtime, name in files.iter_rows()

@@ -16,6 +16,8 @@ from pairwright.schemas.tables import Responses, types
 
 LISTS = ("references", "tags")
 SINGLE = tuple(name for name in TEXTS if name != "split")
+GIVEN = ("text", "reasoning", "tool_calls", "steps")
+"""What a row says of a response."""
 ATTRIBUTES = (*LISTS, *TEXTS)
 """What a row says of its prompt besides the conversation."""
 
@@ -89,7 +91,7 @@ def _settled(rows: pl.DataFrame) -> pl.DataFrame:
 def _merged_prompts(rows: pl.DataFrame, settled: pl.DataFrame) -> pl.DataFrame:
     """One row a prompt, with the attributes that were settled on."""
     stands = [pl.col(f"_{name}!").alias(name) for name in TEXTS]
-    prompts = rows.group_by("prompt_id").agg(pl.col("messages").first())
+    prompts = rows.group_by("prompt_id").agg(pl.col("messages", "typed", "tools").first())
     prompts = prompts.join(settled.select("prompt_id", *stands), on="prompt_id").sort("prompt_id")
     for name in LISTS:
         prompts = prompts.join(_union(rows, name), on="prompt_id", how="left", maintain_order="left")
@@ -118,7 +120,7 @@ def _merged_responses(answers: pl.DataFrame) -> pl.DataFrame:
     nothing: dict[str, Any] = {
         name: pl.lit(None, dtype)
         for name, dtype in types(Responses).items()
-        if name not in {"prompt_id", "response_id", "text", "policies", "sample_count", "steps"}
+        if name not in {*GIVEN, "prompt_id", "response_id", "policies", "sample_count"}
     }
     step = pl.element().struct
     told = pl.format("{}:{}{}", step.field("text").str.len_bytes(), step.field("text"), step.field("right"))
@@ -127,8 +129,7 @@ def _merged_responses(answers: pl.DataFrame) -> pl.DataFrame:
         .sort("prompt_id", "_steps", nulls_last=True)
         .group_by("prompt_id", "response_id")
         .agg(
-            pl.col("text").first(),
-            pl.col("steps").first(),
+            pl.col(GIVEN).first(),
             policies=pl.col("policy").unique().sort(),
             sample_count=pl.len().cast(pl.UInt32),
         )

@@ -10,6 +10,7 @@ from pairwright.assets.display.progress import tell
 from pairwright.assets.display.text import shown
 from pairwright.assets.intake.columns import NO_COLUMNS, RAW, Columns, settle
 from pairwright.assets.intake.conform import conform
+from pairwright.assets.intake.media import MediaIntake
 from pairwright.assets.intake.merge_rows import Merged, merged, said
 from pairwright.assets.intake.readers import Opened
 from pairwright.assets.intake.records import Part
@@ -31,8 +32,8 @@ class Spooled(NamedTuple):
     """Of each source."""
 
 
-def spool(opened: Sequence[Opened], shards: int, folder: Path) -> Spooled:
-    """Stream every source into a file of prompts and one of responses per shard.
+def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntake) -> Spooled:
+    """Stream every source into a file of prompts and one of responses per shard; what media they hold goes to `media`.
 
     Raises SourceError for a source of which no row can be used, and for the first bad row under `on_bad_row: fail`.
     """
@@ -44,7 +45,7 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path) -> Spooled:
             fields = fields or bool(part.names)
             columns = _columns(part, one.source, number)
             for records in part.records(columns.used()):
-                raw = conform(records, columns)
+                raw = conform(records, columns, media.within(part.folder).keep)
                 bad = raw.filter(pl.col("bad").is_not_null())
                 if bad.height:
                     bad_rows.append(_rejects(bad, part.label))
@@ -115,7 +116,8 @@ def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
 
 
 def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
-    ids = [prompt_id(messages) for messages in raw.get_column("messages").to_list()]
+    said_in = (raw.get_column(name).to_list() for name in ("messages", "typed", "tools"))
+    ids = [prompt_id(*one) for one in zip(*said_in, strict=True)]
     return raw.drop("bad").with_columns(
         pl.Series("prompt_id", ids, pl.String),
         origin=pl.lit(number, pl.UInt32),
@@ -131,7 +133,7 @@ def _answers(good: pl.DataFrame) -> pl.DataFrame:
         .explode("answer", empty_as_null=False)
         .unnest("answer")
     )
-    ids = [response_id(*key) for key in rows.select("prompt_id", "text").iter_rows()]
+    ids = [response_id(*key) for key in rows.select("prompt_id", "text", "reasoning", "tool_calls").iter_rows()]
     return rows.with_columns(pl.Series("response_id", ids, pl.String))
 
 

@@ -1,24 +1,17 @@
 """Media of a source are stored once, by content, and nothing is taken from outside of the source's folder."""
 
 import base64
-import io
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from helpers import image
 
 from pairwright.assets.intake.media import MediaIntake, Within
 from pairwright.schemas import media
 from pairwright.schemas.errors import StoreError
 from pairwright.schemas.media import data_uri, read_media
-
-
-def image(colour: str = "red", form: str = "PNG") -> bytes:
-    made = io.BytesIO()
-    Image.new("RGB", (4, 4), colour).save(made, form)
-    return made.getvalue()
 
 
 @pytest.fixture
