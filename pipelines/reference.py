@@ -14,7 +14,8 @@ from pairwright.assets.publishing.formats.base import Format
 from pairwright.schemas.descriptions import described
 from pairwright.schemas.families import FAMILIES
 from pairwright.schemas.kinds import Member, OneOf, kinds
-from pairwright.schemas.recipe import Part, Recipe
+from pairwright.schemas.options import Part
+from pairwright.schemas.recipe import Recipe
 
 TITLES = {"strategy": "Pair strategies", "format": "Export formats"}
 INTRO = """# The recipe

@@ -21,7 +21,8 @@ from pairwright.assets.storage.repair import mended
 from pairwright.assets.storage.reply_ledger import budget_of
 from pairwright.assets.storage.store import Workspace, read_table, replacing, scan
 from pairwright.schemas.ids import digest
-from pairwright.schemas.recipe import Recipe, ReleaseOptions
+from pairwright.schemas.options import ReleaseOptions
+from pairwright.schemas.recipe import Recipe
 
 JURY = "jury"
 

@@ -15,7 +15,8 @@ from pairwright.assets.intake.readers import open_source
 from pairwright.assets.intake.records import Records
 from pairwright.schemas.errors import SourceError, one_line, short
 from pairwright.schemas.ids import prompt_id, response_id
-from pairwright.schemas.recipe import ColumnMap, Recipe, Source
+from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.sources import ColumnMap, Source
 from pairwright.schemas.tables import MESSAGES
 
 LABELS = ("a", "b", "tie")

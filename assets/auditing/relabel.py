@@ -25,7 +25,8 @@ from pairwright.judges.base import Judge
 from pairwright.models.serving.reply_store import Budget
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import drawn
-from pairwright.schemas.recipe import Recipe, Schedule
+from pairwright.schemas.options import Schedule
+from pairwright.schemas.recipe import Recipe
 
 NIGHT = "pairwright/night"
 """Tag of a run that judges again: the night's time, in ISO 8601."""

@@ -7,7 +7,7 @@ import polars as pl
 
 from pairwright.assets.display.text import shown
 from pairwright.schemas.errors import SourceError
-from pairwright.schemas.recipe import ColumnMap
+from pairwright.schemas.sources import ColumnMap
 from pairwright.schemas.tables import MESSAGES, STEPS
 
 TEXTS = ("tests", "source", "license", "domain", "split")

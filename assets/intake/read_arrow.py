@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pairwright.assets.intake.records import BATCH, BATCH_BYTES, Part, Records, one_line, readable
 from pairwright.schemas.errors import SourceError
-from pairwright.schemas.recipe import Source
+from pairwright.schemas.sources import Source
 
 BUFFER = 1 << 20
 """Bytes of a file that are read at a time."""

@@ -11,7 +11,7 @@ from pairwright.assets.intake.read_arrow import open_dataset, open_parquet
 from pairwright.assets.intake.read_text import COMPRESSION, field_names, open_csv, open_json_lines
 from pairwright.assets.intake.records import Part
 from pairwright.schemas.errors import SourceError
-from pairwright.schemas.recipe import Source
+from pairwright.schemas.sources import Source
 
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 

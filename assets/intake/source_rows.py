@@ -17,7 +17,7 @@ from pairwright.assets.intake.records import Part
 from pairwright.assets.storage.spool import Spool, unspool
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.ids import prompt_id, response_id
-from pairwright.schemas.recipe import Source
+from pairwright.schemas.sources import Source
 
 REASONS = 3
 """So many reasons are told of a source that has no good row."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pairwright.assets.releasing.release import CONTENT
 from pairwright.assets.releasing.versions import Release, verify_release
 from pairwright.schemas.errors import PairwrightError, StoreError
-from pairwright.schemas.recipe import HUB_REPOSITORY
+from pairwright.schemas.options import HUB_REPOSITORY
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -7,7 +7,8 @@ import polars as pl
 from pairwright.assets.sampling.policies.base import Policy
 from pairwright.assets.storage.store import Shard, Workspace, read_table
 from pairwright.schemas.ids import digest
-from pairwright.schemas.recipe import PoolOptions, Recipe
+from pairwright.schemas.options import PoolOptions
+from pairwright.schemas.recipe import Recipe
 
 KEY = ["prompt_id", "number"]
 """Of a policy's sample."""

@@ -25,7 +25,7 @@ from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.errors import PairwrightError, SourceError
 from pairwright.schemas.files import locked
 from pairwright.schemas.ids import digest, prompt_id
-from pairwright.schemas.recipe import ColumnMap
+from pairwright.schemas.sources import ColumnMap
 
 LINE = b'{"prompt": "q", "responses": ["a", "bb"]}\n'
 OTHER = b'{"prompt": "r", "responses": ["c"]}\n'
