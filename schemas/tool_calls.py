@@ -98,6 +98,22 @@ def _tool(value: Any, place: str) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
+def tools_of(stored: str) -> list[dict[str, Any]]:
+    """The tools in canonical JSON as servers and chat templates are given them: keys in their usual order, which
+    templates that print tools show to the model."""
+    return [
+        {"type": "function", "function": _ordered(one["function"], ("name", "description", "parameters"))}
+        for one in json.loads(stored)
+    ]
+
+
+def _ordered(content: Mapping[str, Any], first: tuple[str, ...]) -> dict[str, Any]:
+    made = {key: content[key] for key in first if key in content} | dict(content)
+    if isinstance(made.get("parameters"), Mapping):
+        made["parameters"] = _ordered(made["parameters"], ("type", "properties", "required"))
+    return made
+
+
 def check_answers(messages: Iterable[Mapping[str, Any]], place: str) -> None:
     """That every tool's turn answers a call made before it. Raises ValueError naming the turn that does not.
 

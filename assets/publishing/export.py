@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from pairwright.assets.display.progress import tell
 from pairwright.assets.intake.splits import SPLITS
+from pairwright.assets.publishing.export_readme import readme
 from pairwright.assets.publishing.formats.base import Format, also_there
 from pairwright.assets.publishing.formats.typed import PLACED, needs, reasoned, typed_columns, with_tags
 from pairwright.assets.publishing.media_files import copy_media, write_parquet
@@ -76,7 +77,7 @@ def export(made: Release, form: Format, out: Path, ours: bool = False) -> Export
         stamp |= {"files": files, "left_out": left_out, **told}
         for name, text in _beside(made, form, folder, sorted(files)).items():
             (folder / name).write_text(text, encoding="utf-8")
-        (folder / "README.md").write_text(_readme(stamp, form), encoding="utf-8")
+        (folder / "README.md").write_text(readme(stamp, form), encoding="utf-8")
         (folder / STAMP).write_text(record_text(stamp, indent=2), encoding="utf-8")
     return Export(out, stamp, fresh=True)
 
@@ -215,37 +216,3 @@ def _described(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             rows = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     return {"rows": rows, "bytes": path.stat().st_size, "blake2b": file_hash(path)}
-
-
-def _readme(stamp: dict[str, Any], form: Format) -> str:
-    """What the folder holds and what the format could not take along."""
-    left = sum(stamp["left_out"].values())
-    files = [f"- `{name}`: {one['rows']:,} rows" for name, one in stamp["files"].items()]
-    return "\n".join(
-        [
-            "---",
-            f"pretty_name: {stamp['dataset']} {stamp['version']} as {form.name}",
-            "---",
-            f"# {stamp['dataset']} {stamp['version']} as {form.name}",
-            "",
-            *files,
-            "",
-            "Not in this format:",
-            "",
-            *(f"- {lost}" for lost in form.loses()),
-            "",
-            f"Rows of the release left out for that reason: {left:,}.",
-            "",
-            *_told_of_typed(stamp),
-        ]
-    )
-
-
-def _told_of_typed(stamp: dict[str, Any]) -> list[str]:
-    """Of a release that holds more than texts: what rows would have needed that were left out, and lost reasoning."""
-    told = [f"- {count:,} rows for their {what}" for what, count in stamp.get("lacking", {}).items()]
-    lines = ["Of these, for want of a place (a row may count more than once):", "", *told, ""] if told else []
-    if stamp.get("reasoning_stripped"):
-        count = stamp["reasoning_stripped"]
-        lines += [f"The reasoning of {count:,} rows was left out; `reasoning: think-tags` keeps it in the text.", ""]
-    return lines

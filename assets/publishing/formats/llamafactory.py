@@ -27,6 +27,7 @@ from pairwright.assets.publishing.formats.typed import (
     text_with_placeholders,
 )
 from pairwright.schemas.media import NAME
+from pairwright.schemas.tool_calls import tools_of
 
 ODD = "prompts in which user and assistant do not take turns"
 MEDIA_FOLDER = "media"
@@ -106,7 +107,7 @@ def _texts(reasoning: Reasoning, turns: str) -> list[dict[str, str]]:
 
 
 def _tools(tools: str) -> str:
-    return json.dumps([one["function"] for one in json.loads(tools)], ensure_ascii=False)
+    return json.dumps([one["function"] for one in tools_of(tools)], ensure_ascii=False)
 
 
 def _files(kind: str, turns: str) -> list[str]:

@@ -11,7 +11,7 @@ import polars as pl
 
 from pairwright.schemas.content_parts import MEDIA, PLACEHOLDER
 from pairwright.schemas.conversation import turns_of
-from pairwright.schemas.tool_calls import canonical
+from pairwright.schemas.tool_calls import canonical, tools_of
 
 Reasoning = Literal["strip", "keep", "think-tags"]
 PROMPT = ("typed", "tools")
@@ -145,8 +145,14 @@ def trl_messages(table: pl.LazyFrame, reasoning: Reasoning) -> pl.LazyFrame:
     made = {
         name: pl.col(source).map_elements(messages, return_dtype=pl.List(pl.String)) for name, source in told.items()
     }
+    if "tools" in table.collect_schema():
+        made["tools"] = pl.col("tools").map_elements(_tools, return_dtype=pl.String)
     shown = {"images": pl.col("turns").map_elements(media_of, return_dtype=pl.List(pl.String))} if images else {}
     return canonical_pairs(table).with_columns(**made, **shown)
+
+
+def _tools(tools: str) -> str:
+    return json.dumps(tools_of(tools), ensure_ascii=False)
 
 
 def media_kinds(table: pl.LazyFrame) -> list[str]:
