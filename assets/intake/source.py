@@ -28,7 +28,7 @@ from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Media, Notices, Prompts, Rejects, Responses, check, empty
 
-CODE = 4
+CODE = 5
 """Raised when taking in the same rows would give other tables."""
 
 
