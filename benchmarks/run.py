@@ -1,7 +1,7 @@
 """Runs the benchmarks, prints the figures against the targets, and writes benchmarks/results.json and the table.
 
 `python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build, build_vs_script, cli_start, llm,
-likelihood, likelihood_memory, export.
+likelihood, likelihood_memory, export, media.
 """
 
 import json
@@ -29,7 +29,7 @@ class Target(NamedTuple):
 
 MARK = "<!-- written by run.py -->"
 BENCHMARKS = (
-    "bleu", "pairs", "build", "build_vs_script", "cli_start", "llm", "likelihood", "likelihood_memory", "export",
+    "bleu", "pairs", "build", "build_vs_script", "cli_start", "llm", "likelihood", "likelihood_memory", "export", "media",
 )  # fmt: skip
 TARGETS = {
     "logprob_vs_forward": Target(0.9, "times as fast", at_least=True),
@@ -56,6 +56,7 @@ TARGETS = {
     "report_seconds": Target(30, "s"),
     "report_mb": Target(10, "MB"),
     "export_peak_gib": Target(1.5, "GiB"),
+    "media_peak_gib": Target(1, "GiB"),
 }
 
 

@@ -205,7 +205,7 @@ def test_images_are_drawn_anew_calls_are_code_and_reasoning_is_folded(tmp_path: 
 
 
 def test_an_image_that_cannot_be_shown_is_told(tmp_path: Path) -> None:
-    name = put_bytes(tmp_path, "image", image()[:60])
+    name = put_bytes(tmp_path, "image", image()[:50])
     assert thumbnail(tmp_path, name) is None
     (tmp_path / name).write_bytes(b"changed")
     assert thumbnail(tmp_path, name) is None
