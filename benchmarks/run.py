@@ -29,7 +29,8 @@ class Target(NamedTuple):
 
 MARK = "<!-- written by run.py -->"
 BENCHMARKS = (
-    "bleu", "pairs", "build", "build_vs_script", "cli_start", "llm", "likelihood", "likelihood_memory", "export", "media",
+    "bleu", "pairs", "build", "build_vs_script", "cli_start", "llm", "likelihood", "likelihood_memory", "export",
+    "media",
 )  # fmt: skip
 TARGETS = {
     "logprob_vs_forward": Target(0.9, "times as fast", at_least=True),

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 import polars as pl
 from pydantic import model_validator
 
+from pairwright.schemas.chat_messages import Reasoning
 from pairwright.schemas.kinds import Kind
 
 PLAIN_LOSES = "prompts that are more than one user turn (several turns, or a system prompt)"
@@ -33,7 +34,7 @@ class Format(Kind, family="format"):
     keeps_reasoning: ClassVar[bool] = False
     """Whether it has a place for reasoning apart from the answer."""
 
-    reasoning: Literal["strip", "keep", "think-tags"] = "strip"
+    reasoning: Reasoning = "strip"
     """What a response thought before its answer: left out; kept apart from it, where the format has a place for that;
     or put before it between `<think>` tags."""
 

@@ -19,13 +19,12 @@ from pairwright.assets.publishing.formats.base import (
 )
 from pairwright.assets.publishing.formats.typed import (
     CALLS,
-    Reasoning,
     canonical_pairs,
     media_kinds,
     media_of,
-    tagged,
     text_with_placeholders,
 )
+from pairwright.schemas.chat_messages import Reasoning, tagged
 from pairwright.schemas.media import NAME
 from pairwright.schemas.tool_calls import tools_of
 

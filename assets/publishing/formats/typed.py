@@ -5,15 +5,15 @@ A release without tools, media, calls and reasoning has none of these columns, a
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
+from pairwright.schemas.chat_messages import Reasoning, tagged, template_message
 from pairwright.schemas.content_parts import MEDIA, PLACEHOLDER
 from pairwright.schemas.conversation import turns_of
 from pairwright.schemas.tool_calls import canonical, tools_of
 
-Reasoning = Literal["strip", "keep", "think-tags"]
 PROMPT = ("typed", "tools")
 BESIDE = ("reasoning", "tool_calls")
 """What may stand beside a response: in rankings a list of it, in pairs a column for each side."""
@@ -104,11 +104,6 @@ def _tagged_responses(row: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-def tagged(reasoning: str | None, answer: str) -> str:
-    """An answer with what was thought before it, between tags."""
-    return answer if reasoning is None else f"<think>\n{reasoning}\n</think>\n\n{answer}"
-
-
 def canonical_pairs(table: pl.LazyFrame) -> pl.LazyFrame:
     """With `turns`, the prompt's canonical messages, and each side's, as JSON: what a format renders in its own way."""
     names = table.collect_schema().names()
@@ -139,7 +134,7 @@ def trl_messages(table: pl.LazyFrame, reasoning: Reasoning) -> pl.LazyFrame:
     images = "image" in media_kinds(table)
 
     def messages(turns: str) -> list[str]:
-        return [json.dumps(trl_message(turn, reasoning, images), ensure_ascii=False) for turn in json.loads(turns)]
+        return [json.dumps(template_message(turn, reasoning, images), ensure_ascii=False) for turn in json.loads(turns)]
 
     told = {"prompt": "turns", "chosen": "chosen_turns", "rejected": "rejected_turns"}
     made = {
@@ -162,33 +157,6 @@ def media_kinds(table: pl.LazyFrame) -> list[str]:
     typed = table.select("typed").filter(pl.col("typed").is_not_null())
     found = typed.select(needs(["typed"]).alias("what")).collect(engine="streaming")
     return [kind for kind in MEDIA if found.get_column("what").list.contains(kind).any()]
-
-
-def trl_message(turn: Mapping[str, Any], reasoning: Reasoning, parts: bool) -> dict[str, Any]:
-    """A canonical message as chat templates read it; `parts`: contents are lists of parts, as where images are."""
-    content = turn["content"]
-    thought = turn.get("reasoning")
-    if reasoning == "think-tags" and isinstance(content, str):
-        content = tagged(thought, content)
-    role = turn["role"]
-    if parts:
-        given = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        content = [one if one["type"] == "text" else {"type": one["type"]} for one in given]
-        role = "system" if role == "developer" else role
-    message: dict[str, Any] = {"role": role, "content": content}
-    message |= {key: turn[key] for key in ("name", "tool_call_id") if key in turn}
-    if reasoning == "keep" and thought is not None:
-        message["reasoning_content"] = thought
-    if "tool_calls" in turn:
-        message["tool_calls"] = [
-            {
-                "type": "function",
-                **({"id": one["id"]} if "id" in one else {}),
-                "function": {"name": one["name"], "arguments": one["arguments"]},
-            }
-            for one in turn["tool_calls"]
-        ]
-    return message
 
 
 def media_of(turns: str, kind: str = "image") -> list[str]:
