@@ -36,12 +36,8 @@ def test_turns_have_calls_and_tools_where_the_prompt_has() -> None:
 
 def test_a_context_that_changes_the_text_keeps_calls_and_one_that_empties_it_does_not() -> None:
     rows = prompts(talk=(TALK, TOOLS))
-    longer = pl.concat_list(
-        [
-            pl.struct(role=pl.lit("user"), content=pl.lit("Before. How warm?")),
-            *(pl.col("messages").list.get(i) for i in (1, 2)),
-        ]
-    )
+    first = pl.struct(role=pl.lit("user"), content=pl.lit("Before. How warm?"))
+    longer = pl.concat_list([first, *(pl.col("messages").list.get(i) for i in (1, 2))])
     [(_, turns)] = each_turns(rows.with_columns(messages=longer))
     assert turns.messages[0]["content"] == "Before. How warm?" and "tool_calls" in turns.messages[1] and turns.tools
     [(_, turns)] = each_turns(EMPTY.apply(rows))

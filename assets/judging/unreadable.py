@@ -1,0 +1,69 @@
+"""What a judge cannot read: known from the tables before anything is asked, and a row with the reason in place of a
+verdict.
+
+Such a row has an evidence of its own, so that a judge which is later told to read images is asked about these prompts,
+and about no others again.
+"""
+
+import polars as pl
+
+from pairwright.judges.base import Judge
+from pairwright.judges.llm.typed import kinds_of
+from pairwright.models.local.turns import CALLS, cannot_read
+
+KEY = ["prompt_id", "response_id"]
+EVIDENCE = "unread"
+"""The evidence of a verdict that is none, for this reason."""
+NO_REASONING = "has no reasoning"
+
+
+def unreadable(judge: Judge, prompts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.DataFrame | None:
+    """prompt_id, response_id and the reason, of the responses that a judge cannot read; None where it can read all.
+
+    A judge that asks local models has the reasons from their passes.
+    """
+    if judge.needs():
+        return None
+    found = [*_by_prompt(judge, prompts, responses), *_by_response(judge, responses)]
+    rows = pl.concat(found).unique(KEY, keep="first", maintain_order=True) if found else None
+    return rows if rows is not None and rows.height else None
+
+
+def _by_prompt(judge: Judge, prompts: pl.LazyFrame, responses: pl.LazyFrame) -> list[pl.DataFrame]:
+    if not judge.sees_prompt or "typed" not in prompts.collect_schema():
+        return []
+    typed = prompts.filter(pl.col("typed").is_not_null()).select("prompt_id", "typed").collect()
+    reasons = []
+    for prompt_id, one in typed.iter_rows():
+        beyond = [kind for kind in kinds_of(one) if kind not in judge.modalities]
+        if beyond:
+            reasons.append((prompt_id, cannot_read(beyond[0])))
+    if not reasons:
+        return []
+    frame = pl.DataFrame(reasons, schema={"prompt_id": pl.String, "reason": pl.String}, orient="row")
+    return [responses.select(KEY).join(frame.lazy(), on="prompt_id", how="inner").collect()]
+
+
+def _by_response(judge: Judge, responses: pl.LazyFrame) -> list[pl.DataFrame]:
+    there = responses.collect_schema()
+    found = []
+    if "tool_calls" in there and not judge.reads_calls:
+        unsaid = pl.col("tool_calls").is_not_null() & (pl.col("text") == "")
+        found.append(responses.filter(unsaid).select(*KEY, reason=pl.lit(CALLS)))
+    if judge.wants_reasoning:
+        without = pl.col("reasoning").is_null() if "reasoning" in there else pl.lit(True)
+        found.append(responses.filter(without).select(*KEY, reason=pl.lit(NO_REASONING)))
+    return [one.collect() for one in found]
+
+
+def reasons_for(keys: pl.DataFrame, unread: pl.DataFrame | None) -> pl.DataFrame:
+    """`keys` of verdicts (of responses, or of two) with `unread`: why they cannot be given, null where they can."""
+    if unread is None:
+        return keys.with_columns(unread=pl.lit(None, pl.String))
+    sides = [name for name in ("response_id", "response_a", "response_b") if name in keys.columns]
+    found = []
+    for side in sides:
+        told = unread.select("prompt_id", pl.col("response_id").alias(side), pl.col("reason").alias(f"_{side}"))
+        keys = keys.join(told, on=["prompt_id", side], how="left", maintain_order="left")
+        found.append(f"_{side}")
+    return keys.with_columns(unread=pl.coalesce(found)).drop(found)
