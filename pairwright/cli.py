@@ -75,7 +75,7 @@ def init(folder: Path) -> None:
 @JSON
 def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
     """Show what a build would compute: calls, tokens, cost and time. Spends nothing."""
-    from pairwright import show
+    from pairwright import show, show_plan
     from pairwright.assets.storage.store import Workspace
     from pairwright.pipelines.plan import plan as make_plan
     from pairwright.schemas.reading import load_recipe
@@ -83,7 +83,7 @@ def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
     recipe = load_recipe(recipe_path)
     with show.progress(quiet=as_json):
         made = make_plan(recipe, Workspace.of(recipe, data))
-    show.plan(recipe.dataset, made, as_json)
+    show_plan.plan(recipe.dataset, made, as_json)
 
 
 @main.command()
@@ -92,7 +92,7 @@ def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
 @WAIT
 def build(recipe_path: Path, data: Path, wait: float) -> None:
     """Make everything that is missing, up to a release; the last line is the release's folder."""
-    from pairwright import show
+    from pairwright import show, show_release
     from pairwright.assets.auditing.failures import outcomes
     from pairwright.assets.storage.store import Workspace
     from pairwright.pipelines.run import build as run_build
@@ -101,7 +101,7 @@ def build(recipe_path: Path, data: Path, wait: float) -> None:
     recipe = load_recipe(recipe_path)
     with show.progress():
         made = run_build(recipe, data, wait=wait, say=say)
-    show.release(made, outcomes(recipe, Workspace.of(recipe, data)))
+    show_release.release(made, outcomes(recipe, Workspace.of(recipe, data)))
 
 
 @main.command()
@@ -110,13 +110,13 @@ def build(recipe_path: Path, data: Path, wait: float) -> None:
 @JSON
 def releases(recipe_path: Path, data: Path, as_json: bool) -> None:
     """List the versions of a recipe's data set."""
-    from pairwright import show
+    from pairwright import show_versions
     from pairwright.assets.releasing.versions import versions
     from pairwright.assets.storage.store import Workspace
     from pairwright.schemas.reading import load_recipe
 
     recipe = load_recipe(recipe_path)
-    show.releases(recipe.dataset, versions(Workspace.of(recipe, data)), as_json)
+    show_versions.releases(recipe.dataset, versions(Workspace.of(recipe, data)), as_json)
 
 
 @main.command()

@@ -14,7 +14,7 @@ from pairwright.options import DATA, RECIPE, WAIT, say
 @WAIT
 def relabel(recipe_path: Path, data: Path, wait: float) -> None:
     """Bring a data set up to date and judge a share of its verdicts again, as the recipe's `schedule` says."""
-    from pairwright import show
+    from pairwright import show, show_release
     from pairwright.assets.auditing.failures import outcomes
     from pairwright.assets.auditing.relabel import last_night
     from pairwright.assets.storage.store import Workspace
@@ -30,4 +30,4 @@ def relabel(recipe_path: Path, data: Path, wait: float) -> None:
     for one in (last_night(Workspace.of(recipe, data)) or {"drift": []})["drift"]:
         agreement = "" if one["agreement"] is None else f", {one['agreement']:.1%} of {one['compared']:,} orders agree"
         click.echo(f"{one['judge']}: {one['judged_again']:,} judged again{agreement}, {one['flipped']:,} flipped")
-    show.release(made, outcomes(recipe, Workspace.of(recipe, data)))
+    show_release.release(made, outcomes(recipe, Workspace.of(recipe, data)))

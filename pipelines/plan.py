@@ -9,7 +9,7 @@ from pairwright.assets.intake.source import Intake, take_in
 from pairwright.assets.judging import domains, likelihood
 from pairwright.assets.judging.judge import missing_work
 from pairwright.assets.judging.likelihood import passes
-from pairwright.assets.judging.verdicts import asked_twice, judges_of, verdicts_table
+from pairwright.assets.judging.verdicts import asked_twice, judges_of, questions, verdicts_table
 from pairwright.assets.sampling import sample
 from pairwright.assets.sampling.pool import policies_of
 from pairwright.assets.storage.repair import mended
@@ -92,11 +92,11 @@ def _expected(recipe: Recipe, judge: Judge, workspace: Workspace) -> Estimate:
     total = Estimate()
     for shard in workspace.each_shard():
         responses = sample.expected_responses(recipe, workspace, shard)
-        wanted = judge.wanted(responses.select("prompt_id", "response_id"))
+        wanted = questions(judge, responses.select("prompt_id", "response_id"))
         path = workspace.file(verdicts_table(judge), shard)
-        if path.exists() and not (judge.whole_prompts and "response_id" in judge.keys):
+        if path.exists() and judge.asks_about != "prompt":
             wanted = wanted.join(read_table(path, columns=judge.keys), on=judge.keys, how="anti")
-        on = ["prompt_id"] if judge.whole_prompts else judge.keys
+        on = judge.keys if judge.asks_about == "response" else ["prompt_id"]
         responses = responses.join(wanted.select(on).unique(), on=on, how="semi", maintain_order="left")
         prompts = read_table(workspace.file("prompts", shard))
         for asked in (wanted, wanted.filter(asked_twice(judge))):

@@ -17,7 +17,7 @@ from pairwright.schemas.kinds import Member, OneOf, kinds
 from pairwright.schemas.options import Part
 from pairwright.schemas.recipe import Recipe
 
-TITLES = {"strategy": "Pair strategies", "format": "Export formats"}
+TITLES = {"strategy": "Pair strategies", "column": "Pair columns", "format": "Export formats"}
 INTRO = """# The recipe
 
 One YAML file says what to build. Unknown keys, keys given twice and names that do not exist are errors, which name

@@ -46,7 +46,7 @@ class BudgetOptions(Part):
     """Of prompts and answers."""
 
 
-def _format_by_name(value: Any) -> Any:
+def _by_name(value: Any) -> Any:
     """`trl` is short for `{kind: trl}`."""
     return {"kind": value} if isinstance(value, str) else value
 
@@ -54,7 +54,14 @@ def _format_by_name(value: Any) -> Any:
 FormatOption = Annotated[
     Kind,
     OneOf("format"),
-    BeforeValidator(_format_by_name, json_schema_input_type=str | Annotated[Kind, OneOf("format")]),
+    BeforeValidator(_by_name, json_schema_input_type=str | Annotated[Kind, OneOf("format")]),
+]
+
+
+ColumnOption = Annotated[
+    Kind,
+    OneOf("column"),
+    BeforeValidator(_by_name, json_schema_input_type=str | Annotated[Kind, OneOf("column")]),
 ]
 
 
@@ -70,14 +77,16 @@ class ReleaseOptions(Part):
     reference_model: CausalModel | None = None
     """Adds this model's summed log-probabilities, the end of the turn included, as the columns `ref_chosen_logps`
     and `ref_rejected_logps` that trainers take instead of running it."""
+    columns: list[ColumnOption] = []
+    """Further columns of the pairs, each a name or a mapping with its `kind` and options."""
     formats: list[FormatOption] = []
     """Export formats written for every version, each a name or a mapping with its `kind` and options."""
     hub: str | None = None
     """Repository `organisation/name` on the Hub that every version is pushed to. A new one is made private."""
 
-    @field_validator("formats")
+    @field_validator("columns", "formats")
     @classmethod
-    def _distinct_formats(cls, parts: list[Kind]) -> list[Kind]:
+    def _distinct_names(cls, parts: list[Kind]) -> list[Kind]:
         return distinct(parts)
 
     @field_validator("hub")

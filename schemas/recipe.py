@@ -6,7 +6,8 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from pairwright.schemas.kinds import SLUG, Kind, Member, OneOf, bind_guides, usual
+from pairwright.schemas.guides import bind_guides
+from pairwright.schemas.kinds import SLUG, Kind, Member, OneOf, usual
 from pairwright.schemas.options import (
     BudgetOptions,
     Part,

@@ -14,6 +14,7 @@ from pairwright.assets.sampling.sample import samples_of
 from pairwright.assets.stages.stage import Derived, Input, Inputs
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import Judge
+from pairwright.judges.per_response import newest
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
 
@@ -129,7 +130,7 @@ def _verdicts(judge: Judge, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """`failure` and `retry` of the verdicts that count in a shard."""
     rows = scan([workspace.file(verdicts_table(judge), shard)])
     asked = rows.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
-    return judge.newest(asked).select("failure", "retry").collect()
+    return newest(judge, asked).select("failure", "retry").collect()
 
 
 def _counted(part: str, name: str, rows: pl.DataFrame) -> Outcome:

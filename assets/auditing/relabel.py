@@ -16,7 +16,7 @@ from pairwright.assets.display.progress import tell
 from pairwright.assets.judging.asking import answers, cost_of, ledger_of, second_round
 from pairwright.assets.judging.judge import UNFINISHED, judge_shard
 from pairwright.assets.judging.retest import again, opinions
-from pairwright.assets.judging.verdicts import KEY, guides_first, value_of, verdicts_stage, verdicts_table, wanted
+from pairwright.assets.judging.verdicts import guides_first, value_of, verdicts_stage, verdicts_table, wanted
 from pairwright.assets.storage.integrity import damaged, read_record
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.reply_ledger import budget_of
@@ -172,8 +172,8 @@ def _due(judge: Judge, ages: pl.DataFrame, schedule: Schedule, night: datetime) 
     late = pl.col("owed")
     if schedule.max_age_days is not None:
         late |= pl.col("since") < pl.lit(night - timedelta(days=schedule.max_age_days), SINCE)
-    whole = judge.whole_prompts and judge.keys == KEY  # verdicts that lean on each other
-    due = audited | (late.any().over("prompt_id") if whole else late)
+    leaning = judge.asks_about == "prompt"  # its verdicts lean on each other
+    due = audited | (late.any().over("prompt_id") if leaning else late)
     return ages.filter(due & ~_again(night))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from pairwright.assets.judging import likelihood
-from pairwright.assets.judging.domains import prompts_of
+from pairwright.assets.judging.domains import prompts_of, router_of
 from pairwright.assets.judging.verdicts import KEY, asked_twice, value_of, verdicts_stage, verdicts_table
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.reply_ledger import open_replies
@@ -14,7 +14,6 @@ from pairwright.assets.storage.store import Shard, Workspace, read_table
 from pairwright.judges.base import Batch, Judge
 from pairwright.models.serving.reply_store import Budget, ReplyStore
 from pairwright.schemas.errors import JudgeError
-from pairwright.schemas.tables import Comparisons
 
 BATCH = 16_384
 """Responses handed to a judge at a time: what a kill can cost of work that is free."""
@@ -34,7 +33,7 @@ def ledger_of(judge: Judge, workspace: Workspace, shard: Shard) -> Ledger:
 def first_round(judge: Judge, ledger: Ledger, asked: pl.DataFrame) -> pl.DataFrame:
     """The rows of `asked` that have no verdict, as round 0; of a judge of whole prompts, all rows of their prompts."""
     missing = ledger.missing(asked)
-    if judge.whole_prompts and judge.keys == KEY:
+    if judge.asks_about == "prompt":
         missing = asked.join(missing, on="prompt_id", how="semi", maintain_order="left")
     return missing.with_columns(round=pl.lit(0, pl.UInt16))
 
@@ -52,7 +51,7 @@ def second_round(judge: Judge, ledger: Ledger, asked: pl.DataFrame, planned: boo
     due = due.join(done, on=[*judge.keys, "evidence"], how="anti", maintain_order="left")
     if planned:
         return due
-    together = ["prompt_id", "evidence"] if judge.whole_prompts and judge.keys == KEY else [*judge.keys, "evidence"]
+    together = ["prompt_id", "evidence"] if judge.asks_about == "prompt" else [*judge.keys, "evidence"]
     return due.join(rows.filter("retry"), on=together, how="anti", maintain_order="left")
 
 
@@ -93,9 +92,9 @@ def batches(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shar
     """Whole prompts at a time, about BATCH responses each."""
     if asked.is_empty():
         return
-    prompts = prompts_of(workspace, shard, judge.router_of()).collect()
+    prompts = prompts_of(workspace, shard, router_of(judge)).collect()
     responses = read_table(workspace.file("responses", shard))
-    on = ["prompt_id"] if judge.whole_prompts else KEY
+    on = KEY if judge.asks_about == "response" else ["prompt_id"]
     responses = responses.join(asked.select(on).unique(), on=on, how="semi", maintain_order="left")
     counts = responses.group_by("prompt_id", maintain_order=True).len()
     pieces = counts.select("prompt_id", _piece=(pl.col("len").cum_sum() - pl.col("len")) // BATCH)
@@ -127,7 +126,7 @@ def _checked(judge: Judge, batch: Batch) -> Iterator[pl.DataFrame]:
 
 def _no_value(judge: Judge) -> dict[str, pl.Expr]:
     nothing = {value_of(judge): pl.lit(None, pl.Float64)}
-    return nothing | {"per_order": pl.lit([], pl.List(pl.Float64))} if judge.table is Comparisons else nothing
+    return nothing | {"per_order": pl.lit([], pl.List(pl.Float64))} if judge.asks_about == "pair" else nothing
 
 
 def _finished(frame: pl.DataFrame, judge: Judge) -> pl.DataFrame:

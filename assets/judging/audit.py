@@ -12,8 +12,8 @@ from pairwright.assets.storage.store import Workspace, scan
 from pairwright.judges.base import NOT_APPLICABLE, Judge
 from pairwright.judges.llm.attacks import speaks_to_judge
 from pairwright.judges.llm.base import LlmJudge
+from pairwright.judges.per_response import newest
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Comparisons
 
 MOST_FLIPS = 0.2
 """Share of pairs judged otherwise in the other order above which a check warns; 19 % is the median of judges."""
@@ -85,8 +85,8 @@ def audit(judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[
         speaks=speaks_to_judge(pl.col("text")),
         own=pl.col("policies").list.eval(pl.element().is_in(list(own))).list.any(),
     )
-    newest = judge.newest(scan(files))
-    figures = _compared(newest, texts) if judge.table is Comparisons else _scored(newest, texts)
+    verdicts = newest(judge, scan(files))
+    figures = _compared(verdicts, texts) if judge.asks_about == "pair" else _scored(verdicts, texts)
     found = again(judge, opinions(judge, scan(files)).collect())
     if found.compared:
         figures[AGAIN] = (found.flipped / found.compared, found.compared)
@@ -100,7 +100,7 @@ def checks_of(judge: Judge) -> dict[str, str]:
 
 
 def _watched(judge: Judge) -> dict[str, tuple[str, float, str]]:
-    return (CHECKS if judge.table is Comparisons else {}) | (RETEST if judge.calls_server else {})
+    return (CHECKS if judge.asks_about == "pair" else {}) | (RETEST if judge.calls_server else {})
 
 
 def _caveat(judge: Judge, check: str) -> str:
@@ -118,7 +118,7 @@ def audit_view(
     figures = {one.name: one for one in audit(judge, workspace, files, own)}
     view = {
         "audit": views.table(pl.DataFrame(list(figures.values()), schema=Figure._fields, orient="row"), MOST_ROWS),
-        "failures by kind": views.table(failures_by_kind(judge.newest(scan(files))), MOST_ROWS),
+        "failures by kind": views.table(failures_by_kind(newest(judge, scan(files))), MOST_ROWS),
         "paid for": views.table(spending([replies_table(judge)], workspace)),
     }
     for check, (name, most, _) in _watched(judge).items():

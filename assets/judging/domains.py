@@ -23,8 +23,13 @@ KEY = ["prompt_id"]
 
 def routers_of(recipe: Recipe) -> list[Router]:
     """The routers of a recipe's judges, each once."""
-    routers = (judge.router_of() for judge in recipe.judges if isinstance(judge, Judge))
+    routers = (router_of(judge) for judge in recipe.judges if isinstance(judge, Judge))
     return list({router.fingerprint: router for router in routers if router}.values())
+
+
+def router_of(judge: Judge) -> Router | None:
+    """What sorts prompts into domains for a judge, where their own column does not: its option that is a router."""
+    return next((value for _, value in judge if isinstance(value, Router)), None)
 
 
 def domains_table(router: Sorter) -> str:

@@ -10,6 +10,7 @@ import polars as pl
 from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
 from pairwright.assets.judging.domains import domains_table, prompts_of
+from pairwright.assets.judging.missing_readings import KEY, WANTED, missing, with_known
 from pairwright.assets.judging.speed import Watch, seconds_per_token
 from pairwright.assets.stages.stage import Input, Stage
 from pairwright.assets.storage.ledger import Ledger
@@ -20,20 +21,15 @@ from pairwright.models.local.backend import Backend
 from pairwright.models.local.engine import count_tokens, read
 from pairwright.models.local.loading import load_tokenizer
 from pairwright.models.local.open_backend import limit_of, load
-from pairwright.models.local.request import PassRequest, Tables, united, utterance_id
+from pairwright.models.local.request import PassRequest, Tables, united
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Likelihoods
 
-KEY = ["prompt_id", "response_id"]
 TRIED = 16
 """Responses that a small model's pace is tried on for a plan."""
 PIECE = 4_096
 """Responses whose texts are in memory at a time."""
-WANTED = [*KEY, "evidence"]
-"""What a reading is asked for by, beside the pass's key."""
-OPTIONAL = ("token_ids", "token_logprobs", "gram", "follow_ups")
-"""Columns that are null where nobody asked for them."""
 
 
 def passes(recipe: Recipe) -> list[PassRequest]:
@@ -92,14 +88,14 @@ def read_shard(need: PassRequest, workspace: Workspace, shard: Shard, backend: C
     with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
         if ledger.is_done(work):
             return 0
-        todo, known = _missing(need, ledger, wanted(need, inputs, shard))
+        todo, known = missing(need, ledger, wanted(need, inputs, shard))
         done, watch = 0, Watch(need, workspace)
         for some in _pieces(todo):
             model = backend()
             watch.start()
             for frame in read(_batch(some, need, inputs, shard), need, model):
                 watch.count(frame)
-                ledger.append(_with_known(frame, known).join(some, on=KEY, how="left", maintain_order="left"))
+                ledger.append(with_known(frame, known).join(some, on=KEY, how="left", maintain_order="left"))
                 done += frame.height
                 tell(f"likelihoods/{name(need)} {shard.index + 1}/{shard.count}", done, todo.height)
         watch.keep()
@@ -135,7 +131,7 @@ def estimate(
             batch = Batch(_prompts(few, need, workspace, shard), few)
         else:
             with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
-                todo, _ = _missing(need, ledger, wanted(need, workspace, shard))
+                todo, _ = missing(need, ledger, wanted(need, workspace, shard))
             few = todo.head(SAMPLE)
             batch = _batch(few, need, workspace, shard) if few.height else Batch(few, few)
         if few.height:
@@ -150,53 +146,6 @@ def _first(batch: Batch, count: int) -> Batch:
     """So many of its responses, and their prompts."""
     few = batch.responses.head(count)
     return Batch(batch.prompts.join(few, on="prompt_id", how="semi", maintain_order="left"), few)
-
-
-def _missing(need: PassRequest, ledger: Ledger, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """WANTED of what is to be read, and the rows of it that are there and lack something."""
-    absent = ledger.missing(asked)  # takes over what lies elsewhere, so it comes first
-    known = ledger.rows().join(absent, on=WANTED, how="anti").join(asked, on=WANTED, how="semi")
-    todo = _todo(need, asked, absent, known)
-    return todo, known.join(todo, on=WANTED, how="semi")
-
-
-def _todo(need: PassRequest, asked: pl.DataFrame, absent: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Keys to read: those without a row, and those whose row lacks a column that is now asked for."""
-    fine = known.filter(pl.col("failure").is_null())
-    lacking = [absent]
-    if "tokens" in need.wants:
-        lacking.append(fine.filter(pl.col("token_ids").is_null()).select(WANTED))
-    if need.follow_ups:
-        ids = [utterance_id(text) for text in need.follow_ups]
-        heard = pl.col("follow_ups").list.eval(pl.element().struct.field("utterance").is_in(ids)).list.sum()
-        unheard = heard < len(ids)
-        none_fit = pl.col("follow_ups").list.len() == 0
-        lacking.append(fine.filter(pl.col("follow_ups").is_null() | (unheard & ~none_fit)).select(WANTED))
-    todo = pl.concat(lacking).unique()
-    if "hidden" in need.wants:  # a Gram matrix is of whole prompts
-        partial = pl.concat([todo, _without_gram(fine)])
-        todo = pl.concat([todo, asked.join(partial, on="prompt_id", how="semi")]).unique()
-    return todo.sort(WANTED)
-
-
-def _without_gram(fine: pl.DataFrame) -> pl.DataFrame:
-    """Responses whose row of the Gram matrix lacks one of the prompt's others."""
-    others = pl.col("gram").list.eval(pl.element().struct.field("other"))
-    all_ids = pl.col("response_id").implode().over("prompt_id", mapping_strategy="join")
-    lacks = others.is_null() | (all_ids.list.set_difference(others).list.len() > 0)
-    return fine.filter(lacks).select(WANTED)
-
-
-def _with_known(frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """New rows with what the rows before them held and nobody asked for this time."""
-    old = known.select(*KEY, *(pl.col(column).alias(f"old_{column}") for column in OPTIONAL))
-    both = frame.join(old, on=KEY, how="left", maintain_order="left")
-    first = pl.element().struct.field("utterance").is_first_distinct()
-    remarks = pl.concat_list(pl.col("follow_ups", "old_follow_ups").fill_null([])).list.eval(pl.element().filter(first))
-    neither = pl.col("follow_ups").is_null() & pl.col("old_follow_ups").is_null()
-    columns = [pl.coalesce(column, f"old_{column}").alias(column) for column in OPTIONAL[:-1]]
-    merged = pl.when(~neither).then(remarks).alias("follow_ups")
-    return both.with_columns(*columns, merged).select(frame.columns)
 
 
 def _pieces(todo: pl.DataFrame) -> Iterator[pl.DataFrame]:

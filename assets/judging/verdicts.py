@@ -4,13 +4,14 @@ from typing import Any
 
 import polars as pl
 
-from pairwright.assets.judging.domains import domains_table, prompts_of
+from pairwright.assets.judging.domains import domains_table, prompts_of, router_of
 from pairwright.assets.stages.stage import Input, Stage
 from pairwright.assets.storage.store import Shard, Workspace, scan
-from pairwright.judges.base import EVIDENCE, GUIDE, Judge
+from pairwright.judges.base import EVIDENCE, Judge
+from pairwright.judges.per_response import per_response
+from pairwright.judges.planner import GUIDE
 from pairwright.schemas.ids import digest, drawn
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Comparisons
 
 KEY = ["prompt_id", "response_id"]
 
@@ -37,7 +38,15 @@ def verdicts_table(judge: Judge) -> str:
 
 def value_of(judge: Judge) -> str:
     """The column with the verdict."""
-    return "p_a" if judge.table is Comparisons else "score"
+    return "p_a" if judge.asks_about == "pair" else "score"
+
+
+def questions(judge: Judge, responses: pl.DataFrame) -> pl.DataFrame:
+    """The keys of all verdicts that responses call for; of pairs, the ones that the judge's plan chooses.
+
+    `responses` has prompt_id, response_id and, where the judge goes by another whose scores are known, these as GUIDE.
+    """
+    return judge.pair_plan().chosen(responses) if judge.asks_about == "pair" else responses.select(judge.keys)
 
 
 def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
@@ -49,11 +58,11 @@ def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
     if judge.guide is not None and workspace.file(verdicts_table(judge.guide), shard).exists():
         scores = response_scores(judge.guide, workspace, shard).select(*KEY, pl.col("score").alias(GUIDE))
         responses = responses.join(scores.collect(), on=KEY, how="left", maintain_order="left")
-    keys = judge.wanted(responses)
-    prompts = prompts_of(workspace, shard, judge.router_of())
+    keys = questions(judge, responses)
+    prompts = prompts_of(workspace, shard, router_of(judge))
     parts = [pl.col(EVIDENCE[name]).fill_null("") for name in judge.reads] or [pl.lit("")]
     evidence = prompts.select("prompt_id", evidence=pl.concat_str(parts, separator=" ")).collect()
-    if judge.whole_prompts and judge.keys == KEY:  # a verdict leans on all responses that were seen beside its own
+    if judge.asks_about == "prompt":  # a verdict leans on all responses that were seen beside its own
         ids = responses.group_by("prompt_id").agg(pl.col("response_id").sort())
         lists = pl.Series("_list", [digest(*one) for one in ids.get_column("response_id")], pl.String)
         evidence = evidence.join(ids.select("prompt_id", lists), on="prompt_id", how="left")
@@ -70,12 +79,12 @@ def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.Lazy
     """A judge's one score for each response of a shard: prompt_id, response_id, score, failure."""
     verdicts = scan([workspace.file(verdicts_table(judge), shard)])
     asked = verdicts.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
-    return judge.per_response(asked, scan([workspace.file("responses", shard)]).select(KEY))
+    return per_response(judge, asked, scan([workspace.file("responses", shard)]).select(KEY))
 
 
 def asked_from(judge: Judge) -> list[str]:
     """The tables that say what a judge is asked about."""
-    tables = ["prompts", "responses", *(domains_table(router) for router in [judge.router_of()] if router)]
+    tables = ["prompts", "responses", *(domains_table(router) for router in [router_of(judge)] if router)]
     return list(dict.fromkeys([*tables, *(scored_from(judge.guide) if judge.guide else [])]))
 
 
@@ -100,5 +109,5 @@ def verdicts_stage(judge: Judge) -> Stage:
 
 def choice_of(judge: Judge) -> list[Any]:
     """What says which verdicts a judge is asked for, beside tables and fingerprint; empty where it is as usual."""
-    guides = [[one.fingerprint, one.picks()] for one in _guides(judge)]
-    return [part for part in (judge.picks(), guides) if part]
+    guides = [[one.fingerprint, one.pair_plan().told()] for one in _guides(judge)]
+    return [part for part in (judge.pair_plan().told(), guides) if part]

@@ -11,7 +11,7 @@ from pairwright.assets.releasing.versions import Release, verify_release
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.options import HUB_REPOSITORY
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a library that takes long to import, and that only a push needs
     from huggingface_hub import HfApi
 
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")

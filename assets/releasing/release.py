@@ -17,11 +17,13 @@ from pairwright.assets.intake.splits import SPLITS, assign_splits
 from pairwright.assets.judging import likelihood
 from pairwright.assets.judging.domains import routers_of
 from pairwright.assets.judging.verdicts import judges_of
-from pairwright.assets.pairing.pair import FunnelStep, funnel, pair_stages
+from pairwright.assets.pairing.funnel import FunnelStep, funnel
+from pairwright.assets.pairing.pair import pair_stages
 from pairwright.assets.pairing.prefer import preferences_stage
 from pairwright.assets.pairing.rank import rankings_stage
 from pairwright.assets.releasing.card import card
 from pairwright.assets.releasing.changes import causes, difference
+from pairwright.assets.releasing.further_columns import told_of
 from pairwright.assets.releasing.release_rows import pairs, rankings
 from pairwright.assets.releasing.versions import Release, all_there, damage, latest, next_version, rows_of
 from pairwright.assets.sampling.pool import policies_of
@@ -120,7 +122,7 @@ def release_stage(recipe: Recipe) -> Stage:
         table="release",
         fit=True,
         inputs=(*(Input(table, every_shard=True) for table in tables), Input(SPLITS_TABLE, fit=True)),
-        options=recipe.release.model_dump(mode="json", exclude={"formats", "hub"}),
+        options=recipe.release.model_dump(mode="json", exclude={"columns", "formats", "hub"}) | told_of(recipe),
         code=CODE,
     )
 

@@ -6,7 +6,8 @@ import polars as pl
 
 from pairwright.assets.judging import likelihood
 from pairwright.assets.pairing.filters.difficulty import reference_logprob
-from pairwright.assets.pairing.pair import with_likelihoods
+from pairwright.assets.pairing.sides import with_likelihoods
+from pairwright.assets.releasing.further_columns import further_columns
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.schemas.recipe import Recipe
 
@@ -20,6 +21,7 @@ def pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFra
     pairs = pairs.drop("kept", "reason", *(f"kept_{one.name}" for one in recipe.filters)).sort("prompt_id", "pair_id")
     prompts = _prompts(workspace, shard, splits)
     sides = _responses(workspace, shard, "policies", "text", "scores")
+    add_columns = further_columns(recipe, workspace, shard)
     leading = ["pair_id", "prompt_id", "prompt", "chosen", "rejected"]
     for piece in pairs.collect().iter_slices(PIECE):
         frame = piece.join(prompts, on="prompt_id", how="left", maintain_order="left")
@@ -35,7 +37,7 @@ def pairs(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFra
             frame = frame.join(one, on=f"{side}_id", how="left", maintain_order="left")
         frame = _with_reference(recipe, frame, workspace, shard)
         frame = frame.with_columns(chosen=_turn("chosen"), rejected=_turn("rejected"))
-        yield frame.select(*leading, pl.exclude(leading))
+        yield add_columns(frame.select(*leading, pl.exclude(leading)), piece)
 
 
 def rankings(recipe: Recipe, workspace: Workspace, shard: Shard, splits: pl.DataFrame) -> Iterator[pl.DataFrame]:

@@ -7,7 +7,7 @@ import polars as pl
 
 from pairwright.assets.display.text import shown
 from pairwright.assets.judging.verdicts import judges_of, verdicts_table
-from pairwright.assets.pairing.pair import with_texts
+from pairwright.assets.pairing.sides import with_texts
 from pairwright.assets.report.shown_turns import beside, block, shown_turn
 from pairwright.assets.storage.media import FOLDER
 from pairwright.assets.storage.store import Workspace, scan

@@ -17,7 +17,7 @@ from pairwright.judges.llm.trial import try_out
 from pairwright.judges.llm.units import Ask as Ask
 from pairwright.judges.llm.units import Prompt as Prompt
 from pairwright.judges.llm.units import Unit as Unit
-from pairwright.judges.llm.units import by_round
+from pairwright.judges.llm.units import units_of
 from pairwright.models.estimate import Estimate
 from pairwright.models.serving.abilities import lacking
 from pairwright.models.serving.ask import ask
@@ -95,16 +95,12 @@ class LlmJudge(Judge, Endpoint):
         return (*(("references",) if self.reference else ()), *(("domain",) if by_domain else ()))
 
     repeatable: ClassVar[bool] = False
+    calls_server: ClassVar[bool] = True
 
     @property
     def audited(self) -> tuple[float, int]:
         """The share that is asked about twice, and the seed."""
         return self.audit_fraction, self.seed
-
-    @property
-    def calls_server(self) -> bool:
-        """Always."""
-        return True
 
     @property
     def template_source(self) -> str:
@@ -168,7 +164,7 @@ class LlmJudge(Judge, Endpoint):
     def estimate(self, work: Batch) -> Estimate:
         """Calls that are missing, with their tokens, cost and time at the stated rate."""
         tokens, replies, calls, prompt_tokens = Tokens(self.model), work.replies or ReplyStore(), 0, 0
-        for unit in self._units(work):
+        for unit in units_of(work, self.keys, self.units):
             for one in unit.asks:
                 if not replies.known(self._key(unit.prompt, one)):
                     with contextlib.suppress(TemplateError):  # a row of its own, and no call
@@ -177,24 +173,9 @@ class LlmJudge(Judge, Endpoint):
         written = calls * min(self.max_tokens, TYPICAL_ANSWER)
         return self.estimate_of(calls, prompt_tokens, written, work.wanted.height or work.responses.height)
 
-    def _units(self, work: Batch) -> Iterator[Unit]:
-        wanted = by_round(work, self.keys)
-        texts: dict[str, dict[str, str]] = {}
-        for prompt_id, response_id, text in work.responses.select("prompt_id", "response_id", "text").iter_rows():
-            texts.setdefault(prompt_id, {})[response_id] = text
-        number = 0
-        for row in work.prompts.select("prompt_id", "messages", "references", "domain").iter_rows(named=True):
-            if row["prompt_id"] not in wanted:
-                continue
-            prompt = Prompt(**row, responses=texts.get(row["prompt_id"], {}))
-            for round_number, keys in wanted[prompt.prompt_id].items():
-                for subject, asks in self.units(prompt, keys):
-                    yield Unit(number, prompt, subject, asks, round_number)
-                    number += 1
-
     def _calls(self, work: Batch, without: frozenset[str], unasked: list[Answer]) -> Iterator[Call]:
         """The calls; those that the template gives no prompt for go to `unasked`, as failures."""
-        for unit in self._units(work):
+        for unit in units_of(work, self.keys, self.units):
             for place, one in enumerate(unit.asks):
                 try:
                     call = self._call(unit, place, one, without)

@@ -19,7 +19,7 @@ from pairwright.pipelines.dagster_assets.described import description
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Domains, Likelihoods, Scores
+from pairwright.schemas.tables import Domains, Likelihoods
 
 VERDICTS, COMPARISONS = "The score of each response.", "Which of two responses is better."
 
@@ -103,7 +103,7 @@ def _verdicts(recipe: Recipe, judge: Judge) -> dg.AssetsDefinition:
 
     @dg.asset(
         **common.arguments(recipe, *table, sharded=True, schema=judge.table),
-        description=description(VERDICTS if judge.table is Scores else COMPARISONS, judge),
+        description=description(COMPARISONS if judge.asks_about == "pair" else VERDICTS, judge),
         code_version=judge.fingerprint,
         check_specs=common.check_specs(recipe, table, checks),
     )

@@ -4,7 +4,8 @@ import dagster as dg
 import polars as pl
 
 from pairwright.assets.display import views
-from pairwright.assets.pairing.pair import pair, pairs_view
+from pairwright.assets.pairing.funnel import pairs_view
+from pairwright.assets.pairing.pair import pair
 from pairwright.assets.pairing.prefer import prefer, preferences_view
 from pairwright.assets.pairing.rank import rank
 from pairwright.assets.storage.kept_views import kept_view

@@ -6,6 +6,7 @@ import polars as pl
 from helpers import Counting
 
 from pairwright.judges.base import NOT_APPLICABLE
+from pairwright.judges.per_response import per_response
 
 KEY = ["prompt_id", "response_id"]
 
@@ -28,7 +29,7 @@ def verdicts(responses: int, criteria: int) -> pl.DataFrame:
 
 def scored(rows: pl.DataFrame) -> pl.DataFrame:
     responses = rows.select(KEY).unique().sort(KEY)
-    return Counting().per_response(rows.lazy(), responses.lazy()).collect()
+    return per_response(Counting(), rows.lazy(), responses.lazy()).collect()
 
 
 def test_the_mean_over_criteria_does_not_go_by_the_frame() -> None:

@@ -107,6 +107,7 @@ def whole(draw: random.Random) -> dict[str, Any]:
         "filters": draw.sample(FILTERS, 2),
         "budget": {"usd": 1.0, "calls": 10, "tokens": 1000},
         "release": {"test_fraction": 0.1, "formats": ["trl", {"kind": draw.choice(sorted(kinds("format")))}]}
+        | {"columns": ["tags", {"kind": "finish-reason", "name": "ended"}]}
         | {"license": "mit", "hub": "a/b", "reference_model": WEAK},
         "schedule": {"relabel": "0 2 * * *", "timezone": "Europe/Berlin", "audit_fraction": 0.1, "max_age_days": 3},
     }
@@ -242,9 +243,10 @@ def test_each_kind_is_in_a_good_recipe(folder: Path) -> None:
         path.write_text("".join(f"{written(key)}: {written(value)}\n" for key, value in recipe.items()))
         load_recipe(path)
     told = {one["kind"] for part in (JUDGES, POLICIES, FILTERS) for one in part}
-    assert told >= {
-        kind for family in FAMILIES if family not in ("format", "router", "jury", "strategy") for kind in kinds(family)
-    } - {kind for family in FAMILIES for kind in kinds(family) if kind.startswith("test-")}
+    apart = ("column", "format", "router", "jury", "strategy")
+    assert told >= {kind for family in FAMILIES if family not in apart for kind in kinds(family)} - {
+        kind for family in FAMILIES for kind in kinds(family) if kind.startswith("test-")
+    }
 
 
 def test_a_recipe_at_random_is_good_or_refused_in_a_line_that_says_where(folder: Path) -> None:

@@ -16,8 +16,9 @@ from pairwright.assets.pairing.filters.base import Bounds, Cutoff, Filter
 from pairwright.assets.pairing.filters.length_ratio import LengthRatio
 from pairwright.assets.pairing.filters.margin import Margin
 from pairwright.assets.pairing.filters.near_identical import NearIdentical
-from pairwright.assets.pairing.pair import annotate, judged
+from pairwright.assets.pairing.pair import judged
 from pairwright.assets.pairing.same_answer import same_answers
+from pairwright.assets.pairing.sides import annotate
 from pairwright.assets.pairing.strategies.base import Strategy
 from pairwright.assets.pairing.strategies.best_vs_worst import BestVsWorst
 from pairwright.assets.storage.store import Workspace

@@ -1,0 +1,41 @@
+"""From a judge's verdicts to its one score of each response."""
+
+import polars as pl
+
+from pairwright.judges.base import NOT_APPLICABLE, Judge
+from pairwright.judges.means import exact_mean
+from pairwright.judges.strengths import strengths
+
+
+def per_response(judge: Judge, verdicts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.LazyFrame:
+    """One score for each of the responses: prompt_id, response_id, score, failure.
+
+    Of comparisons, the Bradley-Terry strength of each response among those of its prompt.
+    """
+    if judge.asks_about == "pair":
+        compared = newest(judge, verdicts).select(*judge.keys, "p_a", "failure")
+        return strengths(responses.collect(), compared.collect()).lazy()
+    return _mean_of_criteria(judge, verdicts, responses)
+
+
+def newest(judge: Judge, verdicts: pl.LazyFrame) -> pl.LazyFrame:
+    """The verdicts of the newest round on each key and criterion."""
+    return verdicts.filter(pl.col("round") == pl.col("round").max().over([*judge.keys, "criterion"]))
+
+
+def _mean_of_criteria(judge: Judge, verdicts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.LazyFrame:
+    """That of its headline criterion, else the mean over its criteria, in the newest round; null, with the reason,
+    where one of them failed. A criterion that does not apply has no part in the mean."""
+    if (headline := judge.headline()) is not None:
+        verdicts = verdicts.filter((pl.col("criterion") == headline) | pl.col("failure").is_not_null())
+    rows = newest(judge, verdicts).with_columns(_alone=pl.len().over(judge.keys) == 1)
+    failed = pl.col("failure").is_not_null() & (pl.col("failure") != NOT_APPLICABLE)
+    several = rows.filter(~pl.col("_alone")).group_by(judge.keys)
+    means = several.agg(
+        score=pl.when(~failed.any()).then(pl.col("score")).drop_nulls(),
+        failure=pl.coalesce(pl.col("failure").filter(failed).first(), pl.col("failure").drop_nulls().first()),
+    ).with_columns(score=exact_mean(pl.col("score")))
+    alone = rows.filter("_alone").select(*judge.keys, score=pl.when(~failed).then("score"), failure="failure")
+    scores = pl.concat([alone, means])  # lists for one number each would cost more than all else
+    scores = scores.with_columns(failure=pl.when(pl.col("score").is_null()).then(pl.col("failure")))
+    return responses.join(scores, on=judge.keys, how="left", maintain_order="left")
