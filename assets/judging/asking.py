@@ -7,10 +7,12 @@ import polars as pl
 
 from pairwright.assets.judging import likelihood
 from pairwright.assets.judging.domains import prompts_of, router_of
+from pairwright.assets.judging.unreadable import is_unread, reasons_for, unreadable
 from pairwright.assets.judging.verdicts import KEY, asked_twice, value_of, verdicts_stage, verdicts_table
 from pairwright.assets.storage.ledger import Ledger
+from pairwright.assets.storage.media import FOLDER
 from pairwright.assets.storage.reply_ledger import open_replies
-from pairwright.assets.storage.store import Shard, Workspace, read_table
+from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import Batch, Judge
 from pairwright.models.serving.reply_store import Budget, ReplyStore
 from pairwright.schemas.errors import JudgeError
@@ -60,11 +62,15 @@ def answers(
 ) -> Iterator[pl.DataFrame]:
     """Rows of the judge's table for `asked` (its keys, evidence and round), as they come in."""
     needs, inputs = list(judge.needs()), verdicts_stage(judge).reading(workspace, shard)
+    unread, asked = asked.filter(is_unread()), asked.filter(~is_unread())
+    if unread.height:
+        yield _unread(judge, unread, inputs, shard)
+    media = workspace.root / FOLDER
     with _open_replies(judge, asked, workspace, shard, budget, apart) as one:
         for batch in batches(judge, asked, inputs, shard):
             if needs:
                 batch = batch._replace(likelihoods=likelihood.tables_for(needs, inputs, shard, batch.responses))
-            for frame in _checked(judge, batch._replace(replies=one)):
+            for frame in _checked(judge, batch._replace(replies=one, media=media)):
                 yield frame.join(batch.wanted, on=judge.keys, maintain_order="left")
 
 
@@ -74,7 +80,8 @@ def cost_of(frame: pl.DataFrame) -> float:
 
 
 def planned(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shard, apart: str = "") -> Iterator[Batch]:
-    """What `answers` would hand to the judge."""
+    """What `answers` would hand to the judge: nothing that it cannot read."""
+    asked = asked.filter(~is_unread())
     with _open_replies(judge, asked, workspace, shard, None, apart) as one:
         inputs = verdicts_stage(judge).reading(workspace, shard)
         yield from (batch._replace(replies=one) for batch in batches(judge, asked, inputs, shard))
@@ -122,6 +129,15 @@ def _checked(judge: Judge, batch: Batch) -> Iterator[pl.DataFrame]:
         kind = str(type(judge).model_fields["kind"].default)
         nothing = silent.with_columns(criterion=pl.lit(kind), failure=pl.lit("the judge gave no answer"))
         yield _finished(nothing.with_columns(retry=pl.lit(True), **_no_value(judge)), judge)
+
+
+def _unread(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """Rows that say why these verdicts cannot be given: known before anything is asked, and no accident."""
+    prompts = scan([workspace.file("prompts", shard)])
+    unread = unreadable(judge, prompts, scan([workspace.file("responses", shard)]))
+    kind = str(type(judge).model_fields["kind"].default)
+    told = reasons_for(asked, unread).with_columns(criterion=pl.lit(kind), retry=pl.lit(False), **_no_value(judge))
+    return _finished(told.rename({"unread": "failure"}), judge)
 
 
 def _no_value(judge: Judge) -> dict[str, pl.Expr]:

@@ -56,6 +56,21 @@ def _by_response(judge: Judge, responses: pl.LazyFrame) -> list[pl.DataFrame]:
     return [one.collect() for one in found]
 
 
+def unread_apart(judge: Judge, asked: pl.DataFrame, prompts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.DataFrame:
+    """Keys and evidence of verdicts, with EVIDENCE for those that the judge cannot give."""
+    unread = unreadable(judge, prompts, responses)
+    if unread is None:
+        return asked
+    told = reasons_for(asked, unread)
+    evidence = pl.when(pl.col("unread").is_null()).then("evidence").otherwise(pl.lit(EVIDENCE))
+    return told.with_columns(evidence=evidence).drop("unread")
+
+
+def is_unread() -> pl.Expr:
+    """Whether a wanted verdict is one that the judge cannot give."""
+    return pl.col("evidence") == EVIDENCE
+
+
 def reasons_for(keys: pl.DataFrame, unread: pl.DataFrame | None) -> pl.DataFrame:
     """`keys` of verdicts (of responses, or of two) with `unread`: why they cannot be given, null where they can."""
     if unread is None:

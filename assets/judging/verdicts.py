@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 
 from pairwright.assets.judging.domains import domains_table, prompts_of, router_of
+from pairwright.assets.judging.unreadable import unread_apart
 from pairwright.assets.stages.stage import Input, Stage
 from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.judges.base import EVIDENCE, Judge
@@ -67,7 +68,8 @@ def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
         lists = pl.Series("_list", [digest(*one) for one in ids.get_column("response_id")], pl.String)
         evidence = evidence.join(ids.select("prompt_id", lists), on="prompt_id", how="left")
         evidence = evidence.select("prompt_id", evidence=pl.concat_str("evidence", pl.col("_list").fill_null("")))
-    return keys.join(evidence, on="prompt_id", how="left", maintain_order="left").lazy()
+    asked = keys.join(evidence, on="prompt_id", how="left", maintain_order="left")
+    return unread_apart(judge, asked, prompts, scan([workspace.file("responses", shard)])).lazy()
 
 
 def asked_twice(judge: Judge) -> pl.Expr:
@@ -110,4 +112,5 @@ def verdicts_stage(judge: Judge) -> Stage:
 def choice_of(judge: Judge) -> list[Any]:
     """What says which verdicts a judge is asked for, beside tables and fingerprint; empty where it is as usual."""
     guides = [[one.fingerprint, one.pair_plan().told()] for one in _guides(judge)]
-    return [part for part in (judge.pair_plan().told(), guides) if part]
+    beyond_text = [one for one in judge.modalities if one != "text"]
+    return [part for part in (judge.pair_plan().told(), guides, sorted(beyond_text)) if part]
