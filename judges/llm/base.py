@@ -53,8 +53,7 @@ class LlmJudge(Judge, Endpoint):
     reference: bool = False
     """Show the prompt's gold answers to the judge."""
     sees: Sees = "answer"
-    """What of a response is shown: its answer with the tools that it calls, what it thought before, or both. Of
-    `reasoning`, a response that came without any gets a row that says so, and no verdict."""
+    """What of a response is shown: its answer with the calls in it, what it thought before, or both."""
     answer_first: bool = False
     """The judge writes its own answer before it judges (Self-Reference)."""
     structured: bool = True
