@@ -29,7 +29,9 @@ def open_parquet(label: str, path: Path) -> Part:
         first = 1
         with readable(what):
             at_once = _rows_at_once(pq.read_metadata(path), only)
-        with readable(what), pq.ParquetFile(path, buffer_size=BUFFER if at_once < BATCH else 0) as file:
+        # what is read ahead is a whole row group, whatever the rows in it weigh
+        few = {"buffer_size": BUFFER, "pre_buffer": False} if at_once < BATCH else {}
+        with readable(what), pq.ParquetFile(path, **few) as file:
             for batch in file.iter_batches(at_once, columns=_projection(names, only)):
                 yield _from_arrow(label, _select(pa.Table.from_batches([batch]), only), first)
                 first += batch.num_rows

@@ -12,7 +12,7 @@ from pairwright.schemas.errors import PairwrightError, SourceError
 
 BATCH = 16_384
 """Rows read at a time."""
-BATCH_BYTES = 64 << 20
+BATCH_BYTES = 32 << 20
 """About what they may take; fewer are read where they are large, as rows with images are."""
 
 

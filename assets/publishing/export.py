@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from pairwright.assets.display.progress import tell
 from pairwright.assets.intake.splits import SPLITS
@@ -48,7 +49,10 @@ def format_named(kind: str, **options: Any) -> Format:
     lacking = sorted(set(options) - set(known[kind].model_fields))
     if lacking:
         raise PairwrightError(f"format {kind} has no {lacking[0]} variant; leave the option out")
-    found = known[kind](**options)
+    try:
+        found = known[kind](**options)
+    except ValidationError as error:
+        raise PairwrightError(f"format {kind}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     assert isinstance(found, Format)
     return found
 

@@ -15,6 +15,7 @@ from pairwright.assets.publishing.export import Export, export, format_named
 from pairwright.assets.releasing.versions import Release
 from pairwright.assets.storage.media import put_bytes
 from pairwright.schemas.conversation import stored
+from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.tool_calls import canonical
 
 WEATHER = {"name": "weather", "description": "Tells it.", "parameters": {"type": "object", "properties": {}}}
@@ -85,7 +86,7 @@ def test_reasoning_is_left_out_kept_apart_or_put_between_tags(made: Release) -> 
     assert (kept[1]["reasoning_content"], kept[-1]["reasoning_content"]) == ("look it up", "it says 22")
     tags = load(exported(made, "trl-implicit", reasoning="think-tags"))[1]["chosen"]
     assert tags[-1]["content"] == "<think>\nit says 22\n</think>\n\n22 degrees"
-    with pytest.raises(ValueError, match="has no place for it apart from the answer"):
+    with pytest.raises(PairwrightError, match="has no place for it apart from the answer"):
         format_named("ultrafeedback", reasoning="keep")
 
 
