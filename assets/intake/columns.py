@@ -59,8 +59,8 @@ class Columns(NamedTuple):
     def used(self) -> set[str]:
         """The source's columns that something of ours is taken from."""
         policies = self.policies if isinstance(self.policies, str) else None
-        single = (self.prompt, self.system, self.response, self.policy, policies, self.steps, self.step_labels)
-        single += (self.tools, self.reasoning, self.tool_calls)
+        single = [self.prompt, self.system, self.response, self.policy, policies, self.steps, self.step_labels]
+        single += [self.tools, self.reasoning, self.tool_calls]
         several = (self.references, self.tags, self.responses, self.texts.values(), self.media.values())
         return {name for name in single if name} | {name for names in several for name in names}
 

@@ -95,6 +95,7 @@ def _texts(responses: pl.DataFrame, sees: Sees) -> dict[str, dict[str, str]]:
         for name in ("reasoning", "tool_calls")
     ]
     texts: dict[str, dict[str, str]] = {}
-    for prompt_id, response_id, *told in responses.select("prompt_id", "response_id", "text", *beside).iter_rows():
-        texts.setdefault(prompt_id, {})[response_id] = shown_response(*told, sees)
+    rows = responses.select("prompt_id", "response_id", "text", *beside).iter_rows()
+    for prompt_id, response_id, text, reasoning, tool_calls in rows:
+        texts.setdefault(prompt_id, {})[response_id] = shown_response(text, reasoning, tool_calls, sees)
     return texts

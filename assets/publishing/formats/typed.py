@@ -111,7 +111,8 @@ def canonical_pairs(table: pl.LazyFrame) -> pl.LazyFrame:
     made = {"turns": prompt.map_elements(_prompt, return_dtype=pl.String)}
     for side in SIDES:
         beside = {name: pl.col(f"{side}_{name}") for name in BESIDE if f"{side}_{name}" in names}
-        answer = pl.struct(content=pl.col(side).list.first().struct.field("content"), **beside)
+        said = pl.col(side).list.first().struct.field("content").alias("content")
+        answer = pl.struct(said, *(one.alias(name) for name, one in beside.items()))
         made[f"{side}_turns"] = answer.map_elements(_answer, return_dtype=pl.String)
     return table.with_columns(**made)
 
