@@ -73,6 +73,8 @@ class Judge(Guided, family="judge"):
 
     calls_server: ClassVar[bool] = False
     """Whether it pays for calls, and so wants `work.replies`."""
+    loads_model: ClassVar[bool] = False
+    """Whether it loads a model of its own: then it works in one process, however many a build has."""
 
     max_failure_share: FailureShare = 0.1
     """Greatest share of its verdicts that may fail, those that it abstains from (no reference, not applicable) left

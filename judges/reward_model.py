@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import polars as pl
 from pydantic import Field
@@ -31,6 +31,7 @@ class RewardModel(Judge):
     """The classifier's output for prompt and response, whose text is read exactly as it is emitted."""
 
     kind: Literal["reward-model"] = "reward-model"
+    loads_model: ClassVar[bool] = True
     model: ModelSource
     """A sequence classifier with one label."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -16,10 +16,11 @@ from pairwright.diff_command import diff
 from pairwright.doctor_command import doctor
 from pairwright.evaluate_command import evaluate
 from pairwright.export_command import export, push
-from pairwright.options import DATA, JSON, RECIPE, WAIT, say
+from pairwright.options import DATA, JSON, RECIPE, WAIT, WORKERS, say
 from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
 
+gc.set_threshold(50_000)  # at the usual 700, going over all that was imported takes a fifth of a short command
 atexit.register(gc.freeze)  # or the last round of the garbage collector goes over all modules, for a tenth of a second
 
 
@@ -90,17 +91,19 @@ def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
 @RECIPE
 @DATA
 @WAIT
-def build(recipe_path: Path, data: Path, wait: float) -> None:
+@WORKERS
+def build(recipe_path: Path, data: Path, wait: float, workers: int | None) -> None:
     """Make everything that is missing, up to a release; the last line is the release's folder."""
     from pairwright import show, show_release
     from pairwright.assets.auditing.failures import outcomes
     from pairwright.assets.storage.store import Workspace
+    from pairwright.pipelines.processes import cores
     from pairwright.pipelines.run import build as run_build
     from pairwright.schemas.reading import load_recipe
 
     recipe = load_recipe(recipe_path)
     with show.progress():
-        made = run_build(recipe, data, wait=wait, say=say)
+        made = run_build(recipe, data, wait=wait, say=say, workers=workers or cores())
     show_release.release(made, outcomes(recipe, Workspace.of(recipe, data)))
 
 

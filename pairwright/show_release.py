@@ -25,6 +25,9 @@ def release(made: Release, answers: Sequence[Outcome]) -> None:
     for one in made.failed_checks:
         kind = "failed check" if one.stops else "warning"
         click.echo(f"{kind}: {one.table}, {one.check.removeprefix('watch_').replace('_', ' ')}: {shown(one.found)}")
+    if checks := made.manifest.get("checks"):
+        passed = sum(one["passed"] for one in checks)
+        click.echo(f"checks of the release: {passed} of {len(checks)} passed (its README.md says what each found)")
     counts = made.manifest["counts"]
     for name in ("pairs", "rankings"):
         splits = [split for split in SPLITS if split != "validation" or counts.get(f"{name}_{split}")]

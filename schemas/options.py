@@ -1,7 +1,7 @@
 """Blocks of a recipe that are about one thing each: rankings, the pool, the budget, the release, the schedule."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -10,6 +10,8 @@ from pairwright.schemas.models import CausalModel
 
 HUB_REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$"
 """`organisation/name`."""
+OWNER = r"^(team:[A-Za-z0-9_-]+|[^@\s]+@[^@\s]+\.[^@\s.]+)$"
+"""`team:name` or an e-mail address."""
 
 
 class Part(BaseModel):
@@ -121,6 +123,18 @@ class Schedule(Part):
         except DagsterInvalidDefinitionError as error:
             raise ValueError(" ".join(str(error).split())) from None
         return self
+
+
+class Operations(Part):
+    """What Dagster shows and does besides; it changes no row."""
+
+    owners: list[Annotated[str, Field(pattern=OWNER)]] = []
+    """Who answers for the assets: e-mail addresses, or teams like `team:data`."""
+    fresh_within_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Hours since its last build after which the UI shows an asset as overdue; left out: never."""
+    automation: Literal["eager"] | None = None
+    """`eager` lets Dagster make an asset as soon as what it reads is new, paid work included, once its automation
+    sensor is switched on; left out: never."""
 
 
 def distinct(parts: list[Kind]) -> list[Kind]:

@@ -10,6 +10,7 @@ from pairwright.schemas.guides import bind_guides
 from pairwright.schemas.kinds import SLUG, Kind, Member, OneOf, usual
 from pairwright.schemas.options import (
     BudgetOptions,
+    Operations,
     Part,
     PoolOptions,
     RankingOptions,
@@ -65,6 +66,8 @@ class Recipe(Part):
     """What a version holds, and where it goes."""
     schedule: Schedule | None = None
     """When it is brought up to date by itself."""
+    operations: Operations = Operations()
+    """What Dagster shows and does besides."""
 
     _path: Path = PrivateAttr(default=Path("recipe.yaml"))
 

@@ -1,12 +1,14 @@
 """Every table: its columns, types and rules. No other module names columns and types of stored data."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from pairwright.schemas.dataframely import SchemaError, ValidationError, dy
+from pairwright.schemas.dataframely import SchemaError, ValidationError, dy, without_key
 from pairwright.schemas.errors import StoreError
+from pairwright.schemas.row_order import ascends
 
 ID = r"^[0-9a-f]{24}$"
 MESSAGE: dict[str, dy.Column] = {"role": dy.String(nullable=False), "content": dy.String(nullable=False)}
@@ -300,7 +302,12 @@ class Media(dy.Schema):
 
 def types(schema: type[dy.Schema]) -> dict[str, pl.DataType]:
     """The polars type of each column."""
-    return dict(schema.create_empty().schema)
+    return dict(_types(schema))
+
+
+@functools.cache
+def _types(schema: type[dy.Schema]) -> pl.Schema:
+    return schema.create_empty().schema
 
 
 def empty(schema: type[dy.Schema]) -> pl.DataFrame:
@@ -324,7 +331,9 @@ def check(frame: pl.DataFrame, schema: type[dy.Schema], extra: Sequence[str] = (
     """
     columns: list[Any] = [*schema.column_names(), *extra]
     try:
-        schema.validate(frame.select(schema.column_names()))
+        own = frame.select(schema.column_names())
+        if not (ascends(own, schema.primary_key()) and without_key(schema).is_valid(own)):
+            schema.validate(own)
     except (ValidationError, SchemaError, pl.exceptions.PolarsError) as error:
         raise StoreError(f"table {schema.__name__.lower()} breaks its rules: {' '.join(str(error).split())}") from error
     return frame.select(columns)

@@ -16,7 +16,7 @@ from pairwright.assets.intake.readers import Opened
 from pairwright.assets.intake.records import Part
 from pairwright.assets.storage.spool import Spool, unspool
 from pairwright.schemas.errors import SourceError
-from pairwright.schemas.ids import prompt_id, response_id
+from pairwright.schemas.ids import prompt_ids, response_ids
 from pairwright.schemas.sources import Source
 
 REASONS = 3
@@ -116,10 +116,8 @@ def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
 
 
 def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
-    said_in = (raw.get_column(name).to_list() for name in ("messages", "typed", "tools"))
-    ids = [prompt_id(*one) for one in zip(*said_in, strict=True)]
     return raw.drop("bad").with_columns(
-        pl.Series("prompt_id", ids, pl.String),
+        prompt_ids(*(raw.get_column(name) for name in ("messages", "typed", "tools"))).alias("prompt_id"),
         origin=pl.lit(number, pl.UInt32),
         part=pl.lit(part),
         variant=pl.struct(said()).hash(),  # tells rows of a prompt apart within this run; never stored
@@ -133,8 +131,8 @@ def _answers(good: pl.DataFrame) -> pl.DataFrame:
         .explode("answer", empty_as_null=False)
         .unnest("answer")
     )
-    ids = [response_id(*key) for key in rows.select("prompt_id", "text", "reasoning", "tool_calls").iter_rows()]
-    return rows.with_columns(pl.Series("response_id", ids, pl.String))
+    told = [rows.get_column(name) for name in ("prompt_id", "text", "reasoning", "tool_calls")]
+    return rows.with_columns(response_ids(*told).alias("response_id"))
 
 
 _NO_ROWS = _identified(pl.DataFrame(schema=RAW), 0, "").drop("answers")

@@ -7,6 +7,7 @@ import polars as pl
 
 from pairwright.assets.display import views
 from pairwright.assets.judging.retest import again, opinions
+from pairwright.assets.stages.view import Finding, View
 from pairwright.assets.storage.reply_ledger import replies_table, spending
 from pairwright.assets.storage.store import Workspace, scan
 from pairwright.judges.base import NOT_APPLICABLE, Judge
@@ -109,23 +110,23 @@ def _caveat(judge: Judge, check: str) -> str:
     return f" ({SERVER_ONLY})" if check in RETEST and drawless else ""
 
 
-def audit_view(
-    judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[str] = frozenset()
-) -> dict[str, str]:
-    """The figures as a Markdown table, what the judge has cost, and each check as `passed|what was found`."""
+def audit_view(judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[str] = frozenset()) -> View:
+    """The figures, also as a Markdown table, what the judge has cost, and what each check found."""
     if not judge.calls_server:
-        return {}
+        return View()
     figures = {one.name: one for one in audit(judge, workspace, files, own)}
-    view = {
+    pictures = {
         "audit": views.table(pl.DataFrame(list(figures.values()), schema=Figure._fields, orient="row"), MOST_ROWS),
         "failures by kind": views.table(failures_by_kind(newest(judge, scan(files))), MOST_ROWS),
         "paid for": views.table(spending([replies_table(judge)], workspace)),
     }
+    findings = {}
     for check, (name, most, _) in _watched(judge).items():
         one = figures.get(name, Figure(name, 0.0, 0))
         found = f"{one.share:.1%} of {one.n}{_caveat(judge, check)}" if one.n else "no case"
-        view[check] = f"{'yes' if one.share <= most else 'no'}|{found}"
-    return view
+        findings[check] = Finding(one.share <= most, found)
+    shares = {name: one.share for name, one in figures.items() if name != "failures"}  # which are counted already
+    return View(shares, pictures, findings)
 
 
 def _compared(rows: pl.LazyFrame, texts: pl.LazyFrame) -> dict[str, tuple[float, int]]:

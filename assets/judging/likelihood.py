@@ -1,18 +1,16 @@
 """Likelihoods: each model's one pass over the responses, a table of its own that judges and filters share."""
 
-import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 import polars as pl
 
-from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
 from pairwright.assets.judging.domains import domains_table, prompts_of
 from pairwright.assets.judging.missing_readings import KEY, WANTED, missing, with_known
 from pairwright.assets.judging.speed import Watch, seconds_per_token
-from pairwright.assets.stages.stage import Input, Stage
+from pairwright.assets.stages.basis import Basis, Input
+from pairwright.assets.stages.run import Run
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import SAMPLE, Batch, Judge
@@ -65,14 +63,19 @@ def read_pass(need: PassRequest, workspace: Workspace, shards: Iterable[Shard]) 
 
     Raises JudgeError, in one line, when it cannot be; no table has changed then.
     """
-    backend = functools.cache(lambda: load(need.model))
-    return sum(read_shard(need, workspace, shard, backend) for shard in shards)
+    run = Run()
+    return sum(read_in(run, need, workspace, shard) for shard in shards)
 
 
-def pass_stage(need: PassRequest) -> Stage:
-    """A model's pass over the responses: computed once, in a ledger."""
+def read_in(run: Run, need: PassRequest, workspace: Workspace, shard: Shard) -> int:
+    """Read what a shard lacks; how many responses there were. A run loads the model once, and only if needed."""
+    return read_shard(need, workspace, shard, lambda: run.once(need.key, lambda: load(need.model)))
+
+
+def pass_basis(need: PassRequest) -> Basis:
+    """What a model's pass over the responses follows from."""
     tables = ["prompts", "responses", *([domains_table(need.context.router)] if need.context.router else [])]
-    return Stage(
+    return Basis(
         name=f"likelihoods/{name(need)}",
         table=need.table,
         inputs=tuple(map(Input, tables)),
@@ -83,7 +86,7 @@ def pass_stage(need: PassRequest) -> Stage:
 
 def read_shard(need: PassRequest, workspace: Workspace, shard: Shard, backend: Callable[[], Backend]) -> int:
     """Read the responses of a shard that lack something; how many there were. `backend` loads the model, if any."""
-    stage = pass_stage(need)
+    stage = pass_basis(need)
     work, inputs = stage.stamp(workspace, shard), stage.reading(workspace, shard)
     with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
         if ledger.is_done(work):
@@ -186,16 +189,3 @@ def name(need: PassRequest) -> str:
     """What people see: the model's name and the beginning of the pass's key."""
     slug = re.sub(r"[^a-z0-9]+", "-", need.model.id.lower().rstrip("/").split("/")[-1]).strip("-") or "model"
     return f"{slug}-{need.key[:8]}"
-
-
-def likelihoods_view(files: list[Path]) -> dict[str, str]:
-    """Counts, log-probability per token, and why responses were not read."""
-    columns = ("logprob", "tokens", "prompt_tokens", "truncated", "failure")
-    rows = scan(files).select(columns).collect()
-    read_rows = rows.filter(pl.col("tokens") > 0)
-    view = {"rows": str(rows.height), "failures": str(rows.get_column("failure").count())}
-    if read_rows.height:
-        mean = read_rows.get_column("logprob") / read_rows.get_column("tokens")
-        view["log-probability"] = views.histogram(mean, "log-probability per token")
-    view["totals"] = views.table(rows.select(pl.col("tokens", "prompt_tokens", "truncated").sum()))
-    return view | views.commonest(rows.get_column("failure"))

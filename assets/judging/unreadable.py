@@ -30,7 +30,7 @@ def unreadable(judge: Judge, prompts: pl.LazyFrame, responses: pl.LazyFrame) -> 
 
 
 def _by_prompt(judge: Judge, prompts: pl.LazyFrame, responses: pl.LazyFrame) -> list[pl.DataFrame]:
-    if not judge.sees_prompt or "typed" not in prompts.collect_schema():
+    if not judge.sees_prompt or not _holds(prompts, "typed"):
         return []
     typed = prompts.filter(pl.col("typed").is_not_null()).select("prompt_id", "typed").collect()
     reasons = []
@@ -45,15 +45,21 @@ def _by_prompt(judge: Judge, prompts: pl.LazyFrame, responses: pl.LazyFrame) -> 
 
 
 def _by_response(judge: Judge, responses: pl.LazyFrame) -> list[pl.DataFrame]:
-    there = responses.collect_schema()
     found = []
-    if "tool_calls" in there and not judge.reads_calls:
+    if not judge.reads_calls and _holds(responses, "tool_calls"):
         unsaid = pl.col("tool_calls").is_not_null() & (pl.col("text") == "")
         found.append(responses.filter(unsaid).select(*KEY, reason=pl.lit(CALLS)))
     if judge.wants_reasoning:
-        without = pl.col("reasoning").is_null() if "reasoning" in there else pl.lit(True)
+        without = pl.col("reasoning").is_null() if "reasoning" in responses.collect_schema() else pl.lit(True)
         found.append(responses.filter(without).select(*KEY, reason=pl.lit(NO_REASONING)))
     return [one.collect() for one in found]
+
+
+def _holds(rows: pl.LazyFrame, name: str) -> bool:
+    """Whether a column that seldom has anything has something: told from it alone, before any text is read."""
+    if name not in rows.collect_schema():
+        return False
+    return bool(rows.select(pl.col(name).is_not_null().any()).collect().item())
 
 
 def unread_apart(judge: Judge, asked: pl.DataFrame, prompts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.DataFrame:

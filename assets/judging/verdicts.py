@@ -6,13 +6,14 @@ import polars as pl
 
 from pairwright.assets.judging.domains import domains_table, prompts_of, router_of
 from pairwright.assets.judging.unreadable import unread_apart
-from pairwright.assets.stages.stage import Input, Stage
+from pairwright.assets.stages.basis import Basis, Input
 from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.judges.base import EVIDENCE, Judge
 from pairwright.judges.per_response import per_response
 from pairwright.judges.planner import GUIDE
 from pairwright.schemas.ids import digest, drawn
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.row_order import same_rows
 
 KEY = ["prompt_id", "response_id"]
 
@@ -55,11 +56,15 @@ def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
 
     Where its guide has no verdicts yet, as in a plan, its scores count as unknown.
     """
-    responses = scan([workspace.file("responses", shard)]).select(KEY).collect()
+    texts = scan([workspace.file("responses", shard)])
+    responses = texts.select(KEY).collect()
     if judge.guide is not None and workspace.file(verdicts_table(judge.guide), shard).exists():
         scores = response_scores(judge.guide, workspace, shard).select(*KEY, pl.col("score").alias(GUIDE))
         responses = responses.join(scores.collect(), on=KEY, how="left", maintain_order="left")
     keys = questions(judge, responses)
+    if not judge.reads and judge.asks_about != "prompt":
+        asked = keys.with_columns(evidence=pl.lit(""))
+        return unread_apart(judge, asked, scan([workspace.file("prompts", shard)]), texts).lazy()
     prompts = prompts_of(workspace, shard, router_of(judge))
     parts = [pl.col(EVIDENCE[name]).fill_null("") for name in judge.reads] or [pl.lit("")]
     evidence = prompts.select("prompt_id", evidence=pl.concat_str(parts, separator=" ")).collect()
@@ -69,7 +74,7 @@ def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
         evidence = evidence.join(ids.select("prompt_id", lists), on="prompt_id", how="left")
         evidence = evidence.select("prompt_id", evidence=pl.concat_str("evidence", pl.col("_list").fill_null("")))
     asked = keys.join(evidence, on="prompt_id", how="left", maintain_order="left")
-    return unread_apart(judge, asked, prompts, scan([workspace.file("responses", shard)])).lazy()
+    return unread_apart(judge, asked, prompts, texts).lazy()
 
 
 def asked_twice(judge: Judge) -> pl.Expr:
@@ -79,9 +84,16 @@ def asked_twice(judge: Judge) -> pl.Expr:
 
 def response_scores(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
     """A judge's one score for each response of a shard: prompt_id, response_id, score, failure."""
-    verdicts = scan([workspace.file(verdicts_table(judge), shard)])
-    asked = verdicts.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
-    return per_response(judge, asked, scan([workspace.file("responses", shard)]).select(KEY))
+    return per_response(judge, present(judge, workspace, shard), scan([workspace.file("responses", shard)]).select(KEY))
+
+
+def present(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
+    """A judge's verdicts on what it is asked about in a shard now; those on other references or texts are left out."""
+    verdicts, on = scan([workspace.file(verdicts_table(judge), shard)]), [*judge.keys, "evidence"]
+    asked = wanted(judge, workspace, shard).select(on).collect()
+    if same_rows(verdicts.select(on).collect(), asked, on):
+        return verdicts
+    return verdicts.join(asked.lazy(), on=on, how="semi")
 
 
 def asked_from(judge: Judge) -> list[str]:
@@ -95,12 +107,12 @@ def scored_from(judge: Judge) -> list[str]:
     return list(dict.fromkeys([verdicts_table(judge), *asked_from(judge)]))
 
 
-def verdicts_stage(judge: Judge) -> Stage:
-    """A judge's verdicts: paid work, in a ledger."""
+def verdicts_basis(judge: Judge) -> Basis:
+    """What a judge's verdicts follow from."""
     routers = [need.context.router for need in judge.needs() if need.context.router]
     passes = [need.table for need in judge.needs()]
     tables = dict.fromkeys([*asked_from(judge), *passes, *map(domains_table, routers)])
-    return Stage(
+    return Basis(
         name=f"verdicts/{judge.name}",
         table=verdicts_table(judge),
         inputs=tuple(Input(one, may_be_absent=one not in {"prompts", "responses"}) for one in tables),

@@ -6,10 +6,12 @@ from typing import Any
 import polars as pl
 
 from pairwright.assets.pairing.filters.base import Filter, State, state_from, state_text
+from pairwright.assets.pairing.funnel import ADDS_UP, SIDES, UNKNOWN, filters_of, pairs_view
 from pairwright.assets.pairing.same_answer import same_answers
 from pairwright.assets.pairing.sides import annotate, with_likelihoods, with_texts
 from pairwright.assets.pairing.strategies.base import Strategy
-from pairwright.assets.stages.stage import Derived, Input, Inputs
+from pairwright.assets.stages.basis import Input, Inputs
+from pairwright.assets.stages.stage import Derived
 from pairwright.assets.storage.store import Workspace, read_table, scan
 from pairwright.models.local.request import PassRequest
 from pairwright.schemas.recipe import Recipe
@@ -23,7 +25,7 @@ CUTOFFS = "cutoffs"
 def pair(recipe: Recipe, workspace: Workspace) -> int:
     """Bring the pairs of all shards up to the preferences and filters; how many shards were made."""
     made = [stage.bring_up(workspace) for stage in pair_stages(recipe)]
-    return made[-1]
+    return made[-1].files
 
 
 def pair_stages(recipe: Recipe) -> list[Derived]:
@@ -36,11 +38,18 @@ def pair_stages(recipe: Recipe) -> list[Derived]:
         "weights": recipe.weights,
         "filters": [[one.name, one.fingerprint] for one in filters],
     }
+    shown: dict[str, Any] = {
+        "doc": "Candidate pairs with every filter's value and verdict; the release takes those kept.",
+        "schema": Pairs,
+        "extra": {f"filter_{one.name}": pl.Float64 for one in filters}
+        | {f"kept_{one.name}": pl.Boolean for one in filters},
+        "checks": (SIDES, ADDS_UP, UNKNOWN),
+        "view": partial(pairs_view, recipe),
+        "view_reads": ("prompts", "preferences"),
+    }
     if not any(one.fitted for one in filters):
         alone = partial(_pairs_at_once, recipe)
-        return [Derived(name="pairs", table="pairs", inputs=drawn, options=told, code=CODE, make=alone)]
-    judged_from = (Input("candidates"), Input(CUTOFFS, fit=True))
-    every = (Input("candidates", every_shard=True),)
+        return [Derived(name="pairs", table="pairs", inputs=drawn, options=told, code=CODE, make=alone, **shown)]
     return [
         Derived(
             name="candidates",
@@ -49,30 +58,28 @@ def pair_stages(recipe: Recipe) -> list[Derived]:
             options=told,
             code=CODE,
             make=partial(_candidates, recipe),
+            doc="Drawn pairs with the value of every filter.",
         ),
         Derived(
             name="cutoffs",
             table=CUTOFFS,
             fit=True,
-            inputs=every,
+            inputs=(Input("candidates", every_shard=True),),
             options=told["filters"],
             code=CODE,
             make=partial(_cutoffs, filters),
+            doc="What each filter knows of all pairs that get to it.",
         ),
         Derived(
             name="pairs",
             table="pairs",
-            inputs=judged_from,
+            inputs=(Input("candidates"), Input(CUTOFFS, fit=True)),
             options=told["filters"],
             code=CODE,
             make=partial(_pairs, filters),
+            **shown,
         ),
     ]
-
-
-def filters_of(recipe: Recipe) -> list[Filter]:
-    """The recipe's filters, in its order."""
-    return [one for one in recipe.filters if isinstance(one, Filter)]
 
 
 def strategy_of(recipe: Recipe) -> Strategy:

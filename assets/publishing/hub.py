@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pairwright.assets.releasing.release import CONTENT
+from pairwright.assets.releasing.release_rows import CONTENT
 from pairwright.assets.releasing.versions import Release, verify_release
 from pairwright.schemas.errors import PairwrightError, StoreError
 from pairwright.schemas.options import HUB_REPOSITORY

@@ -51,6 +51,7 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
             for s in manifest["funnel"]
         ),
         "",
+        *_checks(manifest),
         "## Judges",
         "",
         "| judge | kind | weight | verdicts | failed | abstained | failures | fingerprint |",
@@ -66,6 +67,17 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _checks(manifest: dict[str, Any]) -> list[str]:
+    rows = []
+    for one in manifest.get("checks", []):
+        name, result = one["name"].removeprefix("watch_").replace("_", " "), "passed" if one["passed"] else "warning"
+        rows.append(f"| {cell(name)} | {result} | {cell(one['found'])} |")
+    if not rows:
+        return []
+    head = ["## Checks before it was released", "", "| check | result | found |", "|---|---|---|"]
+    return [*head, *rows, ""]
 
 
 def _judges(recipe: Recipe, manifest: dict[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from pairwright.assets.judging.verdicts import judges_of
 from pairwright.assets.releasing.changes import CAUSES
 from pairwright.assets.releasing.versions import Release
-from pairwright.assets.report import charts, figures
+from pairwright.assets.report import figures
 from pairwright.assets.report.sample import sampled_pairs
 from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.files import replacing
@@ -97,6 +97,8 @@ def plots(
     recipe: Recipe, workspace: Workspace, manifest: dict[str, Any], sample: figures.Sample
 ) -> list[dict[str, Any]]:
     """Title, what it says, and specification of each plot that the tables give."""
+    from pairwright.assets.report import charts  # whose library takes a third of a second, also where nothing is drawn
+
     judges = [judge.name for judge in judges_of(recipe)][:MOST_JUDGES]
     responses = figures.sampled_responses(recipe, workspace, sample)
     policies = figures.main_policies(responses)

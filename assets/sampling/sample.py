@@ -8,9 +8,12 @@ from typing import Any
 import polars as pl
 
 from pairwright.assets.display.progress import tell
+from pairwright.assets.intake.reasoned import REASONING
+from pairwright.assets.intake.stages import responses_view
 from pairwright.assets.sampling.policies.base import Policy
 from pairwright.assets.sampling.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
-from pairwright.assets.stages.stage import Derived, Input, Inputs, Stage
+from pairwright.assets.stages.basis import Basis, Input, Inputs
+from pairwright.assets.stages.stage import Derived
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.reply_ledger import open_replies
 from pairwright.assets.storage.store import GIVEN, Shard, Workspace, read_table
@@ -21,7 +24,7 @@ from pairwright.models.serving.call import Answer, Call
 from pairwright.models.serving.endpoint import CHARACTERS_PER_TOKEN
 from pairwright.models.serving.reasoning import parted
 from pairwright.models.serving.reply_store import Budget, ReplyStore
-from pairwright.schemas.ids import response_id
+from pairwright.schemas.ids import response_ids
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Responses, Samples, check, types, with_gained
 
@@ -37,7 +40,7 @@ def sample_shard(
     recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard, budget: Budget | None = None
 ) -> int:
     """Draw the samples that a shard lacks; how many there were."""
-    stage = samples_stage(recipe, policy)
+    stage = samples_basis(recipe, policy)
     work, inputs = stage.stamp(workspace, shard), stage.reading(workspace, shard)
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
         if ledger.is_done(work):
@@ -50,9 +53,9 @@ def sample_shard(
     return missing.height
 
 
-def samples_stage(recipe: Recipe, policy: Policy) -> Stage:
-    """What a policy writes: paid work, in a ledger."""
-    return Stage(
+def samples_basis(recipe: Recipe, policy: Policy) -> Basis:
+    """What a policy's samples follow from."""
+    return Basis(
         name=f"samples/{policy.name}",
         table=samples_table(policy),
         inputs=(Input("prompts"),),
@@ -133,13 +136,14 @@ def _rows(policy: Policy, answer: Answer) -> Iterator[dict[str, Any]]:
 
 def respond(recipe: Recipe, workspace: Workspace, shard: Shard) -> bool:
     """Bring a shard's responses up to what was given and what was sampled; whether they were made anew."""
-    return bool(responses_stage(recipe).bring_up(workspace, [shard]))
+    return bool(responses_stage(recipe).bring_up(workspace, [shard]).files)
 
 
 def responses_stage(recipe: Recipe) -> Derived:
     """What was given and what was sampled, each text once."""
     policies = policies_of(recipe)
-    tables = dict.fromkeys(["prompts", GIVEN, *(samples_table(policy) for policy in policies)])
+    sampled = tuple(dict.fromkeys(samples_table(policy) for policy in policies))
+    tables = ("prompts", GIVEN, *sampled)
     return Derived(
         name="responses",
         table="responses",
@@ -150,6 +154,12 @@ def responses_stage(recipe: Recipe) -> Derived:
         },
         code=CODE,
         make=partial(_responses, recipe),
+        expected=partial(expected_responses, recipe),
+        doc="Distinct texts for each prompt, given and sampled, with everyone who wrote them.",
+        schema=Responses,
+        checks=(REASONING,),
+        view=partial(responses_view, samples=sampled),
+        view_reads=sampled,
     )
 
 
@@ -209,8 +219,8 @@ def merged(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _identified(rows: pl.DataFrame) -> pl.DataFrame:
     """With the ids of responses. What was cut out of a text is not told apart by it: verdicts on the answer stand."""
-    ids = [response_id(*key) for key in rows.select("prompt_id", *ANSWER).iter_rows()]
-    return rows.with_columns(pl.Series("response_id", ids, pl.String))
+    told = [rows.get_column(name) for name in ("prompt_id", *ANSWER)]
+    return rows.with_columns(response_ids(*told).alias("response_id"))
 
 
 def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:

@@ -44,4 +44,6 @@ class UnigramF1(Judge):
 
 
 def _without(scores: pl.DataFrame, work: Batch) -> pl.DataFrame:
+    if scores.height == work.responses.height:  # scores are of distinct responses
+        return work.responses.clear()
     return work.responses.join(scores, on=["prompt_id", "response_id"], how="anti")

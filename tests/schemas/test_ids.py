@@ -6,7 +6,18 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairwright.schemas.ids import digest, fingerprint, prompt_id, references_id, response_id, shard_of
+from pairwright.schemas.ids import (
+    digest,
+    fingerprint,
+    prompt_id,
+    prompt_ids,
+    references_id,
+    references_ids,
+    response_id,
+    response_ids,
+    shard_of,
+)
+from pairwright.schemas.tables import MESSAGES
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 USER = [{"role": "user", "content": "What is 2 + 2?"}]
@@ -35,6 +46,27 @@ def test_golden_id_by_hand() -> None:
 @given(st.lists(TEXT, max_size=4), st.lists(TEXT, max_size=4))
 def test_different_lists_of_parts_have_different_ids(a: list[str], b: list[str]) -> None:
     assert (digest(*a) == digest(*b)) == (a == b)
+
+
+TURN = st.fixed_dictionaries({"role": TEXT, "content": TEXT})
+
+
+@given(st.lists(st.lists(TURN, max_size=3), max_size=4), st.integers(0, 2))
+def test_many_conversations_are_called_as_each_by_itself(conversations: list[list[dict[str, str]]], cut: int) -> None:
+    many = pl.Series(conversations, dtype=MESSAGES)[cut:]
+    assert prompt_ids(many).to_list() == [prompt_id(one) for one in many.to_list()]
+
+
+@given(st.lists(st.lists(TEXT, max_size=3), max_size=4), st.integers(0, 2))
+def test_many_lists_of_references_are_called_as_each_by_itself(lists: list[list[str]], cut: int) -> None:
+    many = pl.Series(lists, dtype=pl.List(pl.String))[cut:]
+    assert references_ids(many).to_list() == [references_id(one) for one in many.to_list()]
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), max_size=4), st.integers(0, 2))
+def test_many_texts_are_called_as_each_by_itself(rows: list[tuple[str, str]], cut: int) -> None:
+    many = pl.DataFrame(rows, {"prompt": pl.String, "text": pl.String}, orient="row")[cut:]
+    assert response_ids(many["prompt"], many["text"]).to_list() == [response_id(*row) for row in many.iter_rows()]
 
 
 def test_parts_do_not_run_into_each_other() -> None:

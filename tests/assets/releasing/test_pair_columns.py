@@ -8,7 +8,7 @@ import pytest
 from helpers import build, data_files, recipe_of, wide, write_jsonl
 
 from pairwright.assets.releasing.pair_columns.base import PairColumn
-from pairwright.assets.releasing.release import release_stage
+from pairwright.assets.releasing.release import release_basis
 from pairwright.schemas.errors import PairwrightError, RecipeError
 from pairwright.schemas.options import ReleaseOptions
 from pairwright.schemas.recipe import Recipe
@@ -62,7 +62,7 @@ def test_a_column_is_handed_what_it_reads_and_stands_beside_each_pair(tmp_path: 
 
 def test_a_column_makes_a_version_and_none_leaves_bytes_and_stamp_as_they_were(tmp_path: Path) -> None:
     plain, more = released(tmp_path, []), released(tmp_path, ["finish-reason"])
-    assert set(release_stage(plain).options) == {"license", "reference_model", "test_fraction"}
+    assert set(release_basis(plain).options) == {"license", "reference_model", "test_fraction"}
     first = build(plain, tmp_path / "data")
     second = build(more, tmp_path / "data")
     assert (first.version, second.version) == ("v1", "v2")

@@ -85,7 +85,7 @@ def test_shards_without_prompts_and_sources_without_rows(tmp_path: Path) -> None
         assert not plan(nothing, workspace).total.calls
         for judge in judges_of(nothing):
             view = audit_view(judge, workspace, workspace.files(verdicts_table(judge)))
-            assert view["watch_retest"] == "yes|no case"
+            assert view.findings["watch_retest"] == (True, "no case")
         assert len(app.sent) == count
 
 

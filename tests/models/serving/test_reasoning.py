@@ -10,7 +10,7 @@ import pytest
 from helpers import recipe_of, table, write_jsonl
 from replay_server import App, Settings, serving
 
-from pairwright.assets.intake.reasoned import reasoning_check
+from pairwright.assets.intake.reasoned import reasoning_found
 from pairwright.assets.intake.source import take_in
 from pairwright.assets.sampling import sample
 from pairwright.assets.sampling.pool import policies_of, samples_table
@@ -136,12 +136,12 @@ def test_what_sources_and_old_samples_bring_is_left_and_counted(tmp_path: Path) 
     workspace = Workspace.of(made, tmp_path / "data")
     take_in(made, workspace)
     assert sorted(set(table(workspace, "responses").get_column("text"))) == sorted(given)
-    passed, found = reasoning_check(workspace)["watch_reasoning"]
+    passed, found = reasoning_found(workspace.files("responses"))
     assert not passed and found.startswith("4 of 8 open with it")
     old = tmp_path / "old.parquet"
     write(pl.DataFrame({"text": ["<think>on and on", "<think>hm</think>yes", None]}), old, {"version": "1"})
-    passed, found = reasoning_check(workspace, [old])["watch_reasoning"]
+    passed, found = reasoning_found(workspace.files("responses"), [old])
     assert not passed and "1 samples are reasoning without an end" in found
     write_jsonl(tmp_path / "rows.jsonl", [{"prompt": "question", "responses": ["yes", "no"]}])
     take_in(made, workspace)
-    assert reasoning_check(workspace) == {"watch_reasoning": (True, "none of 2")}
+    assert reasoning_found(workspace.files("responses")) == (True, "none of 2")
