@@ -17,6 +17,8 @@ MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 STEP: dict[str, dy.Column] = {"text": dy.String(nullable=False), "right": dy.UInt8(nullable=False, max=1)}
 STEPS = pl.List(pl.Struct({"text": pl.String, "right": pl.UInt8}))
 """polars type of a response's steps; `right` is 0 or 1, since equal booleans in lists may differ in their bytes."""
+GAINED = frozenset({"reasoning", "tool_calls", "typed", "tools"})
+"""Columns that tables came to have later: one without a value is the same as none, in files and in their versions."""
 
 
 def _id(primary_key: bool = False) -> dy.String:
@@ -28,6 +30,11 @@ class Prompts(dy.Schema):
 
     prompt_id = _id(primary_key=True)
     messages = dy.List(dy.Struct(MESSAGE), nullable=False, min_length=1)
+    """Role and text of each turn: of a typed conversation, its text parts joined by a newline."""
+    typed = dy.String(nullable=True)
+    """Canonical JSON of the conversation, where it holds more than that (see `schemas/conversation.py`)."""
+    tools = dy.String(nullable=True)
+    """Canonical JSON of the tools that it carries."""
     references = dy.List(dy.String(nullable=False), nullable=False)
     references_id = _id()
     tests = dy.String(nullable=True)
@@ -40,11 +47,17 @@ class Prompts(dy.Schema):
 
 
 class Responses(dy.Schema):
-    """A distinct text for a prompt; identical samples are one row with their count."""
+    """A distinct answer to a prompt; identical samples are one row with their count."""
 
     prompt_id = _id(primary_key=True)
     response_id = _id(primary_key=True)
     text = dy.String(nullable=False)
+    """The answer."""
+    reasoning = dy.String(nullable=True)
+    """What was thought before it. Where it came apart from the answer it is part of the id; where it was cut out of a
+    text that opens with it, it is not: then it is that of the first sample."""
+    tool_calls = dy.String(nullable=True)
+    """Canonical JSON of a list of {id, name, arguments}."""
     policies = dy.List(dy.String(nullable=False), nullable=False)
     sampling = dy.String(nullable=True)
     sample_count = dy.UInt32(nullable=False)
@@ -239,6 +252,10 @@ class Samples(dy.Schema):
     number = dy.UInt32(nullable=False, primary_key=True)
     fingerprint = dy.String(nullable=False, primary_key=True)
     text = dy.String(nullable=True)
+    """The answer; and before it the reasoning, where neither the server nor the recipe tells the two apart."""
+    reasoning = dy.String(nullable=True)
+    """As the server sent it beside the answer, or cut out of the text as the recipe says that it is marked."""
+    tool_calls = dy.String(nullable=True)
     finish_reason = dy.String(nullable=True)
     logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
     prompt_tokens = dy.UInt32(nullable=True)
@@ -318,6 +335,17 @@ class Notices(Rejects):
     """A row of a source that says other things of its prompt than what was settled on; its responses are kept."""
 
 
+class Media(dy.Schema):
+    """A local file that a source's rows refer to, and what it is stored as."""
+
+    path = dy.String(nullable=False, primary_key=True)
+    """From the recipe's folder, where it lies below that."""
+    size = dy.Int64(nullable=False, min=0)
+    mtime = dy.Int64(nullable=False)
+    """Nanoseconds."""
+    name = dy.String(nullable=False)
+
+
 def types(schema: type[dy.Schema]) -> dict[str, pl.DataType]:
     """The polars type of each column."""
     return dict(_types(schema))
@@ -331,6 +359,15 @@ def _types(schema: type[dy.Schema]) -> pl.Schema:
 def empty(schema: type[dy.Schema]) -> pl.DataFrame:
     """A frame of that table without rows."""
     return pl.DataFrame(schema=types(schema))
+
+
+def with_gained(frame: pl.DataFrame, schema: type[dy.Schema]) -> pl.DataFrame:
+    """The frame with the columns that its table came to have after it was written, without values."""
+    return frame.with_columns(
+        pl.lit(None, dtype).alias(name)
+        for name, dtype in types(schema).items()
+        if name in GAINED and name not in frame.columns
+    )
 
 
 def check(frame: pl.DataFrame, schema: type[dy.Schema], extra: Sequence[str] = ()) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """What the tests share: a judge that keeps a log of its calls, small recipes, and a build without Dagster around it."""
 
 import hashlib
+import io
 import json
 import os
 from collections import Counter
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import polars as pl
+from PIL import Image
 from pydantic import Field
 
 from pairwright.assets.intake.source import take_in
@@ -154,3 +156,10 @@ def data_files(folder: Path) -> dict[str, bytes]:
 def table(workspace: Workspace, name: str) -> pl.DataFrame:
     """A table of all shards."""
     return pl.concat([pl.read_parquet(path, glob=False) for path in workspace.files(name)])
+
+
+def image(colour: str = "red", form: str = "PNG") -> bytes:
+    """A small image of one colour."""
+    made = io.BytesIO()
+    Image.new("RGB", (4, 4), colour).save(made, form)
+    return made.getvalue()

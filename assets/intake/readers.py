@@ -35,14 +35,14 @@ class Opened(NamedTuple):
         mapped = [name for name in columns.named() if any(name in there for there in names.values())]
         for label, path in self.parts:
             if path is None or path.is_dir():
-                yield open_dataset(label, path, self.source)
-            elif path in names:
+                yield open_dataset(label, path, self.source)._replace(folder=path)
+                continue
+            if path in names:
                 there = names[path]
-                yield open_json_lines(label, path, [*there, *(n for n in mapped if there and n not in there)])
-            elif _bare_suffix(path) == ".csv":
-                yield open_csv(label, path)
+                part = open_json_lines(label, path, [*there, *(n for n in mapped if there and n not in there)])
             else:
-                yield open_parquet(label, path)
+                part = (open_csv if _bare_suffix(path) == ".csv" else open_parquet)(label, path)
+            yield part._replace(folder=path.parent)
 
 
 def file_hash(path: Path) -> bytes:

@@ -11,6 +11,7 @@ from pairwright.assets.display.text import shown
 from pairwright.assets.intake.columns import NO_COLUMNS, RAW, Columns, settle
 from pairwright.assets.intake.conform import conform
 from pairwright.assets.intake.label_shape import LabelledColumns, labelled_columns
+from pairwright.assets.intake.media import MediaIntake
 from pairwright.assets.intake.merge_rows import Merged, merged, said
 from pairwright.assets.intake.readers import Opened
 from pairwright.assets.intake.records import Part
@@ -41,8 +42,8 @@ class Spooled(NamedTuple):
     """Of each source."""
 
 
-def spool(opened: Sequence[Opened], shards: int, folder: Path) -> Spooled:
-    """Stream every source into a file of prompts and one of responses per shard.
+def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntake) -> Spooled:
+    """Stream every source into a file of prompts and one of responses per shard; what media they hold goes to `media`.
 
     Raises SourceError for a source of which no row can be used, and for the first bad row under `on_bad_row: fail`.
     """
@@ -55,10 +56,11 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path) -> Spooled:
             fields = fields or bool(part.names)
             columns = _columns(part, one.source, number)
             for records in part.records(columns.used()):
+                keep = media.within(part.folder).keep
                 if isinstance(columns, Columns):
-                    said, raw = None, conform(records, columns)
+                    said, raw = None, conform(records, columns, keep)
                 else:
-                    said = conform_labelled(records, columns)
+                    said = conform_labelled(records, columns, keep)
                     raw = said.raw
                 bad = raw.filter(pl.col("bad").is_not_null())
                 if bad.height:
@@ -148,7 +150,7 @@ def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
 
 def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
     return raw.drop("bad").with_columns(
-        prompt_ids(raw.get_column("messages")).alias("prompt_id"),
+        prompt_ids(*(raw.get_column(name) for name in ("messages", "typed", "tools"))).alias("prompt_id"),
         origin=pl.lit(number, pl.UInt32),
         part=pl.lit(part),
         variant=pl.struct(said()).hash(),  # tells rows of a prompt apart within this run; never stored
@@ -162,7 +164,8 @@ def _answers(good: pl.DataFrame) -> pl.DataFrame:
         .explode("answer", empty_as_null=False)
         .unnest("answer")
     )
-    return rows.with_columns(response_ids(rows.get_column("prompt_id"), rows.get_column("text")).alias("response_id"))
+    told = [rows.get_column(name) for name in ("prompt_id", "text", "reasoning", "tool_calls")]
+    return rows.with_columns(response_ids(*told).alias("response_id"))
 
 
 _NO_ROWS = _identified(pl.DataFrame(schema=RAW), 0, "").drop("answers")

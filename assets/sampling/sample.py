@@ -22,13 +22,15 @@ from pairwright.models.serving.abilities import lacking
 from pairwright.models.serving.ask import ask
 from pairwright.models.serving.call import Answer, Call
 from pairwright.models.serving.endpoint import CHARACTERS_PER_TOKEN
-from pairwright.models.serving.reasoning import without_reasoning
+from pairwright.models.serving.reasoning import parted
 from pairwright.models.serving.reply_store import Budget, ReplyStore
 from pairwright.schemas.ids import response_ids
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Responses, Samples, check, types
+from pairwright.schemas.tables import Responses, Samples, check, types, with_gained
 
-CODE = 3
+ANSWER = ["text", "reasoning", "tool_calls"]
+"""What tells responses to a prompt apart."""
+CODE = 4
 """Raised when the same samples would give other responses."""
 TYPICAL_RESPONSE = 300
 """Tokens that a plan takes an unwritten response for, unless max_tokens is less."""
@@ -166,7 +168,8 @@ def _responses(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
     for policy in policies_of(recipe):
         frames.append(
             _answers(samples_of(recipe, policy, inputs, inputs.shard)).select(
-                *KEY[:1], "text", "sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens",
+                *KEY[:1], *ANSWER, "thought", "sampling",
+                "logprob", "finish_reason", "prompt_tokens", "completion_tokens",
                 policies=pl.concat_list(pl.lit(policy.name)),
                 sample_count=pl.lit(1, pl.UInt32),
                 _order=pl.col("number").cast(pl.Int64) + 1,
@@ -176,48 +179,60 @@ def _responses(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
 
 
 def _answers(drawn: pl.DataFrame) -> pl.DataFrame:
-    """The samples that were written, each with its answer as `text`: without the reasoning that it opens with, which
-    stays in the samples table. Log-prob and token count would be those of both, and so are left out then.
+    """The samples that were written, each with its answer as `text`, and as `thought` the reasoning that it opened with
+    where nobody had told the two apart. Log-prob and token count would be those of both, and so are left out then.
     """
     drawn = drawn.filter(pl.col("text").is_not_null())
-    answers = pl.Series("answer", [without_reasoning(text) for text in drawn.get_column("text")], pl.String)
-    whole = pl.col("answer") == pl.col("text")
+    parts = [
+        (None, text) if reasoning is not None else parted(text)
+        for text, reasoning in drawn.select("text", "reasoning").iter_rows()
+    ]
+    split = pl.DataFrame(parts, schema={"thought": pl.String, "answer": pl.String}, orient="row")
+    whole = (pl.col("answer") == pl.col("text")) & pl.col("reasoning").is_null()
     counts = [pl.when(whole).then(name).alias(name) for name in ("logprob", "completion_tokens")]
-    return drawn.with_columns(answers).drop_nulls("answer").with_columns(counts).with_columns(text="answer")
+    return drawn.hstack(split).drop_nulls("answer").with_columns(counts).with_columns(text="answer")
 
 
 def samples_of(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """The samples of a policy that the recipe asks for, written or failed; others may be kept beside them."""
-    rows = read_table(workspace.file(samples_table(policy), shard))
+    rows = with_gained(read_table(workspace.file(samples_table(policy), shard)), Samples)
     wanted = wanted_samples(recipe, policy, workspace, shard)
     return rows.join(wanted, on=KEY, how="semi", maintain_order="left")
 
 
 def merged(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row a distinct text, with everyone who wrote it and how often; its parameters are those of the first."""
+    """One row a distinct answer, with everyone who wrote it and how often; its parameters are those of the first."""
     first = ["sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens", "steps"]
-    rows = rows.sort("prompt_id", "text", "_order", "sampling", maintain_order=True)
-    frame = rows.group_by("prompt_id", "text", maintain_order=True).agg(
+    rows = with_gained(rows, Responses)
+    told = [name for name in ANSWER if name == "text" or rows.get_column(name).null_count() < rows.height]
+    rows = rows.sort("prompt_id", *told, "_order", "sampling", maintain_order=True)
+    frame = rows.group_by("prompt_id", *told, maintain_order=True).agg(
         pl.col("policies").explode(empty_as_null=False).unique().sort(),
         pl.col("sample_count").sum(),
         pl.col(first).first(),
+        pl.col("thought").drop_nulls().first(),
     )
-    ids = response_ids(frame.get_column("prompt_id"), frame.get_column("text")).alias("response_id")
-    frame = frame.with_columns(ids).cast({"sample_count": pl.UInt32})
+    frame = _identified(with_gained(frame, Responses)).cast({"sample_count": pl.UInt32})
+    frame = frame.with_columns(reasoning=pl.coalesce("reasoning", "thought"))
     return check(frame.sort("prompt_id", "response_id"), Responses)
+
+
+def _identified(rows: pl.DataFrame) -> pl.DataFrame:
+    """With the ids of responses. What was cut out of a text is not told apart by it: verdicts on the answer stand."""
+    told = [rows.get_column(name) for name in ("prompt_id", *ANSWER)]
+    return rows.with_columns(response_ids(*told).alias("response_id"))
 
 
 def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """The responses that a shard will have: those that are there, and for each missing sample a text of its likely
     length. For plans."""
-    frames = [read_table(workspace.file(GIVEN, shard)).select("prompt_id", "text")]
+    columns = ["prompt_id", *ANSWER]
+    frames = [with_gained(read_table(workspace.file(GIVEN, shard)), Responses).select(columns)]
     for policy in policies_of(recipe):
         path = workspace.file(samples_table(policy), shard)
         if path.exists():
-            frames.append(_answers(samples_of(recipe, policy, workspace, shard)).select("prompt_id", "text"))
+            frames.append(_answers(samples_of(recipe, policy, workspace, shard)).select(columns))
         length = int(min(policy.max_tokens, TYPICAL_RESPONSE) * CHARACTERS_PER_TOKEN)
         filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit(" the" * (length // 4))
         frames.append(missing_samples(recipe, policy, workspace, shard).select("prompt_id", text=filler))
-    rows = pl.concat(frames).unique()
-    ids = response_ids(rows.get_column("prompt_id"), rows.get_column("text")).alias("response_id")
-    return rows.with_columns(ids).sort("prompt_id", "response_id")
+    return _identified(pl.concat(frames, how="diagonal").unique()).sort("prompt_id", "response_id")

@@ -6,6 +6,7 @@ from pairwright.models.serving.reply import UnusableError
 
 _OPENED = re.compile(r"\s*<think>")
 _CLOSED = re.compile(r"</think>\s*")
+_TAGS = re.compile(r"^\s*<think>|</think>\s*$")
 _CLOSED_LINE = re.compile(r"^[ \t]*</think>\s*", re.MULTILINE)
 
 
@@ -31,10 +32,13 @@ def answer_start(text: str) -> int:
     return end.end()
 
 
-def without_reasoning(text: str) -> str | None:
-    """What follows the reasoning that a text opens with, the text itself where it opens with none; None where nothing
-    follows."""
+def parted(text: str) -> tuple[str | None, str | None]:
+    """The reasoning that a text opens with, without its tags, and the answer behind it.
+
+    No reasoning where a text opens with none; neither where nothing follows.
+    """
     try:
-        return text[answer_start(text) :]
+        start = answer_start(text)
     except UnusableError:
-        return None
+        return None, None
+    return (_TAGS.sub("", text[:start]).strip() or None) if start else None, text[start:]
