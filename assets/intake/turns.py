@@ -159,4 +159,5 @@ def _joined(parts: Sequence[Any]) -> Any:
     """The text of content parts, where all of them are texts."""
     texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
     kinds = {part.get("type", "text") if isinstance(part, Mapping) else "text" for part in parts}
-    return "\n".join(texts) if kinds == {"text"} and all(isinstance(text, str) for text in texts) else list(parts)
+    known = [text for text in texts if isinstance(text, str)]
+    return "\n".join(known) if kinds == {"text"} and len(known) == len(texts) else list(parts)
