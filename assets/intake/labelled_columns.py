@@ -8,6 +8,7 @@ from pairwright.assets.intake.label_values import WINS, WORDS
 from pairwright.assets.intake.labelled_rows import POLICIES, PROMPT, RESPONSES
 from pairwright.assets.intake.records import Records
 from pairwright.assets.intake.shapes import LABEL, Shape
+from pairwright.schemas.content_parts import Keep
 
 TAGGED = "\n\nHuman:"
 """How a text begins that is a conversation."""
@@ -16,7 +17,7 @@ FIRST, SECOND = "\0first", "\0second"
 Found = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
 
 
-def by_columns(records: Records, columns: LabelledColumns) -> Found | None:
+def by_columns(records: Records, columns: LabelledColumns, keep: Keep) -> Found | None:
     """Rows, votes and scores of pairs whose prompt and sides are columns of plain texts; None for anything else."""
     shape, frame = columns.shape, records.frame
     if frame is None or not shape.sides or not _plain(frame, shape):
@@ -40,7 +41,7 @@ def by_columns(records: Records, columns: LabelledColumns) -> Found | None:
     texts = own.select(first.alias(FIRST), second.alias(SECOND), pl.col(at[str(shape.prompt)]).alias(PROMPT))
     form = pl.DataFrame([*rest, *texts.iter_columns()])
     wide = columns.columns._replace(responses=[FIRST, SECOND], policies=["unknown", "unknown"])
-    raw = conform(records._replace(frame=form), wide)
+    raw = conform(records._replace(frame=form), wide, keep)
     raw = raw.with_columns(bad=pl.coalesce(bad.get_column("bad"), "bad"))
     return raw, votes, _scores(own, records.first, shape, at)
 

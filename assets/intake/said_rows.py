@@ -10,6 +10,7 @@ from pairwright.assets.intake.label_shape import LabelledColumns
 from pairwright.assets.intake.labelled_columns import by_columns
 from pairwright.assets.intake.labelled_rows import Given, Vote, labelled
 from pairwright.assets.intake.records import Records
+from pairwright.schemas.content_parts import Keep, keep_nothing
 
 VOTES: dict[str, Any] = {
     "row": pl.UInt64,
@@ -40,9 +41,12 @@ class Said(NamedTuple):
     """Of type GIVEN."""
 
 
-def conform_labelled(records: Records, columns: LabelledColumns) -> Said:
-    """The records of a labelled source. Raises SourceError for labels that nobody can tell the meaning of."""
-    if records.frame is not None and (found := by_columns(records, columns)) is not None:
+def conform_labelled(records: Records, columns: LabelledColumns, keep: Keep = keep_nothing) -> Said:
+    """The records of a labelled source; `keep` stores what media they hold.
+
+    Raises SourceError for labels that nobody can tell the meaning of.
+    """
+    if records.frame is not None and (found := by_columns(records, columns, keep)) is not None:
         raw, votes, scores = found
         return Said(raw, votes.cast(pl.Schema(VOTES)), scores.cast(pl.Schema(GIVEN)))
     forms: list[tuple[int, Any, str | None]] = []
@@ -58,7 +62,7 @@ def conform_labelled(records: Records, columns: LabelledColumns) -> Said:
             except ValueError as error:
                 reason = str(error)
         forms.append((number, form, reason))
-    raw = conform(records._replace(frame=None, objects=forms), columns.columns)
+    raw = conform(records._replace(frame=None, objects=forms), columns.columns, keep)
     return Said(
         raw,
         pl.DataFrame([(number, *one) for number, one in votes_of], VOTES, orient="row"),

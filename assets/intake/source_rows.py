@@ -56,10 +56,11 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntak
             fields = fields or bool(part.names)
             columns = _columns(part, one.source, number)
             for records in part.records(columns.used()):
+                keep = media.within(part.folder).keep
                 if isinstance(columns, Columns):
-                    said, raw = None, conform(records, columns, media.within(part.folder).keep)
+                    said, raw = None, conform(records, columns, keep)
                 else:
-                    said = conform_labelled(records, columns)
+                    said = conform_labelled(records, columns, keep)
                     raw = said.raw
                 bad = raw.filter(pl.col("bad").is_not_null())
                 if bad.height:
