@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from pairwright.schemas.errors import short
+from pairwright.schemas.label_columns import LabelColumns
 from pairwright.schemas.options import Part
 
 Columns = str | list[str]
@@ -14,7 +15,7 @@ HUB_DATASET = r"hf://(?!.*(--|\.\.))([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_]([\w.-]{0
 """What the Hub takes for a data set's id."""
 
 
-class ColumnMap(Part):
+class ColumnMap(LabelColumns):
     """Which column of the source holds what. Left out: the column of the same name, where the source has one; an empty
     text or list takes none. `tools`, `images`, `audios`, `videos`, `reasoning` and `tool_calls` are taken only where
     they are named, since they make other prompts and responses of the same texts."""
@@ -71,7 +72,10 @@ class ColumnMap(Part):
 
     def named(self) -> list[str]:
         """Every column that the recipe names."""
-        values = [value for field, value in self if not (field == "policies" and isinstance(value, list))]
+        apart = {"policies": list, "labels": dict, "scores": dict}
+        values = [value for field, value in self if not isinstance(value, apart.get(field, ()))]
+        if not self.completions:  # else they name fields of these
+            values += self.scores.values()
         return [name for value in values for name in ([value] if isinstance(value, str) else value or []) if name]
 
 
@@ -80,7 +84,8 @@ class Source(Part):
 
     source: str
     """Parquet, JSON Lines (.jsonl, .ndjson, also .gz and .zst) or CSV file, a glob of such files, a folder written by
-    `datasets`, or hf://org/name. Relative paths start at the recipe's folder."""
+    `datasets`, the folder of a release's version (its pairs where `chosen` is named, else its rankings), or
+    hf://org/name. Relative paths start at the recipe's folder."""
     columns: ColumnMap = ColumnMap()
     split: str = "train"
     """Split of a Hub dataset."""

@@ -69,6 +69,52 @@ class Responses(dy.Schema):
     """The steps of its reasoning, each right or wrong, where the source says so."""
 
 
+class Labels(dy.Schema):
+    """What an annotator says of two responses of a prompt, in id order, as a source has it."""
+
+    prompt_id = _id(primary_key=True)
+    response_a = _id(primary_key=True)
+    response_b = _id(primary_key=True)
+    annotator = dy.String(nullable=False, primary_key=True)
+    p_a = dy.Float64(nullable=True, min=0.0, max=1.0)
+    """1 where the first is better, 0 where the second is, one half for a tie."""
+    failure = dy.String(nullable=True)
+
+    @dy.rule()
+    def in_id_order(cls) -> pl.Expr:
+        return cls.response_a.col < cls.response_b.col
+
+    @dy.rule()
+    def labelled_or_failed(cls) -> pl.Expr:
+        return cls.p_a.col.is_null() == cls.failure.col.is_not_null()
+
+
+class GivenScores(dy.Schema):
+    """A score of a response that a source has, by its name."""
+
+    prompt_id = _id(primary_key=True)
+    response_id = _id(primary_key=True)
+    name = dy.String(nullable=False, primary_key=True)
+    score = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
+    failure = dy.String(nullable=True)
+
+    @dy.rule()
+    def scored_or_failed(cls) -> pl.Expr:
+        return cls.score.col.is_null() == cls.failure.col.is_not_null()
+
+
+class Disagreements(dy.Schema):
+    """How a judge orders the pairs that a source's annotators have decided."""
+
+    judge = dy.String(nullable=False, primary_key=True)
+    compared = dy.UInt64(nullable=False)
+    same = dy.UInt64(nullable=False)
+    tied = dy.UInt64(nullable=False)
+    otherwise = dy.UInt64(nullable=False)
+    prompts = dy.List(dy.String(nullable=False), nullable=False)
+    """Where it does so by the widest margins."""
+
+
 class Domains(dy.Schema):
     """The domain that a router has put a prompt into, or the reason why there is none."""
 

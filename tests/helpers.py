@@ -15,8 +15,8 @@ from pydantic import Field
 
 from pairwright.assets.intake.source import take_in
 from pairwright.assets.judging.domains import route_shard, routers_of
-from pairwright.assets.judging.judge import judge_shard
 from pairwright.assets.judging.likelihood import passes, read_pass
+from pairwright.assets.judging.paid_stages import verdicts_stage
 from pairwright.assets.judging.verdicts import guides_first
 from pairwright.assets.pairing.pair import pair
 from pairwright.assets.pairing.prefer import prefer
@@ -130,8 +130,7 @@ def judge_all(recipe: Recipe, data: Path) -> Workspace:
     for need in passes(recipe):
         read_pass(need, workspace, workspace.each_shard())
     for judge in guides_first(recipe):
-        for shard in workspace.each_shard():
-            judge_shard(judge, workspace, shard)
+        verdicts_stage(recipe, judge).bring_up(workspace)
     return workspace
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from pairwright.assets.display.progress import tell
 from pairwright.assets.intake.media import MediaIntake, unchanged
 from pairwright.assets.intake.readers import open_source
-from pairwright.assets.intake.source_rows import Spooled, fail_on, refuse_empty, settle_shard, spool
+from pairwright.assets.intake.source_rows import Spooled, fail_on, refuse_empty, settle_said, settle_shard, spool
 from pairwright.assets.storage.integrity import kept_record, verify
 from pairwright.assets.storage.media import FOLDER
 from pairwright.assets.storage.store import (
@@ -22,11 +22,12 @@ from pairwright.assets.storage.store import (
     write,
     write_record,
 )
+from pairwright.judges.given import GIVEN_SCORES, LABELS
 from pairwright.schemas.errors import DamagedError
 from pairwright.schemas.files import locked, scratch_folder, writing
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Media, Notices, Prompts, Rejects, Responses, check, empty
+from pairwright.schemas.tables import GivenScores, Labels, Media, Notices, Prompts, Rejects, Responses, check, empty
 
 CODE = 5
 """Raised when taking in the same rows would give other tables."""
@@ -50,6 +51,11 @@ def responses_table(recipe: Recipe) -> str:
     return GIVEN if recipe.policies else "responses"
 
 
+def said_tables(recipe: Recipe) -> tuple[str, ...]:
+    """The tables of what sources say of responses; none where none says anything."""
+    return (LABELS, GIVEN_SCORES) if any(one.columns.says_something for one in recipe.sources) else ()
+
+
 def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
     """Bring the prompts and responses tables up to the sources, unless they are.
 
@@ -59,7 +65,7 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
     opened = [open_source(source, recipe.path.parent) for source in recipe.sources]
     options = [[one.version, one.source.model_dump(exclude={"source", "revision"})] for one in opened]
     version = fingerprint({"code": CODE, "sources": options})
-    tables = ("prompts", responses_table(recipe))
+    tables = ("prompts", responses_table(recipe), *said_tables(recipe))
     files = [workspace.file(table, shard) for table in tables for shard in workspace.each_shard()]
     with locked(workspace.root / "intake.lock"):
         _drop_other_layouts(workspace)
@@ -159,10 +165,11 @@ def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspa
     made = settle_shard(folder, shard.index)
     for number, source in enumerate(recipe.sources):
         fail_on(made.rejects.filter(pl.col("origin") == number), source)
-    for table, frame, schema in (
-        ("prompts", made.prompts, Prompts),
-        (responses_table(recipe), made.responses, Responses),
-    ):
+    frames = {"prompts": (made.prompts, Prompts), responses_table(recipe): (made.responses, Responses)}
+    if said_tables(recipe):
+        said = settle_said(folder, shard.index, made.prompts)
+        frames |= {LABELS: (said[LABELS], Labels), GIVEN_SCORES: (said[GIVEN_SCORES], GivenScores)}
+    for table, (frame, schema) in frames.items():
         checked = check(frame, schema)
         write(checked, workspace.file(table, shard), {"version": content_version(checked), "source": version})
     tell("source: shards", shard.index + 1, shard.count)

@@ -10,14 +10,24 @@ from pairwright.assets.display.progress import tell
 from pairwright.assets.display.text import shown
 from pairwright.assets.intake.columns import NO_COLUMNS, RAW, Columns, settle
 from pairwright.assets.intake.conform import conform
+from pairwright.assets.intake.label_shape import LabelledColumns, labelled_columns
 from pairwright.assets.intake.media import MediaIntake
 from pairwright.assets.intake.merge_rows import Merged, merged, said
 from pairwright.assets.intake.readers import Opened
 from pairwright.assets.intake.records import Part
+from pairwright.assets.intake.said_rows import (
+    conform_labelled,
+    identified_labels,
+    identified_scores,
+    merged_labels,
+    merged_scores,
+)
 from pairwright.assets.storage.spool import Spool, unspool
+from pairwright.judges.given import GIVEN_SCORES, LABELS
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.ids import prompt_ids, response_ids
 from pairwright.schemas.sources import Source
+from pairwright.schemas.tables import GivenScores, Labels, empty
 
 REASONS = 3
 """So many reasons are told of a source that has no good row."""
@@ -39,13 +49,19 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntak
     """
     counts, rejects = list[int](), list[list[pl.DataFrame]]()
     prompts, responses = Spool(folder, "prompts", shards), Spool(folder, "responses", shards)
+    labels, scores = Spool(folder, LABELS, shards), Spool(folder, GIVEN_SCORES, shards)
     for number, one in enumerate(opened):
         rows, fields, bad_rows = 0, False, list[pl.DataFrame]()
         for part in one.each_part():
             fields = fields or bool(part.names)
             columns = _columns(part, one.source, number)
+            keep = media.within(part.folder).keep
             for records in part.records(columns.used()):
-                raw = conform(records, columns, media.within(part.folder).keep)
+                if isinstance(columns, Columns):
+                    said, raw = None, conform(records, columns, keep)
+                else:
+                    said = conform_labelled(records, columns, keep)
+                    raw = said.raw
                 bad = raw.filter(pl.col("bad").is_not_null())
                 if bad.height:
                     bad_rows.append(_rejects(bad, part.label))
@@ -53,7 +69,11 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntak
                 good = _identified(raw.filter(pl.col("bad").is_null()), number, part.label)
                 if number == 0:
                     prompts.add(_without_repeats(good).drop("answers"))
-                responses.add(_answers(good))
+                answers = _answers(good)
+                responses.add(answers)
+                if said:
+                    labels.add(identified_labels(said, answers))
+                    scores.add(identified_scores(said, answers))
                 rows += raw.height
                 tell("source", sum(counts) + rows)
         if rows and not fields:
@@ -61,8 +81,8 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntak
         refuse_empty(one.source, rows, bad_rows)
         counts.append(rows)
         rejects.append(bad_rows)
-    prompts.close()
-    responses.close()
+    for one_table in (prompts, responses, labels, scores):
+        one_table.close()
     return Spooled(counts, rejects)
 
 
@@ -97,9 +117,22 @@ def refuse_empty(source: Source, rows: int, rejects: Sequence[pl.DataFrame]) -> 
     raise SourceError(f"{source.source}: all {rows:,} rows are rejected: {'; '.join(told)}{more}")
 
 
-def _columns(part: Part, source: Source, number: int) -> Columns:
+def settle_said(folder: Path, shard: int, prompts: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """What labelled sources say of a shard's responses: the tables LABELS and GIVEN_SCORES."""
+    nothing = {LABELS: empty(Labels), GIVEN_SCORES: empty(GivenScores)}
+    rows = {name: unspool(folder, name, shard) for name in nothing}
+    found = {name: nothing[name] if one is None else one for name, one in rows.items()}
+    return {LABELS: merged_labels(found[LABELS], prompts), GIVEN_SCORES: merged_scores(found[GIVEN_SCORES], prompts)}
+
+
+def _columns(part: Part, source: Source, number: int) -> Columns | LabelledColumns:
     if not part.names:
         return NO_COLUMNS
+    labelled = labelled_columns(source.columns, part.names, part.label)
+    if labelled and number == 0:
+        return labelled
+    if labelled:
+        return labelled._replace(columns=labelled.columns._replace(references=[], tags=[], texts={}))
     columns = settle(source.columns, part.names, part.label)
     return columns if number == 0 else columns._replace(references=[], tags=[], texts={})
 

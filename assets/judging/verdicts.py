@@ -9,6 +9,7 @@ from pairwright.assets.judging.unreadable import unread_apart
 from pairwright.assets.stages.basis import Basis, Input
 from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.judges.base import EVIDENCE, Judge
+from pairwright.judges.given import Given
 from pairwright.judges.per_response import per_response
 from pairwright.judges.planner import GUIDE
 from pairwright.schemas.ids import digest, drawn
@@ -54,8 +55,11 @@ def questions(judge: Judge, responses: pl.DataFrame) -> pl.DataFrame:
 def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
     """What a judge is asked about in a shard: its keys and the evidence for each verdict, sorted.
 
-    Where its guide has no verdicts yet, as in a plan, its scores count as unknown.
+    Where its guide has no verdicts yet, as in a plan, its scores count as unknown. Of what the sources say, there is
+    nothing to ask: it is what they say.
     """
+    if isinstance(judge, Given):
+        return scan([workspace.file(verdicts_table(judge), shard)]).select(*judge.keys, "evidence")
     texts = scan([workspace.file("responses", shard)])
     responses = texts.select(KEY).collect()
     if judge.guide is not None and workspace.file(verdicts_table(judge.guide), shard).exists():
