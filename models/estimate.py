@@ -18,6 +18,8 @@ class Estimate(NamedTuple):
     """Of what is not in batches."""
     batches: int = 0
     """Of the Batch API, all sent at once: the window in which a server is done with them is no sum of theirs."""
+    reasoning_tokens: int = 0
+    """Of the completion's, where the model is known to think before it answers."""
 
     def __add__(self, other: "Estimate") -> "Estimate":  # type: ignore[override]
         return Estimate(**{name: getattr(self, name) + getattr(other, name) for name in self._fields})

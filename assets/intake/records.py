@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -11,8 +12,8 @@ from pairwright.schemas.errors import PairwrightError, SourceError
 
 BATCH = 16_384
 """Rows read at a time."""
-OBJECT = 2048
-"""Bytes that a record is taken to have."""
+BATCH_BYTES = 32 << 20
+"""About what they may take; fewer are read where they are large, as rows with images are."""
 
 
 class Records(NamedTuple):
@@ -29,8 +30,8 @@ class Records(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes in memory, about."""
-        return OBJECT * len(self.objects) if self.frame is None else int(self.frame.estimated_size())
+        """Bytes in memory, about; of records one by one, what a batch of them may have."""
+        return BATCH_BYTES if self.frame is None else int(self.frame.estimated_size())
 
 
 class Part(NamedTuple):
@@ -41,6 +42,8 @@ class Part(NamedTuple):
     """Its columns; none where it has no record with named fields."""
     records: Callable[[Collection[str] | None], Iterator[Records]]
     """Its rows, in order; given names, with no more than those columns. To be asked once."""
+    folder: Path | None = None
+    """Where paths in its rows start, and which they may not leave; None where there is none."""
 
 
 @contextmanager

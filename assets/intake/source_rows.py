@@ -11,17 +11,26 @@ from pairwright.assets.display.progress import tell
 from pairwright.assets.display.text import shown
 from pairwright.assets.intake.columns import NO_COLUMNS, RAW, Columns, settle
 from pairwright.assets.intake.conform import conform
+from pairwright.assets.intake.label_shape import LabelledColumns, labelled_columns
+from pairwright.assets.intake.media import MediaIntake
 from pairwright.assets.intake.merge_rows import Merged, merged, said
 from pairwright.assets.intake.readers import Opened
-from pairwright.assets.intake.records import Part, Records
+from pairwright.assets.intake.records import BATCH_BYTES, Part, Records
+from pairwright.assets.intake.said_rows import (
+    conform_labelled,
+    identified_labels,
+    identified_scores,
+    merged_labels,
+    merged_scores,
+)
 from pairwright.assets.stages.runner import SERIAL, Runner
 from pairwright.assets.storage.spool import Spool, unspool
+from pairwright.judges.given import GIVEN_SCORES, LABELS
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.ids import prompt_ids, response_ids
 from pairwright.schemas.sources import Source
+from pairwright.schemas.tables import GivenScores, Labels, empty
 
-BATCHES = 32 << 20
-"""Bytes of rows, about, that are conformed in one go."""
 REASONS = 3
 """So many reasons are told of a source that has no good row."""
 
@@ -35,6 +44,17 @@ class Spooled(NamedTuple):
     """Of each source."""
 
 
+class _Batch(NamedTuple):
+    """Some rows of one part of a source."""
+
+    records: Records
+    columns: Columns | LabelledColumns
+    part: str
+    """As rejects name it."""
+    folder: Path | None
+    """Where paths in its rows start."""
+
+
 class _Batches(NamedTuple):
     """Rows of one source that are conformed in one go."""
 
@@ -43,12 +63,13 @@ class _Batches(NamedTuple):
     """Of the source."""
     order: int
     """Among all of the sources."""
-    batches: list[tuple[Records, Columns, str]]
-    """With their columns and the part's label."""
+    batches: list[_Batch]
 
 
-def spool(opened: Sequence[Opened], shards: int, folder: Path, runner: Runner = SERIAL) -> Spooled:
-    """Stream every source into files of prompts and of responses per shard; `runner` may spread all but the reading.
+def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntake, runner: Runner = SERIAL) -> Spooled:
+    """Stream every source into files of prompts and of responses per shard; what media they hold goes to `media`.
+
+    `runner` may spread all but the reading, unless local files are known: what is known of them is kept here.
 
     Raises SourceError for a source of which no row can be used, and for the first bad row under `on_bad_row: fail`.
     """
@@ -56,10 +77,14 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path, runner: Runner = 
     order = itertools.count()
     for number, one in enumerate(opened):
         rows, bad_rows = 0, list[pl.DataFrame]()
-        every = ((batches, shards, folder) for batches in _read(one, number, order))
-        for height, bad in runner.for_bytes(one.size).calls("prompts, batch", _spool_batches, every):
+        fitting = SERIAL if media.earlier else runner.for_bytes(one.size)
+        each_own = fitting is not SERIAL
+        every = ((some, shards, folder, media.alike() if each_own else media) for some in _read(one, number, order))
+        for height, bad, found in fitting.calls("prompts, batch", _spool_batches, every):
             rows += height
             bad_rows += bad
+            if found is not media:
+                media.taken |= found.taken
             tell("source", sum(counts) + rows)
         refuse_empty(one.source, rows, bad_rows)
         counts.append(rows)
@@ -68,16 +93,16 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path, runner: Runner = 
 
 
 def _read(opened: Opened, number: int, order: Iterator[int]) -> Iterator[_Batches]:
-    """A source's rows, about BATCHES bytes at a time. Raises SourceError for one without any record."""
-    held, size, rows, fields = list[tuple[Records, Columns, str]](), 0, 0, False
+    """A source's rows, about BATCH_BYTES at a time. Raises SourceError for one without any record."""
+    held, size, rows, fields = list[_Batch](), 0, 0, False
     for part in opened.each_part():
         fields = fields or bool(part.names)
         columns = _columns(part, opened.source, number)
         for records in part.records(columns.used()):
-            held.append((records, columns, part.label))
+            held.append(_Batch(records, columns, part.label, part.folder))
             rows += len(records.objects) if records.frame is None else records.frame.height
             size += records.size
-            if size >= BATCHES:
+            if size >= BATCH_BYTES:
                 yield _Batches(opened.source, number, next(order), held)
                 held, size = [], 0
     if held:
@@ -86,24 +111,35 @@ def _read(opened: Opened, number: int, order: Iterator[int]) -> Iterator[_Batche
         raise SourceError(f"{opened.source.source}: none of its {rows} rows is a record with named fields")
 
 
-def _spool_batches(read: _Batches, shards: int, folder: Path) -> tuple[int, list[pl.DataFrame]]:
-    """Conform some rows and append what is good to this process's files; how many rows there were, and the rejects."""
+def _spool_batches(
+    read: _Batches, shards: int, folder: Path, media: MediaIntake
+) -> tuple[int, list[pl.DataFrame], MediaIntake]:
+    """Conform rows, append what is good to this process's files; how many there were, the rejects, and their media."""
     rows, rejects = 0, list[pl.DataFrame]()
-    prompts, responses = (Spool(folder, table, shards, read.order) for table in ("prompts", "responses"))
-    for records, columns, label in read.batches:
-        raw = conform(records, columns)
+    tables = {name: Spool(folder, name, shards, read.order) for name in ("prompts", "responses", LABELS, GIVEN_SCORES)}
+    for records, columns, label, place in read.batches:
+        keep = media.within(place).keep
+        if isinstance(columns, Columns):
+            said, raw = None, conform(records, columns, keep)
+        else:
+            said = conform_labelled(records, columns, keep)
+            raw = said.raw
         bad = raw.filter(pl.col("bad").is_not_null())
         if bad.height:
             rejects.append(_rejects(bad, label))
             fail_on(rejects[-1], read.source)
         good = _identified(raw.filter(pl.col("bad").is_null()), read.number, label)
         if read.number == 0:
-            prompts.add(_without_repeats(good).drop("answers"))
-        responses.add(_answers(good))
+            tables["prompts"].add(_without_repeats(good).drop("answers"))
+        answers = _answers(good)
+        tables["responses"].add(answers)
+        if said:
+            tables[LABELS].add(identified_labels(said, answers))
+            tables[GIVEN_SCORES].add(identified_scores(said, answers))
         rows += raw.height
-    prompts.close()
-    responses.close()
-    return rows, rejects
+    for table in tables.values():
+        table.close()
+    return rows, rejects, media
 
 
 def settle_shard(folder: Path, shard: int) -> Merged:
@@ -137,9 +173,22 @@ def refuse_empty(source: Source, rows: int, rejects: Sequence[pl.DataFrame]) -> 
     raise SourceError(f"{source.source}: all {rows:,} rows are rejected: {'; '.join(told)}{more}")
 
 
-def _columns(part: Part, source: Source, number: int) -> Columns:
+def settle_said(folder: Path, shard: int, prompts: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """What labelled sources say of a shard's responses: the tables LABELS and GIVEN_SCORES."""
+    nothing = {LABELS: empty(Labels), GIVEN_SCORES: empty(GivenScores)}
+    rows = {name: unspool(folder, name, shard) for name in nothing}
+    found = {name: nothing[name] if one is None else one for name, one in rows.items()}
+    return {LABELS: merged_labels(found[LABELS], prompts), GIVEN_SCORES: merged_scores(found[GIVEN_SCORES], prompts)}
+
+
+def _columns(part: Part, source: Source, number: int) -> Columns | LabelledColumns:
     if not part.names:
         return NO_COLUMNS
+    labelled = labelled_columns(source.columns, part.names, part.label)
+    if labelled and number == 0:
+        return labelled
+    if labelled:
+        return labelled._replace(columns=labelled.columns._replace(references=[], tags=[], texts={}))
     columns = settle(source.columns, part.names, part.label)
     return columns if number == 0 else columns._replace(references=[], tags=[], texts={})
 
@@ -157,7 +206,7 @@ def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
 
 def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
     return raw.drop("bad").with_columns(
-        prompt_ids(raw.get_column("messages")).alias("prompt_id"),
+        prompt_ids(*(raw.get_column(name) for name in ("messages", "typed", "tools"))).alias("prompt_id"),
         origin=pl.lit(number, pl.UInt32),
         part=pl.lit(part),
         variant=pl.struct(said()).hash(),  # tells rows of a prompt apart within this run; never stored
@@ -171,7 +220,8 @@ def _answers(good: pl.DataFrame) -> pl.DataFrame:
         .explode("answer", empty_as_null=False)
         .unnest("answer")
     )
-    return rows.with_columns(response_ids(rows.get_column("prompt_id"), rows.get_column("text")).alias("response_id"))
+    told = [rows.get_column(name) for name in ("prompt_id", "text", "reasoning", "tool_calls")]
+    return rows.with_columns(response_ids(*told).alias("response_id"))
 
 
 _NO_ROWS = _identified(pl.DataFrame(schema=RAW), 0, "").drop("answers")

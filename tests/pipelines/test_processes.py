@@ -69,7 +69,7 @@ def ended(pids: list[int]) -> bool:
 def test_the_same_bytes_however_many_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the intake, several batches at a time, the tables and the release."""
     monkeypatch.setattr(read_text, "BATCH", 5)
-    monkeypatch.setattr(source_rows, "BATCHES", 1)
+    monkeypatch.setattr(source_rows, "BATCH_BYTES", 1)
     one, files = recipe(tmp_path), []
     for workers in (1, 2):
         workspace = Workspace.of(one, tmp_path / f"data{workers}")
