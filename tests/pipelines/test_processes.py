@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import TESTS, all_files, recipe_of, wide, write_jsonl
+from helpers import TESTS, all_files, image, recipe_of, wide, write_jsonl
 
 from pairwright.assets.display.progress import Step, listening
 from pairwright.assets.flow import flow
@@ -29,9 +29,12 @@ HOLD = TESTS / "e2e" / "hold_workers.py"
 
 
 def recipe(folder: Path) -> Recipe:
-    """Of rows of which some are rejects, and some disagree on their prompt."""
+    """Of rows of which some are rejects, some disagree on their prompt, and some hold an image."""
     rows = wide(24)
     rows += [{**rows[3], "references": ["another one"]}, {**rows[20], "prompt": " "}, {**rows[9], "prompt": None}]
+    (folder / "seen.png").write_bytes(image())
+    typed = [{"type": "image", "image": "seen.png"}, {"type": "text", "text": "what is it?"}]
+    rows += [{**wide(1, first=100 + i)[0], "prompt": [{"role": "user", "content": typed}]} for i in range(8)]
     write_jsonl(folder / "rows.jsonl", rows)
     return recipe_of(folder, "rows.jsonl", shards=SHARDS, judges=[{"kind": "bleu"}, {"kind": "length"}])
 
@@ -80,7 +83,7 @@ def test_the_same_bytes_however_many_workers(tmp_path: Path, monkeypatch: pytest
         assert {step.stage for step in steps} >= {"preferences", f"verdicts/bleu 2/{SHARDS}"}, "what workers tell, too"
         told = {name: content for name, content in all_files(workspace.root).items() if not name.endswith(".lock")}
         files.append({name: content for name, content in told.items() if "manifest" not in name})
-    assert {"rejects.parquet", "notices.parquet"} <= {Path(name).name for name in files[0]}
+    assert {"rejects.parquet", "notices.parquet", "media.parquet"} <= {Path(name).name for name in files[0]}
     assert files[0].keys() == files[1].keys()
     assert [name for name, content in files[0].items() if content != files[1][name]] == []
 
