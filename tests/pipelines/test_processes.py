@@ -21,6 +21,8 @@ from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines import processes
 from pairwright.pipelines.processes import Processes
 from pairwright.pipelines.run import build
+from pairwright.pipelines.worker import _portable
+from pairwright.pipelines.worker_pool import _raised
 from pairwright.schemas.errors import DamagedError, PairwrightError
 from pairwright.schemas.recipe import Recipe
 
@@ -102,7 +104,8 @@ def test_a_release_and_all_tables_are_the_same_however_many_workers(
     assert len(set(digests)) == 1 and tables[0] == tables[1] == tables[2]
 
 
-def test_errors_of_workers_are_raised_as_they_are_and_dead_ones_are_named(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_error_of_a_worker_is_raised_as_it_is(tmp_path: Path) -> None:
     one = recipe(tmp_path)
     workspace = Workspace.of(one, tmp_path / "data")
     bring_up(one, workspace, 1)
@@ -116,13 +119,23 @@ def test_errors_of_workers_are_raised_as_they_are_and_dead_ones_are_named(tmp_pa
         with pytest.raises(DamagedError) as caught:
             stages["preferences"].bring_up(workspace, run=Run(runner=runner))
         assert caught.value.path == path and not runner.pool.workers, "the others were ended"
-        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("error", [DamagedError(Path("x.parquet"), "torn"), OSError(28, "full"), KeyError("none")])
+def test_an_error_is_the_same_in_another_process(error: Exception) -> None:
+    told = _raised(_portable(error))
+    assert (type(told), told.args, vars(told).get("path")) == (type(error), error.args, vars(error).get("path"))
+
+
+def test_calls_come_in_their_order_and_a_dead_worker_is_named(tmp_path: Path) -> None:
+    one = recipe(tmp_path)
+    workspace = Workspace.of(one, tmp_path / "data")
+    with Processes(one, workspace, 2, least=0) as runner:
         assert list(runner.calls("quotient", divmod, ((n, 3) for n in range(9)))) == [divmod(n, 3) for n in range(9)]
         pids = [worker.process.pid for worker in runner.pool.workers]
-        os.kill(pids[1], signal.SIGKILL)
-        with pytest.raises(PairwrightError, match=rf"made preferences, shard \d of {SHARDS}, was ended by SIGKILL"):
-            stages["preferences"].bring_up(workspace, run=Run(runner=runner))
-        assert ended(pids)
+        with pytest.raises(PairwrightError, match="made its end 1, was ended by SIGKILL"):
+            list(runner.calls("its end", signal.raise_signal, [(signal.SIGKILL,)]))
+        assert ended(pids) and not runner.pool.workers
 
 
 SLEEP = "import sys, time; time.sleep(float(sys.argv[1])); sys.exit(int(sys.argv[2]))"
@@ -161,7 +174,7 @@ def test_nothing_is_started_for_what_is_current_or_little(tmp_path: Path) -> Non
 
 def test_a_parent_that_is_ended_leaves_no_worker(tmp_path: Path) -> None:
     path, pids = written(tmp_path, rows=4), list[int]()
-    signals = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+    signals = (signal.SIGKILL, signal.SIGINT)
     with contextlib.ExitStack() as ends:
         command = [sys.executable, str(HOLD), str(path)]
         parents = [
