@@ -54,8 +54,8 @@ def source_of(folder: Path, prompts: int) -> Path:
 
 
 def build_apart(path: Path, folder: Path) -> Run:
-    """Build a recipe by the command line, in a process of its own."""
-    command = [sys.executable, "-m", "pairwright", "build", str(path), "--data", str(folder / "data")]
+    """Build a recipe by the command line, in one process of its own."""
+    command = [sys.executable, "-m", "pairwright", "build", str(path), "--data", str(folder / "data"), "--workers=1"]
     start = time.perf_counter()
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pairwright.assets.pairing.pair import FunnelStep
+from pairwright.assets.pairing.funnel import FunnelStep
 from pairwright.assets.publishing.export import export, format_named
 from pairwright.assets.releasing.versions import Release
 from pairwright.assets.report.page import page

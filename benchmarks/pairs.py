@@ -18,7 +18,9 @@ from pairwright.assets.intake.source import take_in
 from pairwright.assets.judging.judge import judge_shard
 from pairwright.assets.pairing.pair import pair
 from pairwright.assets.pairing.prefer import judges_of, prefer
-from pairwright.assets.releasing.release import splits_of, write_pairs
+from pairwright.assets.releasing.release import release_basis, splits_stage
+from pairwright.assets.releasing.release_rows import PAIRS, shard_rows
+from pairwright.assets.storage.split_writer import SplitWriter
 from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.reading import load_recipe
 from pairwright.schemas.recipe import Recipe
@@ -59,7 +61,12 @@ def _ours(made: Recipe, workspace: Workspace, folder: Path) -> None:
     for path in (workspace.root / "pairs").glob("*.parquet"):
         path.unlink()
     pair(made, workspace)
-    write_pairs(made, workspace, splits_of(made, workspace), folder)
+    splits_stage(made).bring_up(workspace)
+    inputs = release_basis(made).reading(workspace, None)
+    with SplitWriter(folder) as writer:
+        for shard in inputs.each_shard():
+            for piece in shard_rows(made, inputs, shard, False, PAIRS):
+                writer.add(piece.rows)
 
 
 def _peer(workspace: Workspace, path: Path) -> None:

@@ -1,24 +1,23 @@
-"""The interface of a judge, and the helpers that turn its answers into rows of the scores table."""
+"""The interface of a judge: what it is asked about, what it reads besides, and its answers."""
 
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import polars as pl
 
-from pairwright.judges.means import exact_mean
-from pairwright.judges.router import Router
+from pairwright.judges.planner import PairPlan
 from pairwright.models.estimate import Estimate
 from pairwright.models.local.request import VERSION, PassRequest
 from pairwright.schemas.dataframely import dy
-from pairwright.schemas.kinds import FailureShare, Kind
-from pairwright.schemas.tables import Comparisons, Scores
+from pairwright.schemas.guides import Guided
+from pairwright.schemas.kinds import FailureShare
+from pairwright.schemas.paid_tables import Comparisons, Scores
 
 EVIDENCE = {"references": "references_id", "domain": "domain"}
 """What a judge may read of a prompt besides the conversation: the column of the prompts table that names it."""
-GUIDE = "guide"
-"""Column of another judge's scores, where they say what is asked."""
 NOT_APPLICABLE = "not applicable"
 """The failure of a criterion that says nothing of a response: no accident, and no vote."""
 SAMPLE = 256
@@ -40,24 +39,42 @@ class Batch(NamedTuple):
     """The keys that want a verdict, for a judge that compares or sees whole prompts."""
     replies: Any = None
     """Where a judge that calls a server keeps replies and counts what it spends."""
+    media: Path | None = None
+    """The folder of what conversations show."""
 
 
-class Judge(Kind, family="judge"):
+class Judge(Guided, family="judge"):
     """Scores responses. One file and one class a judge; its fields are its options.
 
     `judge` yields frames with prompt_id, response_id, criterion, score and, where it has them, failure, retry,
     rationale, raw and cost_usd, as soon as it has them, so that the journal can keep up. A response that it cannot
     score gets a row with a null score and a failure; `retry` says whether asking again could help.
 
-    A judge that compares yields response_a, response_b (in id order), p_a and per_order instead of response_id and
-    score.
+    One that is asked about pairs yields response_a, response_b (in id order), p_a and per_order instead of response_id
+    and score.
     """
+
+    asks_about: ClassVar[Literal["response", "pair", "prompt"]] = "response"
+    """What one question is about. response: one, and `judge` is handed those in question. pair: two of a prompt, chosen
+    by `pair_plan`. prompt: all of its responses, whose verdicts lean on each other: a new one calls for all of them
+    again. For the latter two `judge` is handed whole prompts, and `work.wanted` says what is in question."""
 
     reads: ClassVar[tuple[Literal["references", "domain"], ...]] = ()
     """What its answers depend on besides conversation and response; where that changes, they do not count."""
 
+    sees_prompt: ClassVar[bool] = True
+    """Whether it reads the conversation, and so cannot judge where that shows what it does not see."""
+
+    reads_calls: ClassVar[bool] = False
+    """Whether it is shown a response's tool calls; one that is not reads no response that consists of them."""
+
     repeatable: ClassVar[bool] = True
     """Whether the same question always gets the same answer, so that asking it again would tell nothing."""
+
+    calls_server: ClassVar[bool] = False
+    """Whether it pays for calls, and so wants `work.replies`."""
+    loads_model: ClassVar[bool] = False
+    """Whether it loads a model of its own: then it works in one process, however many a build has."""
 
     max_failure_share: FailureShare = 0.1
     """Greatest share of its verdicts that may fail, those that it abstains from (no reference, not applicable) left
@@ -68,9 +85,15 @@ class Judge(Kind, family="judge"):
         """What it asks of causal models; their answers are then in `work.likelihoods`."""
         return ()
 
-    def router_of(self) -> Router | None:
-        """What sorts prompts into domains for it, where the prompts' own column does not."""
-        return None
+    @property
+    def modalities(self) -> Sequence[str]:
+        """What it reads of a conversation: `text`, `image`, `audio`, `video`."""
+        return ("text",)
+
+    @property
+    def wants_reasoning(self) -> bool:
+        """Whether a response without reasoning leaves it nothing to read."""
+        return False
 
     def headline(self) -> str | None:
         """The criterion that is the judge's score, where the others only explain it; None for the mean of all."""
@@ -80,66 +103,30 @@ class Judge(Kind, family="judge"):
         """Its options and, where it asks causal models, the version of what reads them."""
         return {**super().content(), **({"engine": VERSION} if self.needs() else {})}
 
-    table: ClassVar[type[dy.Schema]] = Scores
-    """Scores or Comparisons: what a verdict is."""
-
-    @property
-    def keys(self) -> list[str]:
-        """The ids that a verdict is about."""
-        sides = ["response_a", "response_b"] if self.table is Comparisons else ["response_id"]
-        return ["prompt_id", *sides]
-
-    @property
-    def whole_prompts(self) -> bool:
-        """Whether it sees all responses of a prompt at once, so that a new one calls for the whole prompt again."""
-        return False
-
-    @property
-    def calls_server(self) -> bool:
-        """Whether it pays for calls, and so wants a replies."""
-        return False
-
-    @property
-    def guide(self) -> "Judge | None":
-        """The judge whose scores say what this one is asked."""
-        return self._guide if isinstance(self._guide, Judge) else None
-
     @property
     def audited(self) -> tuple[float, int]:
         """Share of the prompts that a build asks about a second time, and the seed of their draw."""
         return 0.0, 0
 
-    def picks(self) -> dict[str, Any]:
-        """The options, other than their defaults, that say which verdicts are asked for, but not what they are."""
-        return {}
+    def pair_plan(self) -> PairPlan:
+        """Of a judge that is asked about pairs: which ones."""
+        return PairPlan()
 
-    def wanted(self, responses: pl.DataFrame) -> pl.DataFrame:
-        """The keys of all verdicts that responses call for: prompt_id, response_id, and GUIDE where it is known."""
-        return responses.select(self.keys)
+    @property
+    def guided_by(self) -> str | None:
+        """The judge whose scores say which pairs this one is asked about."""
+        return self.pair_plan().guided_by
 
-    def per_response(self, verdicts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.LazyFrame:
-        """One score for each of the responses: prompt_id, response_id, score, failure.
+    @property
+    def table(self) -> type[dy.Schema]:
+        """What a verdict is: a row of Scores or Comparisons."""
+        return Comparisons if self.asks_about == "pair" else Scores
 
-        That of its headline criterion, else the mean over its criteria, in the newest round; null, with the reason,
-        where one of them failed. A criterion that does not apply has no part in the mean.
-        """
-        if (headline := self.headline()) is not None:
-            verdicts = verdicts.filter((pl.col("criterion") == headline) | pl.col("failure").is_not_null())
-        newest = self.newest(verdicts).with_columns(_alone=pl.len().over(self.keys) == 1)
-        failed = pl.col("failure").is_not_null() & (pl.col("failure") != NOT_APPLICABLE)
-        several = newest.filter(~pl.col("_alone")).group_by(self.keys)
-        means = several.agg(
-            score=pl.when(~failed.any()).then(pl.col("score")).drop_nulls(),
-            failure=pl.coalesce(pl.col("failure").filter(failed).first(), pl.col("failure").drop_nulls().first()),
-        ).with_columns(score=exact_mean(pl.col("score")))
-        alone = newest.filter("_alone").select(*self.keys, score=pl.when(~failed).then("score"), failure="failure")
-        scores = pl.concat([alone, means])  # lists for one number each would cost more than all else
-        scores = scores.with_columns(failure=pl.when(pl.col("score").is_null()).then(pl.col("failure")))
-        return responses.join(scores, on=self.keys, how="left", maintain_order="left")
-
-    def newest(self, verdicts: pl.LazyFrame) -> pl.LazyFrame:
-        """The verdicts of the newest round on each key and criterion."""
-        return verdicts.filter(pl.col("round") == pl.col("round").max().over([*self.keys, "criterion"]))
+    @property
+    def keys(self) -> list[str]:
+        """The ids that a verdict is about."""
+        sides = ["response_a", "response_b"] if self.asks_about == "pair" else ["response_id"]
+        return ["prompt_id", *sides]
 
     @abstractmethod
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:

@@ -58,10 +58,6 @@ class DensityRatio(Judge):
             raise ValueError(f"router.domains has {names}; it must have those of domains: {', '.join(self.domains)}")
         return self
 
-    def router_of(self) -> Router | None:
-        """Its router, if any."""
-        return self.router
-
     def headline(self) -> str:
         """The sum or the mean."""
         return self.score

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import polars as pl
 from pydantic import Field
@@ -23,13 +23,9 @@ class LlmListwise(LlmJudge):
     """Ranks a prompt's responses; a score is the mean share of the others that a response is ranked above."""
 
     kind: Literal["llm-listwise"] = "llm-listwise"
+    asks_about: ClassVar[Literal["response", "pair", "prompt"]] = "prompt"
     orders: Annotated[int, Field(ge=1, le=16)] = 2
     """How many orders the responses are shown in, drawn by seed; every second one is the one before it reversed."""
-
-    @property
-    def whole_prompts(self) -> bool:
-        """Always."""
-        return True
 
     def units(self, prompt: Prompt, wanted: list[tuple[str, ...]]) -> Iterator[tuple[Any, list[Ask]]]:
         """One unit a prompt."""
@@ -69,7 +65,8 @@ class LlmListwise(LlmJudge):
         """Response id → share of the others that it is ranked above."""
         count = len(ask.shown)
         order, rationale = read_order(choice.text, LABELS[:count])
-        return {ask.shown[LABELS.index(label)]: 1 - place / (count - 1) for place, label in enumerate(order)}, rationale
+        shares = {ask.shown[LABELS.index(label)]: 1 - place / (count - 1) for place, label in enumerate(order)}
+        return shares, rationale or choice.reasoning
 
     def rows(self, unit: Unit, answers: Sequence[Answer]) -> list[dict[str, Any]]:
         """A row a response: the mean over orders and votes, and how near the orders came to each other."""

@@ -5,22 +5,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-import polars as pl
 from pydantic import Field, model_validator
 
 from pairwright.judges.llm.base import LlmJudge
-from pairwright.judges.llm.design import circulant, neighbours
 from pairwright.judges.llm.parse import read_choice
 from pairwright.judges.llm.prompts import Shown, render
-from pairwright.judges.llm.strengths import strengths
 from pairwright.judges.llm.units import Ask, Prompt, Unit
 from pairwright.judges.llm.weigh import probabilities
+from pairwright.judges.planner import PairPlan
 from pairwright.models.serving.answers import failure_of, joined, text_of
 from pairwright.models.serving.call import Answer
 from pairwright.models.serving.reply import Choice
-from pairwright.schemas.dataframely import dy
 from pairwright.schemas.kinds import Runtime
-from pairwright.schemas.tables import Comparisons
 
 TIE = "tie"
 
@@ -49,7 +45,7 @@ class LlmPairwise(LlmJudge):
     answer_key: str = "verdict"
     """Of the verdict in the answer's JSON object, for a template of one's own."""
 
-    table: ClassVar[type[dy.Schema]] = Comparisons
+    asks_about: ClassVar[Literal["response", "pair", "prompt"]] = "pair"
 
     @model_validator(mode="after")
     def _adjacent_by_a_judge(self) -> Self:
@@ -60,27 +56,9 @@ class LlmPairwise(LlmJudge):
             )
         return self
 
-    @property
-    def guided_by(self) -> str | None:
-        """The judge that orders the responses."""
-        return self.pairs_by
-
-    def picks(self) -> dict[str, Any]:
-        """Which pairs."""
-        fields = type(self).model_fields
-        names = ("pairs", "pairs_per_response") if self.pairs == "sampled" else ("pairs",)
-        return {name: value for name in names if (value := getattr(self, name)) != fields[name].default}
-
-    @property
-    def whole_prompts(self) -> bool:
-        """The texts of both sides are needed, whichever pair is missing."""
-        return True
-
-    def wanted(self, responses: pl.DataFrame) -> pl.DataFrame:
-        """The pairs to compare."""
-        if self.pairs == "adjacent":
-            return neighbours(responses)
-        return circulant(responses, self.seed, None if self.pairs == "all" else self.pairs_per_response)
+    def pair_plan(self) -> PairPlan:
+        """By the options; the draw by the judge's seed."""
+        return PairPlan(self.pairs, self.pairs_per_response, self.seed, self.pairs_by)
 
     def units(self, prompt: Prompt, wanted: list[tuple[str, ...]]) -> Iterator[tuple[Any, list[Ask]]]:
         """One unit a pair: the votes of the first order, then those of the other."""
@@ -111,7 +89,7 @@ class LlmPairwise(LlmJudge):
         share = {"A": 1.0, "B": 0.0, TIE: 0.5}[label]
         if self.logprobs and (shares := probabilities(choice, self.answer_key, self._choices)) is not None:
             share = shares["A"] + shares.get(TIE, 0.0) / 2
-        return share, rationale
+        return share, rationale or choice.reasoning
 
     def rows(self, unit: Unit, answers: Sequence[Answer]) -> list[dict[str, Any]]:
         """One row: p_a over the orders, and the verdict of each order."""
@@ -131,11 +109,6 @@ class LlmPairwise(LlmJudge):
         verdict = {"p_a": statistics.fmean(orders), "per_order": self._per_order(unit, answers), "retry": False}
         confidence = _agreement(unit, answers) if self.votes > 1 else None
         return [row | verdict | {"rationale": joined([one.value[1] for one in answers]), "confidence": confidence}]
-
-    def per_response(self, verdicts: pl.LazyFrame, responses: pl.LazyFrame) -> pl.LazyFrame:
-        """Bradley-Terry strength of each response among those of its prompt."""
-        compared = self.newest(verdicts).select(*self.keys, "p_a", "failure")
-        return strengths(responses.collect(), compared.collect()).lazy()
 
     @property
     def _choices(self) -> list[str]:

@@ -84,9 +84,9 @@ class LlmRating(LlmJudge):
         return [one if isinstance(one, Aspect) else SHIPPED[one] for one in self.aspects]
 
     @property
-    def whole_prompts(self) -> bool:
-        """Under `per_call: all`, where ratings lean on each other."""
-        return self.per_call == "all"
+    def asks_about(self) -> Literal["response", "prompt"]:  # type: ignore[override]
+        """A response, or under `per_call: all` a prompt: the ratings then lean on each other."""
+        return "prompt" if self.per_call == "all" else "response"
 
     def units(self, prompt: Prompt, wanted: list[tuple[str, ...]]) -> Iterator[tuple[Any, list[Ask]]]:
         """One unit an aspect and response, or an aspect and prompt."""
@@ -139,7 +139,7 @@ class LlmRating(LlmJudge):
         aspect, (low, high) = self._aspect(ask), self.scale
         if self.per_call == "one":
             value, rationale = read_rating(choice.text, self.answer_key, low, high, aspect.not_applicable)
-            return {ask.shown[0]: Rated(self._weighed(choice, value), rationale)}
+            return {ask.shown[0]: Rated(self._weighed(choice, value), rationale or choice.reasoning)}
         ratings = read_ratings(choice.text, LABELS[: len(ask.shown)], low, high, aspect.not_applicable)
         return {ask.shown[LABELS.index(label)]: Rated(*found) for label, found in ratings.items()}
 

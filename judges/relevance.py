@@ -26,6 +26,7 @@ class Relevance(Judge):
     """Scores a response by its closeness to the prompt or, where there is one, the reference."""
 
     version: ClassVar[int] = 2
+    loads_model: ClassVar[bool] = True
     kind: Literal["relevance"] = "relevance"
     reads: ClassVar[tuple[Literal["references", "domain"], ...]] = ("references",)
     model: ModelSource

@@ -16,10 +16,11 @@ from pairwright.diff_command import diff
 from pairwright.doctor_command import doctor
 from pairwright.evaluate_command import evaluate
 from pairwright.export_command import export, push
-from pairwright.options import DATA, JSON, RECIPE, WAIT, say
+from pairwright.options import DATA, JSON, RECIPE, WAIT, WORKERS, say
 from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
 
+gc.set_threshold(50_000)  # at the usual 700, going over all that was imported takes a fifth of a short command
 atexit.register(gc.freeze)  # or the last round of the garbage collector goes over all modules, for a tenth of a second
 
 
@@ -60,11 +61,18 @@ def main() -> None:
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-def init(folder: Path) -> None:
-    """Write a recipe to start from, its JSON Schema and a few example prompts."""
+@click.option(
+    "--from",
+    "source",
+    metavar="SOURCE",
+    help="Write the recipe for this file, folder or hf://org/name, by what its columns look like.",
+)
+def init(folder: Path, source: str | None) -> None:
+    """Write a recipe to start from, its JSON Schema and a few example prompts; or one for data that you have."""
     from pairwright.pipelines.start import start
+    from pairwright.pipelines.start_from import start_from
 
-    for path in start(folder):
+    for path in start(folder) if source is None else start_from(folder, source):
         click.echo(f"wrote {path}")
     click.echo(f"next: pairwright build {folder / 'recipe.yaml'}")
 
@@ -74,8 +82,9 @@ def init(folder: Path) -> None:
 @DATA
 @JSON
 def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
-    """Show what a build would compute: calls, tokens, cost and time. Spends nothing."""
-    from pairwright import show
+    """Show what a build would compute: calls, tokens, cost and time. Spends nothing but a few tokens, where
+    the recipe asks for something that not every server takes and this one was not yet asked."""
+    from pairwright import show, show_plan
     from pairwright.assets.storage.store import Workspace
     from pairwright.pipelines.plan import plan as make_plan
     from pairwright.schemas.reading import load_recipe
@@ -83,25 +92,27 @@ def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
     recipe = load_recipe(recipe_path)
     with show.progress(quiet=as_json):
         made = make_plan(recipe, Workspace.of(recipe, data))
-    show.plan(recipe.dataset, made, as_json)
+    show_plan.plan(recipe.dataset, made, as_json)
 
 
 @main.command()
 @RECIPE
 @DATA
 @WAIT
-def build(recipe_path: Path, data: Path, wait: float) -> None:
+@WORKERS
+def build(recipe_path: Path, data: Path, wait: float, workers: int | None) -> None:
     """Make everything that is missing, up to a release; the last line is the release's folder."""
-    from pairwright import show
+    from pairwright import show, show_release
     from pairwright.assets.auditing.failures import outcomes
     from pairwright.assets.storage.store import Workspace
+    from pairwright.pipelines.processes import cores
     from pairwright.pipelines.run import build as run_build
     from pairwright.schemas.reading import load_recipe
 
     recipe = load_recipe(recipe_path)
     with show.progress():
-        made = run_build(recipe, data, wait=wait, say=say)
-    show.release(made, outcomes(recipe, Workspace.of(recipe, data)))
+        made = run_build(recipe, data, wait=wait, say=say, workers=workers or cores())
+    show_release.release(made, outcomes(recipe, Workspace.of(recipe, data)))
 
 
 @main.command()
@@ -110,13 +121,13 @@ def build(recipe_path: Path, data: Path, wait: float) -> None:
 @JSON
 def releases(recipe_path: Path, data: Path, as_json: bool) -> None:
     """List the versions of a recipe's data set."""
-    from pairwright import show
+    from pairwright import show_versions
     from pairwright.assets.releasing.versions import versions
     from pairwright.assets.storage.store import Workspace
     from pairwright.schemas.reading import load_recipe
 
     recipe = load_recipe(recipe_path)
-    show.releases(recipe.dataset, versions(Workspace.of(recipe, data)), as_json)
+    show_versions.releases(recipe.dataset, versions(Workspace.of(recipe, data)), as_json)
 
 
 @main.command()

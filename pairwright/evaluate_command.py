@@ -1,19 +1,11 @@
 """The command that holds judges against human labels."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from pairwright.options import DATA, JSON, RECIPE, WAIT, say
-
-if TYPE_CHECKING:
-    from pairwright.assets.auditing.agreement import Agreement
-    from pairwright.assets.auditing.evaluate import Evaluation
-
-REASONS = 3
-"""Reasons that are told of one judge."""
 
 
 @click.command()
@@ -22,80 +14,74 @@ REASONS = 3
     "--gold",
     required=True,
     type=click.Path(path_type=Path),
-    help="Pairs with human labels: Parquet, JSON Lines or CSV, found from here or from the recipe's folder.",
+    help="Labelled responses: Parquet, JSON Lines or CSV, found from here or from the recipe's folder.",
+)
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="OURS=THEIRS",
+    help="A column of gold by another name, as label=winner or scores.rm=reward; several times for several.",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="VALUE=a|b|tie",
+    help="What a value of the label's column means, as better=a; then no other value means anything.",
 )
 @click.option("--by", metavar="COLUMN", help="Report each value of a gold column besides the whole.")
+@click.option(
+    "--differences",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the pairs on which judges and gold differ most, with their texts: a .parquet or .jsonl file.",
+)
 @DATA
 @WAIT
 @JSON
-def evaluate(recipe_path: Path, gold: Path, by: str | None, data: Path, wait: float, as_json: bool) -> None:
+def evaluate(
+    recipe_path: Path,
+    gold: Path,
+    columns: Sequence[str],
+    labels: Sequence[str],
+    by: str | None,
+    differences: Path | None,
+    data: Path,
+    wait: float,
+    as_json: bool,
+) -> None:
     """Compare each judge and the jury with human labels, beside longer-wins and a coin on the same pairs.
 
-    A row of gold is a pair: `prompt` (a text or messages), `response_a`, `response_b`, `human_label` (a, b or tie) and,
-    where judges read them, `references` and `domain`.
+    A row of gold is one of these; columns of the usual names are found, others are named by --column.
+
+    \b
+    a labelled pair   prompt, response_a, response_b, human_label
+                      (a, b, tie; 1, 2; model_a, model_b; others by --label),
+                      and annotator where several people label a pair
+    a chosen side     chosen, rejected, and prompt unless both are
+                      conversations that begin alike
+    scored responses  prompt, and response with score, or responses with
+                      scores or ranks, a list each; completions
+
+    Texts or messages alike. Where judges read them, references and domain stand beside.
     """
-    from pairwright import show
+    from pairwright import show, show_evaluation
+    from pairwright.assets.auditing.disagreements import check_ending, write_pairs
     from pairwright.assets.auditing.evaluate import as_json as json_of
     from pairwright.assets.auditing.evaluate import evaluate as compare
+    from pairwright.assets.auditing.gold_columns import Choice, columns_from
     from pairwright.schemas.reading import load_recipe
 
+    if differences is not None:
+        check_ending(differences)
+    choice = Choice(columns_from(columns, labels), by)
     recipe = load_recipe(recipe_path)
     with show.progress(quiet=as_json):
-        found = compare(recipe, gold, data, by, wait, say)
+        found = compare(recipe, gold, data, choice, wait, say)
+    if differences is not None:
+        write_pairs(found.differences, differences)
+        say(f"wrote {found.differences.height:,} pairs to {differences}")
     if as_json:
         click.echo(json_of(found))
     else:
-        _print(found)
-
-
-def _print(found: "Evaluation") -> None:
-    left_out = sum(found.left_out.values())
-    click.echo(
-        f"{found.gold.name}: {found.rows:,} rows, {found.used:,} pairs used, {found.tied:,} labelled tie, "
-        f"{left_out:,} left out{_why(found.left_out)}"
-    )
-    for group in dict.fromkeys(one.group for one in found.agreements):
-        _table([one for one in found.agreements if one.group == group], group)
-    for one in found.agreements:
-        if one.left_out and one.group is None:
-            click.echo(f"{one.judge}: {sum(one.left_out.values()):,} pairs not scored{_why(one.left_out)}")
-
-
-def _table(rows: list["Agreement"], group: str | None) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from pairwright import show
-    from pairwright.assets.display.text import shown
-
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title=None if group is None else shown(group))
-    table.title_justify = "left"
-    table.add_column("judge", no_wrap=True)
-    names = ("agreement", "95 %", "longer wins there", "a coin there", "pairs", "ties", "not scored")
-    for name in (*names, "prompts", "surest 75 %", "50 %", "25 %"):
-        table.add_column(name, justify="right", no_wrap=name in ("agreement", "95 %"))
-    for one in rows:
-        unscored = sum(one.left_out.values())
-        if not one.n:
-            table.add_row(one.judge, "none scored", *[""] * 5, f"{unscored:,}", *[""] * 4)
-            continue
-        table.add_row(
-            one.judge,
-            f"{one.agreement:.1%}",
-            f"{one.low:.1%} to {one.high:.1%}",
-            *(f"{share:.1%}" for share in (one.longer_wins, one.random)),
-            *(f"{number:,}" for number in (one.n, one.ties, unscored, one.prompts)),
-            *(f"{step.agreement:.1%}" for step in one.by_margin[1:]),
-        )
-    show.print_table(table)
-
-
-def _why(reasons: Mapping[str, int]) -> str:
-    """The most frequent reasons, in brackets."""
-    from pairwright.assets.display.text import shown
-
-    most = sorted(reasons.items(), key=lambda one: -one[1])
-    told = [f"{count:,}: {shown(reason, 120)}" for reason, count in most[:REASONS]]
-    if len(most) > REASONS:
-        told.append(f"{sum(count for _, count in most[REASONS:]):,} for other reasons")
-    return f" ({'; '.join(told)})" if told else ""
+        show_evaluation.evaluation(found)

@@ -41,5 +41,12 @@ WAIT = click.option(
     metavar="[SECONDS]",
     help="Wait while another builds the data set, instead of stopping; without a number, as long as it takes.",
 )
+WORKERS = click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    default=None,
+    envvar="PAIRWRIGHT_WORKERS",
+    help="Processes that make shards at the same time; by default one for each core, at most one for each shard.",
+)
 RECIPE = click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

@@ -29,22 +29,26 @@ SETTINGS: dict[str, Any] = {
 """Of the instance, as in dagster.yaml at the root of the project, which adds where to store."""
 
 
-def use_home(data: Path) -> Path:
-    """Set DAGSTER_HOME to `<data>/.dagster` unless it is set, make it ready if it is new, and return it.
+def use_home(data: Path) -> None:
+    """Set DAGSTER_HOME for this process and those that it starts, to what `home_of` says."""
+    os.environ["DAGSTER_HOME"] = str(home_of(data))
+
+
+def home_of(data: Path) -> Path:
+    """DAGSTER_HOME, or `<data>/.dagster` where it is not set; made ready if it is new.
 
     Dagster makes its databases at their first use, and two that do so at once leave them unusable for good: so they are
     made here, one process at a time, before anything else uses them.
     """
     given = os.environ.get("DAGSTER_HOME")
     home = Path(given) if given else (data / ".dagster").resolve()
-    os.environ["DAGSTER_HOME"] = str(home)
     with room_for_history(home), locked(home / "ready.lock", wait=PATIENCE):
         settings = home / "dagster.yaml"
         ours = home.resolve() == (data / ".dagster").resolve()
         if not settings.exists() or (ours and not _holds_settings(settings)):
             with replacing(settings) as path:
                 path.write_text(yaml.safe_dump(SETTINGS, sort_keys=False), encoding="utf-8")
-        with history():  # makes the databases of runs, events and schedules
+        with history(home):  # makes the databases of runs, events and schedules
             pass
     return home
 
@@ -57,26 +61,26 @@ def _holds_settings(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def history() -> Iterator[dg.DagsterInstance]:
-    """Dagster's instance in DAGSTER_HOME. Raises StoreError naming the folder where it is damaged."""
+def history(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance in its home. Raises StoreError naming the folder where it is damaged."""
     try:
-        with _opened() as instance:
+        with _opened(home) as instance:
             yield instance
     except DatabaseError as error:
-        raise _unusable(error) from error
+        raise _unusable(home, error) from error
 
 
-def _opened() -> dg.DagsterInstance:
+def _opened(home: Path) -> dg.DagsterInstance:
     try:
-        return dg.DagsterInstance.get()
+        return dg.DagsterInstance.from_config(str(home))
     except (dg.DagsterError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise _unusable(error) from error
+        raise _unusable(home, error) from error
 
 
-def _unusable(error: Exception) -> StoreError:
+def _unusable(home: Path, error: Exception) -> StoreError:
     reason = " ".join(str(error).split())[:200]
     return StoreError(
-        f"Dagster's settings or history in {os.environ['DAGSTER_HOME']} cannot be used ({type(error).__name__}: "
+        f"Dagster's settings or history in {home} cannot be used ({type(error).__name__}: "
         f"{reason}); move the folder away and build again: it holds the history of runs and no data"
     )
 

@@ -5,20 +5,19 @@ from typing import NamedTuple
 
 import polars as pl
 
+from pairwright.assets.flow import flow
 from pairwright.assets.intake.source import Intake, take_in
-from pairwright.assets.judging import domains, likelihood
-from pairwright.assets.judging.judge import missing_work
-from pairwright.assets.judging.likelihood import passes
-from pairwright.assets.judging.verdicts import asked_twice, judges_of, verdicts_table
-from pairwright.assets.sampling import sample
-from pairwright.assets.sampling.pool import policies_of
+from pairwright.assets.stages.stage import Derived, Expected, Paid
 from pairwright.assets.storage.repair import mended
-from pairwright.assets.storage.reply_ledger import budget_of
-from pairwright.assets.storage.store import Workspace, read_table
-from pairwright.judges.base import Batch, Judge
+from pairwright.assets.storage.reply_ledger import budget_of, findings_file
+from pairwright.assets.storage.store import Workspace
 from pairwright.models.estimate import Estimate
+from pairwright.models.serving.reply_store import ReplyStore
+from pairwright.pipelines.asked_in_vain import refuse_in_vain
+from pairwright.pipelines.reasoning_cost import with_reasoning
 from pairwright.pipelines.snapshot import snapshot
 from pairwright.schemas.errors import PairwrightError
+from pairwright.schemas.kinds import Kind
 from pairwright.schemas.recipe import Recipe
 
 
@@ -28,6 +27,8 @@ class Line(NamedTuple):
     judge: str
     kind: str
     estimate: Estimate
+    asker: Kind | None = None
+    """The policy, router or judge."""
 
 
 class Plan(NamedTuple):
@@ -46,9 +47,21 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
     """Count what is missing, judge by judge; nothing under the data folder changes.
 
     Works beside it, on links, so that a build may go on meanwhile: where one replaces the tables of the intake, the
-    plan is made again from the sources themselves. Raises RecipeError for a budget that would hold nothing.
+    plan is made again from the sources themselves. Raises RecipeError for a budget that would hold nothing, and
+    JudgeError where the recipe asks for what a server refuses.
     """
-    budget_of(recipe, workspace)  # refuses one that would hold nothing
+    budget = budget_of(recipe, workspace)  # refuses one that would hold nothing
+    made = _steady_plan(recipe, workspace)
+    lines = []
+    for line in made.lines:
+        if line.asker is not None and line.estimate.calls:
+            refuse_in_vain(line.asker, ReplyStore(budget, findings=findings_file(workspace.data)))
+            line = line._replace(estimate=with_reasoning(line.estimate, line.asker, workspace))
+        lines.append(line)
+    return made._replace(lines=lines)
+
+
+def _steady_plan(recipe: Recipe, workspace: Workspace) -> Plan:
     with snapshot(workspace) as beside:
         try:
             made = _mended_plan(recipe, beside.workspace)
@@ -68,42 +81,18 @@ def _mended_plan(recipe: Recipe, workspace: Workspace) -> Plan:
 
 def _plan(recipe: Recipe, workspace: Workspace) -> Plan:
     intake = take_in(recipe, workspace)
-    lines = [
-        Line(one.name, one.content()["kind"], sample.estimate(recipe, one, workspace)) for one in policies_of(recipe)
-    ]
-    unsampled = any(line.estimate.calls for line in lines)
-    if recipe.policies and not unsampled:
-        for shard in workspace.each_shard():
-            for policy in policies_of(recipe):
-                sample.sample_shard(recipe, policy, workspace, shard)  # nothing is missing: nothing is paid for
-            sample.respond(recipe, workspace, shard)
-    lines += [Line(one.name, "router", domains.estimate(one, workspace)) for one in domains.routers_of(recipe)]
-    for need in passes(recipe):
-        expected = functools.partial(sample.expected_responses, recipe, workspace) if unsampled else None
-        lines.append(Line(likelihood.name(need), "likelihoods", likelihood.estimate(need, workspace, expected)))
-    for judge in judges_of(recipe):
-        missing = _expected(recipe, judge, workspace) if unsampled else _missing(judge, workspace)
-        lines.append(Line(judge.name, judge.content()["kind"], missing))
-    return Plan(intake, lines)
-
-
-def _expected(recipe: Recipe, judge: Judge, workspace: Workspace) -> Estimate:
-    """For responses that are still to be sampled: as many and as long as they are likely to be."""
-    total = Estimate()
-    for shard in workspace.each_shard():
-        responses = sample.expected_responses(recipe, workspace, shard)
-        wanted = judge.wanted(responses.select("prompt_id", "response_id"))
-        path = workspace.file(verdicts_table(judge), shard)
-        if path.exists() and not (judge.whole_prompts and "response_id" in judge.keys):
-            wanted = wanted.join(read_table(path, columns=judge.keys), on=judge.keys, how="anti")
-        on = ["prompt_id"] if judge.whole_prompts else judge.keys
-        responses = responses.join(wanted.select(on).unique(), on=on, how="semi", maintain_order="left")
-        prompts = read_table(workspace.file("prompts", shard))
-        for asked in (wanted, wanted.filter(asked_twice(judge))):
-            total = total + judge.estimate(Batch(prompts, responses, wanted=asked)) if asked.height else total
-    return total
-
-
-def _missing(judge: Judge, workspace: Workspace) -> Estimate:
-    work = (batch for shard in workspace.each_shard() for batch in missing_work(judge, workspace, shard))
-    return sum((judge.estimate(batch) for batch in work), Estimate())
+    lines: list[tuple[Paid, Line]] = []
+    expected: Expected | None = None
+    for stage in flow(recipe):
+        if isinstance(stage, Paid):
+            asker = stage.made_by if isinstance(stage.made_by, Kind) else None
+            lines.append((stage, Line(stage.label, stage.kind, stage.estimate(workspace, expected), asker)))
+        elif isinstance(stage, Derived) and stage.expected:
+            if any(line.estimate.calls for _, line in lines):
+                expected = functools.partial(stage.expected, workspace)
+            else:
+                for one in [*(one for one, _ in lines), stage]:
+                    one.bring_up(workspace)  # nothing is missing: nothing is paid for
+    order = [id(judge) for judge in recipe.judges]  # in the flow, a judge comes after its guide
+    lines.sort(key=lambda both: order.index(id(both[0].made_by)) if id(both[0].made_by) in order else -1)
+    return Plan(intake, [line for _, line in lines])

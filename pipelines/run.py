@@ -1,6 +1,5 @@
 """Running a recipe's job in this process, through the same Dagster assets that the UI shows."""
 
-import os
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -14,8 +13,9 @@ from pairwright.assets.storage.build_lock import building
 from pairwright.assets.storage.repair import mended
 from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.build import definitions
+from pairwright.pipelines.coordinator import with_workers
 from pairwright.pipelines.dagster_assets.common import failed_checks
-from pairwright.pipelines.instance import history, room_for_history, use_home
+from pairwright.pipelines.instance import history, home_of, room_for_history
 from pairwright.pipelines.names import every_shard, job_name
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
@@ -29,28 +29,28 @@ def build(
     night: datetime | None = None,
     wait: float = 0.0,
     say: Callable[[str], None] = lambda line: None,
+    workers: int = 1,
 ) -> Release:
     """Build a recipe to a release; the run shows in the UI's history.
 
     With a `night`, its run also judges again what the recipe's schedule asks for on it. Another build of the data set
     is waited for, up to `wait` seconds, and `say` told who that is. Raises PairwrightError with the reason when no
-    release was made, naming who else builds the data set.
+    release was made, naming who else builds the data set. With several `workers`, processes of their own make shards.
     """
     workspace = Workspace.of(recipe, data)
     command = "`pairwright relabel`" if night else "`pairwright build`"
-    with building(workspace, command, recipe.path, wait, say):
+    with building(workspace, command, recipe.path, wait, say), with_workers(workers):
         return _build(recipe, workspace, night)
 
 
 def _build(recipe: Recipe, workspace: Workspace, night: datetime | None) -> Release:
-    os.environ["PAIRWRIGHT_DATA"] = str(workspace.data)  # where the job's assets write
-    home = use_home(workspace.data)
+    home = home_of(workspace.data)
     before = latest(workspace)
     tags = every_shard(recipe) | ({NIGHT: night.isoformat()} if night else {})
-    job = definitions([recipe]).resolve_job_def(job_name(recipe))
+    job = definitions([recipe], workspace.data).resolve_job_def(job_name(recipe))
 
     def run_job() -> tuple[bool, list[FailedCheck]]:
-        with room_for_history(home), history() as instance:
+        with room_for_history(home), history(home) as instance:
             run_id = str(uuid.uuid4())
             try:
                 run = job.execute_in_process(instance=instance, tags=tags, run_config=QUIET, run_id=run_id)

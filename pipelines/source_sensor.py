@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dagster as dg
 from pydantic import BaseModel, ValidationError
@@ -52,6 +52,14 @@ class Cursor(BaseModel):
         except ValidationError:
             return cls(version=text or "")
 
+    @classmethod
+    def of_record(cls, record: dict[str, Any] | None) -> "Cursor":
+        """A cursor of the files alone, as a record keeps them; empty where there is none of that form."""
+        try:
+            return cls(files=(record or {}).get("files", {}))
+        except ValidationError:
+            return cls()
+
     @property
     def run_key(self) -> str:
         """Tells its run from all others, those of the same sources too: Dagster starts no key twice."""
@@ -68,13 +76,13 @@ class _OutOfTimeError(Exception):
     """A look has read for as long as it may."""
 
 
-class _Hashes:
+class Hashes:
     """Hashes of files, read anew where the file system says that they have changed."""
 
-    def __init__(self, known: dict[str, tuple[Stat, str]]) -> None:
+    def __init__(self, known: dict[str, tuple[Stat, str]], reads_for: float | None = None) -> None:
         self.known = known
         self.found: dict[str, tuple[Stat, str]] = {}
-        self._end = time.monotonic() + READS_FOR
+        self._end = time.monotonic() + (READS_FOR if reads_for is None else reads_for)
         self._read = 0
 
     def of(self, path: Path) -> bytes:
@@ -120,7 +128,7 @@ def _sensor(recipe: Recipe) -> dg.SensorDefinition:
     )
     def sources(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         cursor = Cursor.read(context.cursor)
-        hashes = _Hashes(cursor.files)
+        hashes = Hashes(cursor.files)
         try:
             opened = [open_source(source, recipe.path.parent, hashes.of) for source in recipe.sources]
         except (SourceError, OSError) as error:

@@ -34,6 +34,10 @@ class DamagedError(StoreError):
         super().__init__(message)
         self.path = path
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It may be raised in another process than it is told in."""
+        return type(self), (self.path, str(self))
+
 
 class BudgetError(PairwrightError):
     """The recipe's budget is spent; all paid work is kept."""

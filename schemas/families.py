@@ -24,6 +24,7 @@ FAMILIES = {
     "strategy": Family("strategies", "pairwright.assets.pairing.strategies", ("pairs",), "strategy", "best-vs-worst"),
     "filter": Family("filters", "pairwright.assets.pairing.filters", ("filters",)),
     "policy": Family("policies", "pairwright.assets.sampling.policies", ("policies",)),
+    "column": Family("columns", "pairwright.assets.releasing.pair_columns", ("release", "columns")),
     "format": Family("formats", "pairwright.assets.publishing.formats", ("release", "formats")),
 }
 GROUPS = {name: f"pairwright.{family.plural}" for name, family in FAMILIES.items()}

@@ -4,9 +4,10 @@ An id is blake2b over canonical bytes: each part is UTF-8, preceded by its lengt
 parts share bytes. Ids are hex, so they sort the same as text and as numbers.
 """
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -19,7 +20,7 @@ SEEDS = 2**31 - 2**16
 
 def digest(*parts: str | bytes, size: int = ID_BYTES) -> str:
     """Hex id (2 * size characters) of a list of texts or byte strings."""
-    state = hashlib.blake2b(digest_size=size)
+    state = blake2b(digest_size=size)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
         state.update(len(data).to_bytes(8, "little"))
@@ -27,22 +28,87 @@ def digest(*parts: str | bytes, size: int = ID_BYTES) -> str:
     return state.hexdigest()
 
 
-def prompt_id(messages: Iterable[Mapping[str, str]]) -> str:
-    """Id of a conversation: its roles and contents in order."""
+def prompt_id(messages: Iterable[Mapping[str, str]], typed: str | None = None, tools: str | None = None) -> str:
+    """Id of a conversation: its roles and contents in order; where it holds more than texts, the canonical JSON of
+    that, and of its tools."""
     parts = ["prompt"]
     for message in messages:
         parts += (message["role"], message["content"])
+    for name, content in (("typed", typed), ("tools", tools)):
+        if content is not None:
+            parts += (name, content)
     return digest(*parts)
 
 
-def response_id(prompt: str, text: str) -> str:
-    """Id of a distinct text for the prompt with that id."""
-    return digest("response", prompt, text)
+def response_id(prompt: str, text: str, reasoning: str | None = None, tool_calls: str | None = None) -> str:
+    """Id of a distinct answer to the prompt with that id: of its text and, where it has them, of the reasoning that led
+    to it and of its tool calls (canonical JSON)."""
+    told = {"reasoning": reasoning, "tool_calls": tool_calls}
+    return digest("response", prompt, text, *(part for name, one in told.items() if one for part in (name, one)))
 
 
 def references_id(references: Iterable[str]) -> str:
     """Id of a prompt's references in their order: verdicts of judges that read them hold for these alone."""
     return digest("references", *references)
+
+
+def prompt_ids(conversations: pl.Series, typed: pl.Series | None = None, tools: pl.Series | None = None) -> pl.Series:
+    """`prompt_id` of each of many conversations, lists of role and content, and what they hold more than that."""
+    turns = conversations.explode(empty_as_null=False).struct
+    plain = _digests("prompt", [turns.field("role"), turns.field("content")], conversations.list.len())
+    return _with_more(plain, prompt_id, [conversations], [typed, tools])
+
+
+def response_ids(
+    prompts: pl.Series, texts: pl.Series, reasoning: pl.Series | None = None, tool_calls: pl.Series | None = None
+) -> pl.Series:
+    """`response_id` of each of many texts, beside the ids of their prompts, and what came with them."""
+    plain = _digests("response", [prompts, texts]).alias("response_id")
+    return _with_more(plain, response_id, [prompts, texts], [reasoning, tool_calls])
+
+
+def _with_more(
+    plain: pl.Series, one: Callable[..., str], told: list[pl.Series], more: list[pl.Series | None]
+) -> pl.Series:
+    """Ids of rows of texts, with those of the rows that hold more."""
+    given = [column for column in more if column is not None]
+    rows = sorted({row for column in given for row in column.is_not_null().arg_true()})
+    if not rows:
+        return plain
+    columns = [*told, *(pl.repeat(None, len(plain), eager=True) if column is None else column for column in more)]
+    ids = [one(*parts) for parts in zip(*(column.gather(rows).to_list() for column in columns), strict=True)]
+    return plain.clone().scatter(rows, ids)
+
+
+def references_ids(lists: pl.Series) -> pl.Series:
+    """`references_id` of each of many lists of references; without nulls."""
+    return _digests("references", [lists.explode(empty_as_null=False)], lists.list.len())
+
+
+def _digests(first: str, parts: list[pl.Series], sizes: pl.Series | None = None) -> pl.Series:
+    """`digest` of `first` and a row's parts, for each row; given `sizes`, of so many rows at a time."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not len(parts[0]) and sizes is None:
+        return pl.Series([], dtype=pl.String)
+    framed = []  # canonical bytes of each part: its length, then its text
+    for part in parts:
+        text = part.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(pa.large_binary())
+        lengths = np.asarray(pc.binary_length(text)).astype("<u8")
+        framed += [pa.FixedSizeBinaryArray.from_buffers(pa.binary(8), len(text), [None, pa.py_buffer(lengths)]), text]
+    joined = pc.binary_join_element_wise(
+        *(one.cast(pa.large_binary()) for one in framed), pa.scalar(b"", pa.large_binary())
+    )
+    _, offsets, content = joined.buffers()
+    cuts = np.frombuffer(offsets, "<i8", len(joined) + 1, joined.offset * 8)
+    if sizes is not None:
+        cuts = cuts[np.concatenate(([0], np.cumsum(sizes.to_numpy(), dtype=np.int64)))]
+    head, data, ends = len(first).to_bytes(8, "little") + first.encode(), memoryview(content or b""), cuts.tolist()
+    return pl.Series(
+        [blake2b(head + data[a:b], digest_size=ID_BYTES).hexdigest() for a, b in pairwise(ends)], dtype=pl.String
+    )
 
 
 def fingerprint(content: Any) -> str:

@@ -17,7 +17,6 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
-    PrivateAttr,
     Tag,
     model_validator,
 )
@@ -113,8 +112,6 @@ class Kind(Member):
     name: Annotated[str, Field(default="", pattern=SLUG), Runtime]
     """What columns, plots and messages call it; by default its kind."""
 
-    _guide: "Kind | None" = PrivateAttr(default=None)
-
     @model_validator(mode="before")
     @classmethod
     def _named_after_kind(cls, data: Any) -> Any:
@@ -124,9 +121,9 @@ class Kind(Member):
         return data
 
     @property
-    def guided_by(self) -> str | None:
-        """Name of another part of the recipe's list whose results say what this one is asked, if any."""
-        return None
+    def names(self) -> list[str]:
+        """What the parts are called that it stands for: its own name, unless it stands for several."""
+        return [self.name]
 
     def needs(self) -> Sequence[Any]:
         """What it asks of causal models, as requests for their passes."""
@@ -215,24 +212,3 @@ class OneOf:
         _, _, _, key, usual = FAMILIES[self.family]
         tag = value.get(key, usual) if isinstance(value, Mapping) else getattr(value, key, usual)
         return tag if isinstance(tag, str) else short(tag)
-
-
-def bind_guides(parts: Sequence[Kind]) -> None:
-    """Give each part that goes by another the one it names. Raises ValueError for unknown names and for circles."""
-    named = {part.name: part for part in parts}
-    for part in parts:
-        if part.guided_by is not None and (part.guided_by not in named or part.guided_by == part.name):
-            others = ", ".join(name for name in named if name != part.name) or "there is none"
-            raise ValueError(
-                f"{part.name!r} goes by {part.guided_by!r}, which is no other {part.family} of the recipe; "
-                f"the others: {others}"
-            )
-    for part in parts:
-        path = [part.name]
-        while (guide := named[path[-1]].guided_by) is not None:
-            if guide in path:
-                circle = " → ".join([*path, guide])
-                raise ValueError(f"these go by each other in a circle: {circle}; let one of them go by no other")
-            path.append(guide)
-    for part in parts:
-        part._guide = named[part.guided_by] if part.guided_by else None

@@ -13,6 +13,16 @@ ROOMS = (
 """In the order of the flow, after what shows and what stores."""
 
 
+MOST_LINES = 250
+"""Of a source file; tests may be longer."""
+
+
+def sources() -> list[Path]:
+    """Every source file but the tests."""
+    folders = [path for folder in (*FOLDERS, "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [*folders, *sorted((ROOT / "pairwright").glob("*.py"))]
+
+
 def modules() -> dict[str, Path]:
     """Dotted name → file, of everything but the command line."""
     found = {}
@@ -83,13 +93,31 @@ def test_no_file_imports_itself_by_way_of_others() -> None:
     assert not [module for module, others in reached.items() if module in others]
 
 
+def test_no_import_of_ours_is_for_type_checkers_alone() -> None:
+    """It would hide a circle, or that a file shows what it never has; a library's type may stand there."""
+    hidden = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                names = [one.module or "." for one in ast.walk(node) if isinstance(one, ast.ImportFrom)]
+                names += [name.name for one in ast.walk(node) if isinstance(one, ast.Import) for name in one.names]
+                hidden += [f"{path.name}: {name}" for name in names if name.split(".")[0] in {"pairwright", ""}]
+    assert not hidden
+
+
+def test_files_have_a_size_that_is_read_in_minutes() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    over = {str(path.relative_to(ROOT)): count for path, count in lines.items() if count > MOST_LINES}
+    assert not over, "split by meaning"
+
+
 def test_dagster_is_known_to_the_pipelines_alone() -> None:
     knowing = {
         module
         for module, names in imported().items()
         if any(name.split(".")[0].startswith("dagster") for name in names) and place(module, 1) != "pipelines"
     }
-    assert knowing == {"pairwright.schemas.recipe"}, "which has it check a schedule, where a recipe has one"
+    assert knowing == {"pairwright.schemas.options"}, "which has it check a schedule, where a recipe has one"
 
 
 def test_every_package_is_in_the_wheel() -> None:

@@ -8,12 +8,14 @@ import polars as pl
 
 from pairwright.assets.display.text import shown
 from pairwright.assets.judging.asking import BEYOND
-from pairwright.assets.judging.verdicts import choice_of, judges_of, scored_from, verdicts_table, wanted
+from pairwright.assets.judging.verdicts import choice_of, judges_of, present, scored_from
 from pairwright.assets.sampling.pool import draw_of, policies_of, samples_table
 from pairwright.assets.sampling.sample import samples_of
-from pairwright.assets.stages.stage import Derived, Input, Inputs
-from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
+from pairwright.assets.stages.basis import Input, Inputs
+from pairwright.assets.stages.stage import Derived
+from pairwright.assets.storage.store import Shard, Workspace, read_table
 from pairwright.judges.base import Judge
+from pairwright.judges.per_response import newest
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
 
@@ -98,6 +100,7 @@ def outcomes_stage(recipe: Recipe) -> Derived:
         },
         code=CODE,
         make=partial(_table, recipe),
+        doc="How many answers of each policy and judge failed, and why.",
     )
 
 
@@ -127,9 +130,10 @@ def _table(recipe: Recipe, workspace: Inputs) -> pl.DataFrame:
 
 def _verdicts(judge: Judge, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """`failure` and `retry` of the verdicts that count in a shard."""
-    rows = scan([workspace.file(verdicts_table(judge), shard)])
-    asked = rows.join(wanted(judge, workspace, shard), on=[*judge.keys, "evidence"], how="semi")
-    return judge.newest(asked).select("failure", "retry").collect()
+    rows = present(judge, workspace, shard).select(*judge.keys, "criterion", "round", "failure", "retry").collect()
+    if rows.get_column("round").n_unique() > 1:  # of one round, all are the newest
+        rows = newest(judge, rows.lazy()).collect()
+    return rows.select("failure", "retry")
 
 
 def _counted(part: str, name: str, rows: pl.DataFrame) -> Outcome:

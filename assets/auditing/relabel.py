@@ -16,7 +16,7 @@ from pairwright.assets.display.progress import tell
 from pairwright.assets.judging.asking import answers, cost_of, ledger_of, second_round
 from pairwright.assets.judging.judge import UNFINISHED, judge_shard
 from pairwright.assets.judging.retest import again, opinions
-from pairwright.assets.judging.verdicts import KEY, guides_first, value_of, verdicts_stage, verdicts_table, wanted
+from pairwright.assets.judging.verdicts import guides_first, value_of, verdicts_basis, verdicts_table, wanted
 from pairwright.assets.storage.integrity import damaged, read_record
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.reply_ledger import budget_of
@@ -25,7 +25,8 @@ from pairwright.judges.base import Judge
 from pairwright.models.serving.reply_store import Budget
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import drawn
-from pairwright.schemas.recipe import Recipe, Schedule
+from pairwright.schemas.options import Schedule
+from pairwright.schemas.recipe import Recipe
 
 NIGHT = "pairwright/night"
 """Tag of a run that judges again: the night's time, in ISO 8601."""
@@ -134,7 +135,7 @@ def _audit_shard(
             cost += cost_of(frame)
             tell(f"relabel/{judge.name} {shard.index + 1}/{shard.count}", len(done), rounds.height, cost)
         lacking = second_round(judge, ledger, asked).height
-        ledger.merge(UNFINISHED if lacking else verdicts_stage(judge).stamp(workspace, shard))
+        ledger.merge(UNFINISHED if lacking else verdicts_basis(judge).stamp(workspace, shard))
         ages = _ages(judge, ledger, asked, ages, night)
     owed = due.join(ages.filter(_again(night)), on=judge.keys, how="anti").select(*judge.keys, owed=True)
     ages = ages.drop("owed").join(owed, on=judge.keys, how="left").with_columns(pl.col("owed").fill_null(False))
@@ -171,8 +172,8 @@ def _due(judge: Judge, ages: pl.DataFrame, schedule: Schedule, night: datetime) 
     late = pl.col("owed")
     if schedule.max_age_days is not None:
         late |= pl.col("since") < pl.lit(night - timedelta(days=schedule.max_age_days), SINCE)
-    whole = judge.whole_prompts and judge.keys == KEY  # verdicts that lean on each other
-    due = audited | (late.any().over("prompt_id") if whole else late)
+    leaning = judge.asks_about == "prompt"  # its verdicts lean on each other
+    due = audited | (late.any().over("prompt_id") if leaning else late)
     return ages.filter(due & ~_again(night))
 
 

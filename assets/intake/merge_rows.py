@@ -11,11 +11,13 @@ import polars as pl
 
 from pairwright.assets.intake.columns import TEXTS
 from pairwright.assets.intake.splits import SPLITS, sketches
-from pairwright.schemas.ids import references_id
+from pairwright.schemas.ids import references_ids
 from pairwright.schemas.tables import Responses, types
 
 LISTS = ("references", "tags")
 SINGLE = tuple(name for name in TEXTS if name != "split")
+GIVEN = ("text", "reasoning", "tool_calls", "steps")
+"""What a row says of a response."""
 ATTRIBUTES = (*LISTS, *TEXTS)
 """What a row says of its prompt besides the conversation."""
 
@@ -44,22 +46,26 @@ def said() -> list[pl.Expr]:
 
 def merged(rows: pl.DataFrame, answers: pl.DataFrame) -> Merged:
     """Merge the rows of each prompt, and its responses."""
-    rows = rows.with_columns(said())
-    settled = _settled(rows)
+    repeated = pl.col("prompt_id").is_duplicated()
+    alone, several = rows.filter(~repeated), rows.filter(repeated).with_columns(said())
+    settled = _settled(several)
     keys = [f"_{name}" for name in ATTRIBUTES]
     differs = [pl.col(key) != pl.col(f"{key}!") for key in keys]
     names = [pl.when(one).then(pl.lit(key[1:])) for key, one in zip(keys, differs, strict=True)]
     reason = pl.format("the same prompt came with other {}", pl.concat_str(names, separator=", ", ignore_nulls=True))
-    told = rows.join(settled, on="prompt_id").with_columns(reason=reason)
+    told = several.join(settled, on="prompt_id").with_columns(reason=reason)
     told = told.filter(pl.any_horizontal(differs).fill_null(False))
     why = told.select("prompt_id", "variant", "reason", "excerpt").unique(["prompt_id", "variant"])
     again = answers.drop("excerpt").join(why, on=["prompt_id", "variant"])
     nobody = answers.join(rows, on="prompt_id", how="anti")
+    homed = answers.join(rows, on="prompt_id", how="semi") if nobody.height else answers
     nobody = nobody.with_columns(reason=pl.lit("no prompt of the prompts source has this text"))
     columns = {"source": pl.col("part")} | {name: pl.col(name) for name in ("row", "reason", "excerpt", "origin")}
+    attributes = ["prompt_id", "messages", "typed", "tools", *ATTRIBUTES]
+    prompts = pl.concat([alone.select(attributes), _merged_prompts(several, settled).select(attributes)])
     return Merged(
-        _merged_prompts(rows, settled),
-        _merged_responses(answers.join(rows, on="prompt_id", how="semi")),
+        _named(prompts.sort("prompt_id")),
+        _merged_responses(homed),
         nobody.select(**columns).unique(),
         pl.concat([one.select(**columns) for one in (told, again)]).unique(),
     )
@@ -89,15 +95,20 @@ def _settled(rows: pl.DataFrame) -> pl.DataFrame:
 def _merged_prompts(rows: pl.DataFrame, settled: pl.DataFrame) -> pl.DataFrame:
     """One row a prompt, with the attributes that were settled on."""
     stands = [pl.col(f"_{name}!").alias(name) for name in TEXTS]
-    prompts = rows.group_by("prompt_id").agg(pl.col("messages").first())
-    prompts = prompts.join(settled.select("prompt_id", *stands), on="prompt_id").sort("prompt_id")
+    prompts = rows.group_by("prompt_id").agg(pl.col("messages", "typed", "tools").first())
+    prompts = prompts.join(settled.select("prompt_id", *stands), on="prompt_id")
     for name in LISTS:
-        prompts = prompts.join(_union(rows, name), on="prompt_id", how="left", maintain_order="left")
+        prompts = prompts.join(_union(rows, name), on="prompt_id", how="left")
+    return prompts
+
+
+def _named(prompts: pl.DataFrame) -> pl.DataFrame:
+    """Merged prompts with the id of their references and the sketch of their words."""
     prompts = prompts.with_columns(pl.col(LISTS).fill_null([]))
-    ids = [references_id(texts) for texts in prompts.get_column("references").to_list()]
-    prompts = prompts.with_columns(pl.Series("references_id", ids, pl.String))
+    prompts = prompts.with_columns(references_ids(prompts.get_column("references")).alias("references_id"))
     text = pl.col("messages").list.eval(pl.element().struct.field("content")).list.join(" ")
-    return prompts.join(sketches(prompts.select("prompt_id", text=text)), on="prompt_id", maintain_order="left")
+    made = sketches(prompts.select("prompt_id", text=text))
+    return prompts.join(made, on="prompt_id", maintain_order="left")
 
 
 def _union(rows: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -118,20 +129,24 @@ def _merged_responses(answers: pl.DataFrame) -> pl.DataFrame:
     nothing: dict[str, Any] = {
         name: pl.lit(None, dtype)
         for name, dtype in types(Responses).items()
-        if name in {"sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens"}
+        if name not in {*GIVEN, "prompt_id", "response_id", "policies", "sample_count"}
     }
+    key = ["prompt_id", "response_id"]
+    repeated = pl.col("response_id").is_duplicated()  # the id names its prompt, too
+    alone = answers.filter(~repeated).select(
+        *key, *GIVEN, policies=pl.concat_list("policy"), sample_count=pl.lit(1, pl.UInt32)
+    )
     step = pl.element().struct
     told = pl.format("{}:{}{}", step.field("text").str.len_bytes(), step.field("text"), step.field("right"))
-    return (
-        answers.with_columns(_steps=pl.col("steps").list.eval(told).list.join(""))
+    several = (
+        answers.filter(repeated)
+        .with_columns(_steps=pl.col("steps").list.eval(told).list.join(""))
         .sort("prompt_id", "_steps", nulls_last=True)
-        .group_by("prompt_id", "response_id")
+        .group_by(key)
         .agg(
-            pl.col("text").first(),
-            pl.col("steps").first(),
+            pl.col(GIVEN).first(),
             policies=pl.col("policy").unique().sort(),
             sample_count=pl.len().cast(pl.UInt32),
         )
-        .with_columns(**nothing)
-        .sort("prompt_id", "response_id")
     )
+    return pl.concat([alone, several]).with_columns(**nothing).sort(key)

@@ -14,6 +14,8 @@ from pairwright.schemas.ids import digest
 
 SPLITS = ("train", "validation", "test")
 """Of a release; of near-duplicates, and of rows of one prompt, the last one that any of them is in counts."""
+SPLITS_TABLE = "splits"
+"""Where the split of every prompt stands."""
 _NAMES = {
     "train": "train|training",
     "validation": "validation|valid|val|dev|devel|development|eval|evaluation",
@@ -75,6 +77,15 @@ def unknown_split(name: pl.Expr) -> pl.Expr:
     return pl.when(name.is_not_null() & known_split(name).is_null()).then(reason)
 
 
+def near_duplicates(prompts: pl.DataFrame) -> pl.Series:
+    """The group of near-duplicates that each prompt of a data set is in, as numbers.
+
+    `prompts` has prompt_id and sketch; their order decides on the numbers, not on who shares one. Groups of more than
+    TEMPLATE are none.
+    """
+    return pl.Series("group", _groups(prompts))
+
+
 def assign_splits(prompts: pl.DataFrame, test_fraction: float) -> pl.DataFrame:
     """The split of every prompt of a data set.
 
@@ -91,7 +102,7 @@ def assign_splits(prompts: pl.DataFrame, test_fraction: float) -> pl.DataFrame:
     own = pl.coalesce(place, drawn)
     shared = pl.when(pl.len().over("group") <= TEMPLATE).then(pl.col("own").max().over("group")).otherwise("own")
     names = dict(enumerate(SPLITS))
-    return prompts.with_columns(own=own, group=pl.Series(_groups(prompts))).select(
+    return prompts.with_columns(own=own, group=near_duplicates(prompts)).select(
         "prompt_id", split=shared.replace_strict(names, return_dtype=pl.String)
     )
 

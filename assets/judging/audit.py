@@ -7,13 +7,15 @@ import polars as pl
 
 from pairwright.assets.display import views
 from pairwright.assets.judging.retest import again, opinions
+from pairwright.assets.sampling.pool import policies_of
+from pairwright.assets.stages.view import Finding, View
 from pairwright.assets.storage.reply_ledger import replies_table, spending
 from pairwright.assets.storage.store import Workspace, scan
 from pairwright.judges.base import NOT_APPLICABLE, Judge
 from pairwright.judges.llm.attacks import speaks_to_judge
 from pairwright.judges.llm.base import LlmJudge
+from pairwright.judges.per_response import newest
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Comparisons
 
 MOST_FLIPS = 0.2
 """Share of pairs judged otherwise in the other order above which a check warns; 19 % is the median of judges."""
@@ -69,7 +71,7 @@ def models_of(recipe: Recipe, judge: Judge) -> frozenset[str]:
     """The policies whose responses a judge's own model wrote: by model in the recipe, by name in given responses."""
     if not isinstance(judge, LlmJudge):
         return frozenset()
-    return frozenset({judge.model, *(one.name for one in recipe.policies if getattr(one, "model", "") == judge.model)})
+    return frozenset({judge.model, *(one.name for one in policies_of(recipe) if one.model == judge.model)})
 
 
 def audit(judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[str] = frozenset()) -> list[Figure]:
@@ -85,8 +87,8 @@ def audit(judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[
         speaks=speaks_to_judge(pl.col("text")),
         own=pl.col("policies").list.eval(pl.element().is_in(list(own))).list.any(),
     )
-    newest = judge.newest(scan(files))
-    figures = _compared(newest, texts) if judge.table is Comparisons else _scored(newest, texts)
+    verdicts = newest(judge, scan(files))
+    figures = _compared(verdicts, texts) if judge.asks_about == "pair" else _scored(verdicts, texts)
     found = again(judge, opinions(judge, scan(files)).collect())
     if found.compared:
         figures[AGAIN] = (found.flipped / found.compared, found.compared)
@@ -100,7 +102,7 @@ def checks_of(judge: Judge) -> dict[str, str]:
 
 
 def _watched(judge: Judge) -> dict[str, tuple[str, float, str]]:
-    return (CHECKS if judge.table is Comparisons else {}) | (RETEST if judge.calls_server else {})
+    return (CHECKS if judge.asks_about == "pair" else {}) | (RETEST if judge.calls_server else {})
 
 
 def _caveat(judge: Judge, check: str) -> str:
@@ -109,23 +111,23 @@ def _caveat(judge: Judge, check: str) -> str:
     return f" ({SERVER_ONLY})" if check in RETEST and drawless else ""
 
 
-def audit_view(
-    judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[str] = frozenset()
-) -> dict[str, str]:
-    """The figures as a Markdown table, what the judge has cost, and each check as `passed|what was found`."""
+def audit_view(judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[str] = frozenset()) -> View:
+    """The figures, also as a Markdown table, what the judge has cost, and what each check found."""
     if not judge.calls_server:
-        return {}
+        return View()
     figures = {one.name: one for one in audit(judge, workspace, files, own)}
-    view = {
+    pictures = {
         "audit": views.table(pl.DataFrame(list(figures.values()), schema=Figure._fields, orient="row"), MOST_ROWS),
-        "failures by kind": views.table(failures_by_kind(judge.newest(scan(files))), MOST_ROWS),
+        "failures by kind": views.table(failures_by_kind(newest(judge, scan(files))), MOST_ROWS),
         "paid for": views.table(spending([replies_table(judge)], workspace)),
     }
+    findings = {}
     for check, (name, most, _) in _watched(judge).items():
         one = figures.get(name, Figure(name, 0.0, 0))
         found = f"{one.share:.1%} of {one.n}{_caveat(judge, check)}" if one.n else "no case"
-        view[check] = f"{'yes' if one.share <= most else 'no'}|{found}"
-    return view
+        findings[check] = Finding(one.share <= most, found)
+    shares = {name: one.share for name, one in figures.items() if name != "failures"}  # which are counted already
+    return View(shares, pictures, findings)
 
 
 def _compared(rows: pl.LazyFrame, texts: pl.LazyFrame) -> dict[str, tuple[float, int]]:

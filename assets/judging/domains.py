@@ -1,12 +1,9 @@
 """Domains: the prompts that a router has sorted, and the prompts table as judges that go by domain see it."""
 
-from pathlib import Path
-
 import polars as pl
 
-from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
-from pairwright.assets.stages.stage import Input, Stage
+from pairwright.assets.stages.basis import Basis, Input
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.reply_ledger import open_replies
 from pairwright.assets.storage.store import Shard, Workspace, scan
@@ -15,16 +12,21 @@ from pairwright.judges.router import Router
 from pairwright.models.estimate import Estimate
 from pairwright.models.local.request import Sorter
 from pairwright.models.serving.reply_store import Budget
+from pairwright.schemas.paid_tables import Domains
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Domains
 
 KEY = ["prompt_id"]
 
 
 def routers_of(recipe: Recipe) -> list[Router]:
     """The routers of a recipe's judges, each once."""
-    routers = (judge.router_of() for judge in recipe.judges if isinstance(judge, Judge))
+    routers = (router_of(judge) for judge in recipe.judges if isinstance(judge, Judge))
     return list({router.fingerprint: router for router in routers if router}.values())
+
+
+def router_of(judge: Judge) -> Router | None:
+    """What sorts prompts into domains for a judge, where their own column does not: its option that is a router."""
+    return next((value for _, value in judge if isinstance(value, Router)), None)
 
 
 def domains_table(router: Sorter) -> str:
@@ -50,16 +52,16 @@ def prompts_of(workspace: Workspace, shard: Shard, router: Sorter | None) -> pl.
     return joined.with_columns(domain=pl.coalesce("domain", "routed")).drop("routed")
 
 
-def domains_stage(router: Router) -> Stage:
-    """What a router has sorted: paid work, in a ledger."""
-    return Stage(
+def domains_basis(router: Router) -> Basis:
+    """What a router's sorting follows from."""
+    return Basis(
         name=f"domains/{name(router)}", table=domains_table(router), inputs=(Input("prompts"),), code=router.fingerprint
     )
 
 
 def route_shard(router: Router, workspace: Workspace, shard: Shard, budget: Budget | None = None) -> int:
     """Sort the prompts of a shard that have no domain yet; how many there were."""
-    stage = domains_stage(router)
+    stage = domains_basis(router)
     work, inputs = stage.stamp(workspace, shard), stage.reading(workspace, shard)
     with Ledger(workspace, domains_table(router), shard, Domains, KEY) as ledger:
         if ledger.is_done(work):
@@ -103,11 +105,3 @@ def _prompts(missing: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.Da
 def name(router: Sorter) -> str:
     """What people see: the router's name and the beginning of its fingerprint."""
     return f"{router.name}-{router.fingerprint[:8]}"
-
-
-def domains_view(files: list[Path]) -> dict[str, str]:
-    """Counts, prompts per domain, and why prompts were not sorted."""
-    rows = scan(files).select("domain", "failure").collect()
-    view = {"rows": str(rows.height), "failures": str(rows.get_column("failure").count())}
-    view["prompts per domain"] = views.table(rows.get_column("domain").drop_nulls().value_counts(sort=True))
-    return view | views.commonest(rows.get_column("failure"))

@@ -1,17 +1,17 @@
 """Judging: each shard's missing verdicts, and nothing else, go through a judge into its ledger."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 
-from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
 from pairwright.assets.judging.asking import SECOND, answers, cost_of, first_round, ledger_of, planned, second_round
-from pairwright.assets.judging.verdicts import value_of, verdicts_stage, verdicts_table, wanted
+from pairwright.assets.judging.verdicts import asked_twice, questions, verdicts_basis, verdicts_table, wanted
+from pairwright.assets.stages.stage import Expected
 from pairwright.assets.storage.ledger import Ledger
-from pairwright.assets.storage.store import Shard, Workspace, scan
-from pairwright.judges.base import NOT_APPLICABLE, Batch, Judge
+from pairwright.assets.storage.store import Shard, Workspace, read_table
+from pairwright.judges.base import Batch, Judge
+from pairwright.models.estimate import Estimate
 from pairwright.models.serving.reply_store import Budget
 from pairwright.schemas.errors import StoreError
 
@@ -27,7 +27,7 @@ def judge_shard(judge: Judge, workspace: Workspace, shard: Shard, budget: Budget
     guide = judge.guide
     if guide is not None and not workspace.file(verdicts_table(guide), shard).exists():
         raise StoreError(f"judge {judge.name} goes by the scores of {guide.name}, which has none yet; build that first")
-    stage = verdicts_stage(judge)
+    stage = verdicts_basis(judge)
     work = stage.stamp(workspace, shard)
     with ledger_of(judge, workspace, shard) as ledger:
         if ledger.is_done(work):
@@ -58,7 +58,7 @@ def _ask(
         lost += frame.height - kept.height
         if kept.height:
             ledger.append(kept)
-        done.update(frame.select(judge.keys).hash_rows())
+        done.update(frame.select(judge.keys).hash_rows().to_list())
         cost += cost_of(frame)
         tell(stage, len(done), asked.height, cost)
     return lost
@@ -67,7 +67,7 @@ def _ask(
 def missing_work(judge: Judge, workspace: Workspace, shard: Shard) -> Iterator[Batch]:
     """What `judge_shard` would hand to the judge."""
     with ledger_of(judge, workspace, shard) as ledger:
-        stage = verdicts_stage(judge)
+        stage = verdicts_basis(judge)
         if ledger.is_done(stage.stamp(workspace, shard)):
             return
         asked = wanted(judge, stage.reading(workspace, shard), shard).collect()
@@ -75,13 +75,28 @@ def missing_work(judge: Judge, workspace: Workspace, shard: Shard) -> Iterator[B
         yield from planned(judge, second_round(judge, ledger, asked, planned=True), workspace, shard, SECOND)
 
 
-def verdicts_view(judge: Judge, files: list[Path]) -> dict[str, str]:
-    """Counts, the spread of the scores, and the commonest failures."""
-    rows = scan(files)
-    scores = rows.select(score=value_of(judge), failure="failure").collect()
-    scores = scores.filter(pl.col("failure").is_null() | (pl.col("failure") != NOT_APPLICABLE))
-    view = {"rows": str(scores.height), "failures": str(scores.get_column("failure").count())}
-    numbers = scores.get_column("score").drop_nulls()
-    if numbers.len():
-        view["scores"] = views.histogram(numbers, judge.name)
-    return view | views.commonest(scores.get_column("failure"))
+def estimate(judge: Judge, workspace: Workspace, expected: Expected | None = None) -> Estimate:
+    """What the verdicts that are missing would take, without spending anything.
+
+    `expected` tells the responses of a shard where some are still to be written.
+    """
+    if expected:
+        pieces = (_expected(judge, workspace, shard, expected(shard)) for shard in workspace.each_shard())
+        return sum(pieces, Estimate())
+    work = (batch for shard in workspace.each_shard() for batch in missing_work(judge, workspace, shard))
+    return sum((judge.estimate(batch) for batch in work), Estimate())
+
+
+def _expected(judge: Judge, workspace: Workspace, shard: Shard, responses: pl.DataFrame) -> Estimate:
+    """For responses of which some are still to be sampled: as many and as long as they are likely to be."""
+    total = Estimate()
+    due = questions(judge, responses.select("prompt_id", "response_id"))
+    path = workspace.file(verdicts_table(judge), shard)
+    if path.exists() and judge.asks_about != "prompt":
+        due = due.join(read_table(path, columns=judge.keys), on=judge.keys, how="anti")
+    on = judge.keys if judge.asks_about == "response" else ["prompt_id"]
+    responses = responses.join(due.select(on).unique(), on=on, how="semi", maintain_order="left")
+    prompts = read_table(workspace.file("prompts", shard))
+    for asked in (due, due.filter(asked_twice(judge))):
+        total = total + judge.estimate(Batch(prompts, responses, wanted=asked)) if asked.height else total
+    return total

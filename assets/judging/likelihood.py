@@ -1,17 +1,16 @@
 """Likelihoods: each model's one pass over the responses, a table of its own that judges and filters share."""
 
-import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 import polars as pl
 
-from pairwright.assets.display import views
 from pairwright.assets.display.progress import tell
 from pairwright.assets.judging.domains import domains_table, prompts_of
+from pairwright.assets.judging.missing_readings import KEY, WANTED, missing, with_known
 from pairwright.assets.judging.speed import Watch, seconds_per_token
-from pairwright.assets.stages.stage import Input, Stage
+from pairwright.assets.stages.basis import Basis, Input
+from pairwright.assets.stages.run import Run
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import SAMPLE, Batch, Judge
@@ -20,20 +19,15 @@ from pairwright.models.local.backend import Backend
 from pairwright.models.local.engine import count_tokens, read
 from pairwright.models.local.loading import load_tokenizer
 from pairwright.models.local.open_backend import limit_of, load
-from pairwright.models.local.request import PassRequest, Tables, united, utterance_id
+from pairwright.models.local.request import PassRequest, Tables, united
 from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.paid_tables import Likelihoods
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Likelihoods
 
-KEY = ["prompt_id", "response_id"]
 TRIED = 16
 """Responses that a small model's pace is tried on for a plan."""
 PIECE = 4_096
 """Responses whose texts are in memory at a time."""
-WANTED = [*KEY, "evidence"]
-"""What a reading is asked for by, beside the pass's key."""
-OPTIONAL = ("token_ids", "token_logprobs", "gram", "follow_ups")
-"""Columns that are null where nobody asked for them."""
 
 
 def passes(recipe: Recipe) -> list[PassRequest]:
@@ -69,14 +63,19 @@ def read_pass(need: PassRequest, workspace: Workspace, shards: Iterable[Shard]) 
 
     Raises JudgeError, in one line, when it cannot be; no table has changed then.
     """
-    backend = functools.cache(lambda: load(need.model))
-    return sum(read_shard(need, workspace, shard, backend) for shard in shards)
+    run = Run()
+    return sum(read_in(run, need, workspace, shard) for shard in shards)
 
 
-def pass_stage(need: PassRequest) -> Stage:
-    """A model's pass over the responses: computed once, in a ledger."""
+def read_in(run: Run, need: PassRequest, workspace: Workspace, shard: Shard) -> int:
+    """Read what a shard lacks; how many responses there were. A run loads the model once, and only if needed."""
+    return read_shard(need, workspace, shard, lambda: run.once(need.key, lambda: load(need.model)))
+
+
+def pass_basis(need: PassRequest) -> Basis:
+    """What a model's pass over the responses follows from."""
     tables = ["prompts", "responses", *([domains_table(need.context.router)] if need.context.router else [])]
-    return Stage(
+    return Basis(
         name=f"likelihoods/{name(need)}",
         table=need.table,
         inputs=tuple(map(Input, tables)),
@@ -87,19 +86,19 @@ def pass_stage(need: PassRequest) -> Stage:
 
 def read_shard(need: PassRequest, workspace: Workspace, shard: Shard, backend: Callable[[], Backend]) -> int:
     """Read the responses of a shard that lack something; how many there were. `backend` loads the model, if any."""
-    stage = pass_stage(need)
+    stage = pass_basis(need)
     work, inputs = stage.stamp(workspace, shard), stage.reading(workspace, shard)
     with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
         if ledger.is_done(work):
             return 0
-        todo, known = _missing(need, ledger, wanted(need, inputs, shard))
+        todo, known = missing(need, ledger, wanted(need, inputs, shard))
         done, watch = 0, Watch(need, workspace)
         for some in _pieces(todo):
             model = backend()
             watch.start()
             for frame in read(_batch(some, need, inputs, shard), need, model):
                 watch.count(frame)
-                ledger.append(_with_known(frame, known).join(some, on=KEY, how="left", maintain_order="left"))
+                ledger.append(with_known(frame, known).join(some, on=KEY, how="left", maintain_order="left"))
                 done += frame.height
                 tell(f"likelihoods/{name(need)} {shard.index + 1}/{shard.count}", done, todo.height)
         watch.keep()
@@ -135,7 +134,7 @@ def estimate(
             batch = Batch(_prompts(few, need, workspace, shard), few)
         else:
             with Ledger(workspace, need.table, shard, Likelihoods, WANTED) as ledger:
-                todo, _ = _missing(need, ledger, wanted(need, workspace, shard))
+                todo, _ = missing(need, ledger, wanted(need, workspace, shard))
             few = todo.head(SAMPLE)
             batch = _batch(few, need, workspace, shard) if few.height else Batch(few, few)
         if few.height:
@@ -152,53 +151,6 @@ def _first(batch: Batch, count: int) -> Batch:
     return Batch(batch.prompts.join(few, on="prompt_id", how="semi", maintain_order="left"), few)
 
 
-def _missing(need: PassRequest, ledger: Ledger, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """WANTED of what is to be read, and the rows of it that are there and lack something."""
-    absent = ledger.missing(asked)  # takes over what lies elsewhere, so it comes first
-    known = ledger.rows().join(absent, on=WANTED, how="anti").join(asked, on=WANTED, how="semi")
-    todo = _todo(need, asked, absent, known)
-    return todo, known.join(todo, on=WANTED, how="semi")
-
-
-def _todo(need: PassRequest, asked: pl.DataFrame, absent: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Keys to read: those without a row, and those whose row lacks a column that is now asked for."""
-    fine = known.filter(pl.col("failure").is_null())
-    lacking = [absent]
-    if "tokens" in need.wants:
-        lacking.append(fine.filter(pl.col("token_ids").is_null()).select(WANTED))
-    if need.follow_ups:
-        ids = [utterance_id(text) for text in need.follow_ups]
-        heard = pl.col("follow_ups").list.eval(pl.element().struct.field("utterance").is_in(ids)).list.sum()
-        unheard = heard < len(ids)
-        none_fit = pl.col("follow_ups").list.len() == 0
-        lacking.append(fine.filter(pl.col("follow_ups").is_null() | (unheard & ~none_fit)).select(WANTED))
-    todo = pl.concat(lacking).unique()
-    if "hidden" in need.wants:  # a Gram matrix is of whole prompts
-        partial = pl.concat([todo, _without_gram(fine)])
-        todo = pl.concat([todo, asked.join(partial, on="prompt_id", how="semi")]).unique()
-    return todo.sort(WANTED)
-
-
-def _without_gram(fine: pl.DataFrame) -> pl.DataFrame:
-    """Responses whose row of the Gram matrix lacks one of the prompt's others."""
-    others = pl.col("gram").list.eval(pl.element().struct.field("other"))
-    all_ids = pl.col("response_id").implode().over("prompt_id", mapping_strategy="join")
-    lacks = others.is_null() | (all_ids.list.set_difference(others).list.len() > 0)
-    return fine.filter(lacks).select(WANTED)
-
-
-def _with_known(frame: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """New rows with what the rows before them held and nobody asked for this time."""
-    old = known.select(*KEY, *(pl.col(column).alias(f"old_{column}") for column in OPTIONAL))
-    both = frame.join(old, on=KEY, how="left", maintain_order="left")
-    first = pl.element().struct.field("utterance").is_first_distinct()
-    remarks = pl.concat_list(pl.col("follow_ups", "old_follow_ups").fill_null([])).list.eval(pl.element().filter(first))
-    neither = pl.col("follow_ups").is_null() & pl.col("old_follow_ups").is_null()
-    columns = [pl.coalesce(column, f"old_{column}").alias(column) for column in OPTIONAL[:-1]]
-    merged = pl.when(~neither).then(remarks).alias("follow_ups")
-    return both.with_columns(*columns, merged).select(frame.columns)
-
-
 def _pieces(todo: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Whole prompts at a time, about PIECE responses each."""
     starts = pl.int_range(pl.len()).first().over("prompt_id")
@@ -208,7 +160,8 @@ def _pieces(todo: pl.DataFrame) -> Iterator[pl.DataFrame]:
 def _batch(some: pl.DataFrame, need: PassRequest, workspace: Workspace, shard: Shard) -> Batch:
     """The prompts and texts of a few keys, of which no more is read from the files than the stretch where they lie."""
     responses = scan([workspace.file("responses", shard)]).filter(_near(some))
-    texts = responses.select(*KEY, "text").join(some.lazy(), on=KEY, how="semi", maintain_order="left")
+    beside = [name for name in ("tool_calls",) if name in responses.collect_schema()]
+    texts = responses.select(*KEY, "text", *beside).join(some.lazy(), on=KEY, how="semi", maintain_order="left")
     return Batch(_prompts(some, need, workspace, shard), texts.collect())
 
 
@@ -236,16 +189,3 @@ def name(need: PassRequest) -> str:
     """What people see: the model's name and the beginning of the pass's key."""
     slug = re.sub(r"[^a-z0-9]+", "-", need.model.id.lower().rstrip("/").split("/")[-1]).strip("-") or "model"
     return f"{slug}-{need.key[:8]}"
-
-
-def likelihoods_view(files: list[Path]) -> dict[str, str]:
-    """Counts, log-probability per token, and why responses were not read."""
-    columns = ("logprob", "tokens", "prompt_tokens", "truncated", "failure")
-    rows = scan(files).select(columns).collect()
-    read_rows = rows.filter(pl.col("tokens") > 0)
-    view = {"rows": str(rows.height), "failures": str(rows.get_column("failure").count())}
-    if read_rows.height:
-        mean = read_rows.get_column("logprob") / read_rows.get_column("tokens")
-        view["log-probability"] = views.histogram(mean, "log-probability per token")
-    view["totals"] = views.table(rows.select(pl.col("tokens", "prompt_tokens", "truncated").sum()))
-    return view | views.commonest(rows.get_column("failure"))

@@ -6,7 +6,6 @@ import polars as pl
 
 from pairwright.assets.judging.verdicts import value_of
 from pairwright.judges.base import Judge
-from pairwright.schemas.tables import Comparisons
 
 
 class Again(NamedTuple):
@@ -31,7 +30,7 @@ def opinions(judge: Judge, rows: pl.LazyFrame) -> pl.LazyFrame:
 
 def again(judge: Judge, changes: pl.DataFrame) -> Again:
     """Counts over verdicts on two responses, or over the pairs of scored responses of each prompt and round."""
-    if judge.table is Comparisons:
+    if judge.asks_about == "pair":
         both = changes
         first, second = ((pl.col(name) - 0.5).sign() for name in ("old", "new"))
     else:

@@ -4,7 +4,9 @@ from functools import partial
 
 import polars as pl
 
-from pairwright.assets.stages.stage import Derived, Input, Inputs
+from pairwright.assets.stages.basis import Input, Inputs
+from pairwright.assets.stages.stage import Derived
+from pairwright.assets.stages.view import preview
 from pairwright.assets.storage.store import Workspace, read_table
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Rankings, check
@@ -15,7 +17,7 @@ CODE = 1
 
 def rank(recipe: Recipe, workspace: Workspace) -> int:
     """Bring the rankings of all shards up to the preferences; how many shards were made."""
-    return rankings_stage(recipe).bring_up(workspace)
+    return rankings_stage(recipe).bring_up(workspace).files
 
 
 def rankings_stage(recipe: Recipe) -> Derived:
@@ -27,6 +29,9 @@ def rankings_stage(recipe: Recipe) -> Derived:
         options=recipe.rankings.model_dump(),
         code=CODE,
         make=partial(_rankings, recipe.rankings.temperature),
+        doc="Every prompt's ranked responses with scores, ranks and soft targets.",
+        schema=Rankings,
+        view=partial(preview, "rankings"),
     )
 
 

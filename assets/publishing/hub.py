@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pairwright.assets.releasing.release import CONTENT
+from pairwright.assets.releasing.release_rows import CONTENT
 from pairwright.assets.releasing.versions import Release, verify_release
 from pairwright.schemas.errors import PairwrightError, StoreError
-from pairwright.schemas.recipe import HUB_REPOSITORY
+from pairwright.schemas.options import HUB_REPOSITORY
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a library that takes long to import, and that only a push needs
     from huggingface_hub import HfApi
 
 TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")

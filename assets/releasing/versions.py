@@ -16,6 +16,16 @@ PARTS = {"dataset": str, "version": str, "digest": str}
 """What a manifest must say to be one."""
 
 
+class Checked(NamedTuple):
+    """How a check of a version came out, before the version became visible."""
+
+    name: str
+    stops: bool
+    passed: bool
+    found: str
+    """In a line."""
+
+
 class FailedCheck(NamedTuple):
     """A check that a run failed."""
 
@@ -37,6 +47,8 @@ class Release(NamedTuple):
     """Whether it was made just now."""
     failed_checks: tuple[FailedCheck, ...] = ()
     """Of the run that came to it."""
+    checks: tuple[Checked, ...] = ()
+    """How those of the release came out, where it was just asked for."""
 
 
 def latest(workspace: Workspace) -> Release | None:

@@ -15,10 +15,11 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from pairwright.assets.auditing.given_labels import against_labels
 from pairwright.assets.judging.verdicts import judges_of
 from pairwright.assets.releasing.changes import CAUSES
 from pairwright.assets.releasing.versions import Release
-from pairwright.assets.report import charts, figures
+from pairwright.assets.report import figures
 from pairwright.assets.report.sample import sampled_pairs
 from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.files import replacing
@@ -72,6 +73,7 @@ def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
         causes=_by_cause(manifest),
         drift=manifest.get("drift"),
         judged=judged,
+        given=against_labels(recipe, workspace),
         policies=[one for one in manifest.get("answers", []) if one["part"] == "policy"],
         cost=sum(one["cost"] for one in judged),
         pairs=sampled_pairs(recipe, workspace),
@@ -97,6 +99,8 @@ def plots(
     recipe: Recipe, workspace: Workspace, manifest: dict[str, Any], sample: figures.Sample
 ) -> list[dict[str, Any]]:
     """Title, what it says, and specification of each plot that the tables give."""
+    from pairwright.assets.report import charts  # whose library takes a third of a second, also where nothing is drawn
+
     judges = [judge.name for judge in judges_of(recipe)][:MOST_JUDGES]
     responses = figures.sampled_responses(recipe, workspace, sample)
     policies = figures.main_policies(responses)

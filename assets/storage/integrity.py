@@ -146,7 +146,12 @@ def _decode(path: Path) -> None:
 def file_hash(path: Path) -> str:
     """What a manifest calls the bytes of a file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()
+        return hashlib.file_digest(file, new_hash).hexdigest()
+
+
+def new_hash() -> "hashlib.blake2b":
+    """What `file_hash` is made with, for whoever hashes a file while writing it."""
+    return hashlib.blake2b(digest_size=32)
 
 
 def record_text(content: dict[str, Any], indent: int | None = None) -> str:

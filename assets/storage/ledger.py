@@ -19,6 +19,7 @@ from pairwright.assets.storage.store import Shard, Workspace, content_version, r
 from pairwright.schemas.dataframely import dy
 from pairwright.schemas.errors import StoreError
 from pairwright.schemas.files import locked, writing
+from pairwright.schemas.row_order import ascends
 from pairwright.schemas.tables import check, empty, types
 
 
@@ -103,7 +104,7 @@ class Ledger:
         if not segments and self.path.exists() and stamp_of(self.path).get("work") == work:
             return
         self._close_journal()
-        rows = check(self.rows().sort(self.schema.primary_key()), self.schema)
+        rows = check(_in_order(self.rows(), self.schema.primary_key()), self.schema)
         complete = not rows.get_column("retry").any()
         write(rows, self.path, {"version": content_version(rows), "work": work if complete else None})
         for segment in segments:
@@ -159,6 +160,12 @@ def _parquet(path: Path) -> list[pl.DataFrame]:
     return [read_table(path)] if path.exists() else []
 
 
+def _in_order(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Sorted by key. Lists are moved in any case: that brings nulls within them to one form, and versions go by it."""
+    in_order = ascends(rows, key) and not any(dtype.is_nested() for dtype in rows.dtypes)
+    return rows if in_order else rows.sort(key)
+
+
 def _newest(frames: list[pl.DataFrame], schema: type[dy.Schema]) -> pl.DataFrame:
     """One row a key: an answer over a failure, else the newest."""
     try:
@@ -166,7 +173,7 @@ def _newest(frames: list[pl.DataFrame], schema: type[dy.Schema]) -> pl.DataFrame
     except pl.exceptions.PolarsError as error:
         raise StoreError(f"a {schema.__name__.lower()} ledger has columns of another version: {error}") from error
     key = schema.primary_key()
-    if len(frames) < 2 and not rows.select(key).is_duplicated().any():
+    if ascends(rows, key) or (len(frames) < 2 and not rows.select(key).is_duplicated().any()):
         return rows
     return (
         rows.with_row_index("_age")

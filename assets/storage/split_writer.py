@@ -1,30 +1,45 @@
 """Writing a split table as Parquet files whose bytes depend on the rows alone, not on how they arrive."""
 
+import io
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pairwright.assets.storage.integrity import new_hash
+
 GROUP = 8_192
 """Rows of a row group, which is what the writer holds."""
-AHEAD = 2
+AHEAD = 1
 """Frames that may wait for the writer."""
 FILE = 524_288
 """Rows of a file, a multiple of GROUP."""
 
 
+class Written(NamedTuple):
+    """A file of a split."""
+
+    path: Path
+    rows: int
+    size: int
+    """Bytes."""
+    hash: str
+    """As `file_hash` would find it."""
+
+
 class SplitWriter:
     """Writes frames with a `split` column to `<folder>/<split>-00000.parquet` and on, while the next are made.
 
-    A context manager; `files` holds path and rows of each file once it is left.
+    A context manager; `files` holds what was written once it is left.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.files: list[tuple[Path, int]] = []
+        self.files: list[Written] = []
         self._splits: dict[str, _Rolling] = {}
         self._thread = ThreadPoolExecutor(1)  # one: rows keep their order
         self._waiting: deque[Future[None]] = deque()
@@ -59,10 +74,9 @@ class _Rolling:
 
     def __init__(self, folder: Path, split: str) -> None:
         self.folder, self.split = folder, split
-        self.made: list[tuple[Path, int]] = []
+        self.made: list[Written] = []
         self._waiting: list[pa.Table] = []
-        self._rows = 0
-        self._writer: pq.ParquetWriter | None = None
+        self._file: _SplitFile | None = None
 
     def add(self, table: pa.Table) -> None:
         self._waiting.append(table)
@@ -74,34 +88,65 @@ class _Rolling:
             self._write(table.slice(start, GROUP))
         self._waiting = [table.slice(whole)]
 
-    def close(self) -> list[tuple[Path, int]]:
+    def close(self) -> list[Written]:
         rest = pa.concat_tables(self._waiting)
         if rest.num_rows:
             self._write(rest)
-        if self._writer is not None:
-            self._finish(self._writer)
+        if self._file is not None:
+            self.made.append(self._file.close())
         return self.made
 
     def _write(self, group: pa.Table) -> None:
-        if self._writer is None:
-            path = self.folder / f"{self.split}-{len(self.made):05d}.parquet"
-            self._writer = pq.ParquetWriter(
-                path,
-                group.schema,
-                compression="zstd",
-                use_dictionary=_repeating(group),
-                write_statistics=[field.name for field in group.schema if not pa.types.is_nested(field.type)],
-            )
-            self._rows = 0
-        self._writer.write_table(group.combine_chunks(), row_group_size=GROUP)
-        self._rows += group.num_rows
-        if self._rows >= FILE:
-            self._finish(self._writer)
+        if self._file is None:
+            self._file = _SplitFile(self.folder / f"{self.split}-{len(self.made):05d}.parquet", group)
+        self._file.write(group)
+        if self._file.rows >= FILE:
+            self.made.append(self._file.close())
+            self._file = None
 
-    def _finish(self, writer: pq.ParquetWriter) -> None:
-        writer.close()
-        self.made.append((self.folder / f"{self.split}-{len(self.made):05d}.parquet", self._rows))
-        self._writer = None
+
+class _SplitFile:
+    """A Parquet file."""
+
+    def __init__(self, path: Path, like: pa.Table) -> None:
+        self.path, self.rows = path, 0
+        self._bytes = _HashedFile(path)
+        self._writer = pq.ParquetWriter(
+            self._bytes,
+            like.schema,
+            compression="zstd",
+            use_dictionary=_repeating(like),
+            write_statistics=[field.name for field in like.schema if not pa.types.is_nested(field.type)],
+        )
+
+    def write(self, group: pa.Table) -> None:
+        self._writer.write_table(group.combine_chunks(), row_group_size=GROUP)
+        self.rows += group.num_rows
+
+    def close(self) -> Written:
+        self._writer.close()
+        self._bytes.close()
+        return Written(self.path, self.rows, self._bytes.size, self._bytes.hash.hexdigest())
+
+
+class _HashedFile(io.RawIOBase):
+    """A new file that is hashed as it is written, so that nobody has to read it for that."""
+
+    def __init__(self, path: Path) -> None:
+        self.hash, self.size = new_hash(), 0
+        self._file = path.open("wb")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self.hash.update(content)
+        self.size += self._file.write(content)
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _repeating(table: pa.Table) -> list[str]:

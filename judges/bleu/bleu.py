@@ -16,6 +16,7 @@ class Bleu(Judge):
 
     reads: ClassVar = ("references",)
     kind: Literal["bleu"] = "bleu"
+    sees_prompt = False
     variant: Literal["nmt", "sacrebleu"] = "nmt"
     """nmt: smoothed on every order, brevity against the shortest reference, 0 to 1. sacrebleu: as that library's
     sentence score, 0 to 100."""
@@ -43,4 +44,6 @@ class UnigramF1(Judge):
 
 
 def _without(scores: pl.DataFrame, work: Batch) -> pl.DataFrame:
+    if scores.height == work.responses.height:  # scores are of distinct responses
+        return work.responses.clear()
     return work.responses.join(scores, on=["prompt_id", "response_id"], how="anti")

@@ -1,11 +1,11 @@
 """Trying a template of one's own when the recipe is read, before anything is spent."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pairwright.judges.llm.prompts import TemplateError
-from pairwright.judges.llm.units import Ask, Prompt
+from pairwright.judges.llm.units import Ask, Prompt, UnitsOf
 from pairwright.schemas.errors import RecipeError
 
 TURNS = ("system", "user", "assistant", "user")
@@ -17,7 +17,7 @@ TEXTS = ((HOSTILE, "%s {0} ${x}"), ("", " "), ("long " * 10_000, "\n" * 10_000))
 def try_out(
     template: Path,
     keys: list[str],
-    units: Callable[[Prompt, list[tuple[str, ...]]], Iterator[tuple[Any, list[Ask]]]],
+    units: UnitsOf,
     chat: Callable[[Prompt, Ask], Any],
 ) -> None:
     """Render each kind of call for each sample. Raises ValueError with the template's path and line."""

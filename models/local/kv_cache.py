@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-Prefix = list[tuple[torch.Tensor, torch.Tensor]]
-"""Keys and values of each layer for tokens already read, with a batch of one."""
+from pairwright.models.local.forward import Prefix
 
 
 class StoredError(Exception):

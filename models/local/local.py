@@ -4,20 +4,17 @@ The states that enter the output layer are caught by a hook, which lets only the
 itself applies its output layer (and any scaling of its own) to no others. Log-softmax is in 32 bits, sums in 64.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from pairwright.models.local.backend import Reading, Readings
+from pairwright.models.local.forward import Prefix, inputs, logprobs, output_sees, reduce
 from pairwright.models.local.loading import limit_of, load_causal, usual_batch
 from pairwright.models.local.packing import Branch, Row, batches, flat, pack, packed_row, shared_length, sinks
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
-
-if TYPE_CHECKING:
-    from pairwright.models.local.kv_cache import Prefix
 
 LOGITS = 1 << 28
 """Greatest number of logits held at a time: 1 GiB in 32 bits."""
@@ -87,7 +84,7 @@ class Local:
         rows = [row for group in laid if group for row in pack(group, 0, sharing=sharing)]
         self._read(rows, None, out)
 
-    def _read(self, rows: list[Row], prefix: "Prefix | None", out: Readings) -> None:
+    def _read(self, rows: list[Row], prefix: Prefix | None, out: Readings) -> None:
         stored = _length(prefix)
         for batch in batches(rows, self.budget, stored):
             cache = self._forward(batch, prefix, out)
@@ -98,14 +95,14 @@ class Local:
                         rest = pack(branch.branches, len(behind), sharing=True)
                         self._read(rest, cache.prefix(number, behind), out)
 
-    def _forward(self, batch: list[Row], prefix: "Prefix | None", out: Readings) -> Any:
+    def _forward(self, batch: list[Row], prefix: Prefix | None, out: Readings) -> Any:
         """Read a batch, put its members' readings into `out`, and return the cache if something goes on from it."""
         import torch
 
         from pairwright.models.local.kv_cache import Stored, StoredError
 
         device = self.network.device
-        ids, positions, mask = _inputs(batch, _length(prefix), self.network.dtype, device)
+        ids, positions, mask = inputs(batch, _length(prefix), self.network.dtype, device)
         goes_on = any(branch.branches for row in batch for branch, _ in row.members)
         scored = any(len(branch.ids) > branch.start for row in batch for branch, _ in row.members)
         last = None if scored else self.network.config.get_text_config().num_hidden_layers - 1
@@ -124,7 +121,7 @@ class Local:
             return caught[0][:most]
 
         try:
-            with _output_sees(self.network, pick):
+            with output_sees(self.network, pick):
                 answer = self.network(
                     input_ids=ids,
                     position_ids=positions,
@@ -136,17 +133,17 @@ class Local:
             return cache
         if sum(spans):
             targets = [token for _, branch, _ in members for token in branch.ids[branch.start :]]
-            parts = [_logprobs(answer, targets[:most])]
+            parts = [logprobs(answer, targets[:most])]
             for begin in range(most, len(targets), most):
                 del answer
                 answer = self._output(caught[0][begin : begin + most], ids[:1, :1])
-                parts.append(_logprobs(answer, targets[begin : begin + most]))
-            _reduce([branch for _, branch, _ in members], spans, np.concatenate(parts), caught[0], out)
+                parts.append(logprobs(answer, targets[begin : begin + most]))
+            reduce([branch for _, branch, _ in members], spans, np.concatenate(parts), caught[0], out)
         return cache
 
     def _output(self, states: Any, token: Any) -> Any:
         """What the model makes of states caught before: it reads one token, and its output layer sees them instead."""
-        with _output_sees(self.network, lambda own: states):
+        with output_sees(self.network, lambda own: states):
             return self.network(input_ids=token, use_cache=False)
 
     def _is_causal(self) -> bool:
@@ -203,68 +200,5 @@ def _turn(config: Any) -> int | None:
     return None if made_for is None else int(made_for)
 
 
-def _length(prefix: "Prefix | None") -> int:
+def _length(prefix: Prefix | None) -> int:
     return int(prefix[0][0].shape[2]) if prefix else 0
-
-
-def _inputs(batch: list[Row], stored: int, dtype: Any, device: Any) -> tuple[Any, Any, Any]:
-    """Right-padded ids and positions, and a mask where a row holds several branches.
-
-    Padding comes after everything that is real, so a causal model never sees it.
-    """
-    import torch
-
-    width = max(len(row.ids) for row in batch)
-    ids = np.zeros((len(batch), width), np.int64)
-    positions = np.zeros((len(batch), width), np.int64)
-    segments = np.full((len(batch), width), -1, np.int64)
-    for number, row in enumerate(batch):
-        ids[number, : len(row.ids)] = row.ids
-        positions[number, : len(row.ids)] = row.positions
-        segments[number, : len(row.ids)] = row.segments
-    mask = None
-    if any(row.is_packed for row in batch):
-        one = torch.as_tensor(segments, device=device)
-        seen = (one[:, None, :] == 0) | (one[:, None, :] == one[:, :, None])
-        seen &= torch.ones(width, width, dtype=torch.bool, device=device).tril()
-        mask = torch.zeros(len(batch), 1, width, stored + width, dtype=dtype, device=device)
-        mask[:, 0, :, stored:].masked_fill_(~seen, torch.finfo(dtype).min)
-    return torch.as_tensor(ids, device=device), torch.as_tensor(positions, device=device), mask
-
-
-@contextmanager
-def _output_sees(network: Any, pick: Callable[[Any], Any]) -> Iterator[None]:
-    """Give the output layer, for the states that come to it, a row of those that `pick` makes of them."""
-
-    def instead(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (pick(inputs[0])[None], *inputs[1:])
-
-    handle = network.get_output_embeddings().register_forward_pre_hook(instead)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _logprobs(answer: Any, targets: list[int]) -> np.ndarray:
-    """Log-probability of each token under the logits of its place."""
-    import torch
-
-    logits = answer.logits[0]
-    tokens = torch.tensor(targets, device=logits.device)
-    scores = torch.nn.functional.cross_entropy(logits.float(), tokens, reduction="none")
-    return np.asarray(-scores.cpu().double().numpy())
-
-
-def _reduce(branches: list[Branch], spans: list[int], logprobs: np.ndarray, states: Any, out: Readings) -> None:
-    """Cut what the batch gave into a reading for each branch."""
-    ends = np.cumsum(spans)
-    for branch, span, end in zip(branches, spans, ends, strict=True):
-        if not span:
-            continue
-        part = slice(end - span, end)
-        if branch.hidden:
-            own = states[part].float().cpu().double()
-            out[branch.sink] = Reading(logprobs[part], own.sum(0).numpy(), own[-1].numpy())
-        else:
-            out[branch.sink] = Reading(logprobs[part])

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,10 +12,16 @@ import openai
 import orjson
 
 from pairwright.models.serving.bounded import FLOOR, TooLargeError, at_most
-from pairwright.models.serving.endpoint import Endpoint
-from pairwright.models.serving.redact import excerpt, without
+from pairwright.models.serving.endpoint import WINDOW, Endpoint
+from pairwright.models.serving.redact import Secret, excerpt, without
+from pairwright.models.serving.under_way import UnderWayError
 from pairwright.models.serving.wire import BUSY, open_blocking_client, sealed, trouble
+from pairwright.schemas.errors import JudgeError
 
+ENDED = {"completed", "expired", "cancelled", "failed"}
+"""States of a batch that will not change any more."""
+LONGEST = WINDOW + 2 * 3600.0
+"""Seconds after which a batch that was promised within a day counts as stuck."""
 RETRIES = 6
 """Of the few requests that make and watch a batch, by the client, with its own pauses."""
 LOOK_BACK = 200
@@ -151,7 +158,7 @@ class Result(NamedTuple):
     refusal: str | None = None
 
 
-def results(lines: IO[bytes], most: int, secret: str | None = None) -> Iterator[Result]:
+def results(lines: IO[bytes], most: int, secret: Secret = None) -> Iterator[Result]:
     """The lines of a result file that can be read; of one of more than `most` bytes, that it is too long."""
     while line := lines.readline(most + 1):
         if len(line) > most and not line.endswith(b"\n"):
@@ -190,3 +197,26 @@ def _reason(row: dict[str, Any], text: str | None) -> str:
     error = row.get("error")
     message = error.get("message") if isinstance(error, dict) else error
     return message if isinstance(message, str) and message else text or "no reason"
+
+
+def has_news(under_way: UnderWayError) -> bool:
+    """Whether asking again may bring something. Raises JudgeError where the server cannot be asked."""
+    now = time.time()
+    if not under_way.batches or any(now - begun > LONGEST for begun in under_way.batches.values()):
+        return True
+    with Server(under_way.endpoint) as server:
+        try:
+            return any(server.retrieve(one).status in ENDED for one in under_way.batches)
+        except openai.NotFoundError:
+            return True
+        except openai.OpenAIError as error:
+            raise JudgeError(told(under_way.endpoint, error)) from None
+
+
+def told(endpoint: Endpoint, error: openai.OpenAIError) -> str:
+    """What a server says that fails while batches are at it."""
+    return (
+        f"{endpoint.base_url} failed while batches were under way ({trouble(error, endpoint.secret)}); "
+        "what was sent is noted, so build again to go on with it. A server without /files and /batches needs "
+        "transport: live"
+    )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from pairwright.models.serving.finding import Finding
 from pairwright.schemas.errors import BudgetError
 
 
@@ -20,6 +21,8 @@ class Kept(NamedTuple):
     completion_tokens: int
     cost_usd: float
     seconds: float
+    reasoning_tokens: int | None = None
+    """Of the completion's; None where the server tells of none."""
 
 
 class Spent(NamedTuple):
@@ -43,13 +46,16 @@ class Budget:
         self.caps = {"usd": usd, "calls": calls, "tokens": tokens}
         self.spent = spent
         self._reserved = Spent()
+        self._held: dict[str, Spent] = {}
         self._lock = threading.Lock()
+        self._stop = threading.Event()
 
     def reserve(self, most: Spent) -> bool:
         """Set aside what a call may take; False when that has to wait until calls in flight tell what they took.
 
-        Raises BudgetError when the call could pass a cap all the same.
+        Raises BudgetError when the call could pass a cap all the same, and StoppedError after `stop`.
         """
+        self.go_on()
         with self._lock:
             for name, cap in self.caps.items():
                 if cap is not None and getattr(self.spent, name) + getattr(most, name) > cap:
@@ -68,6 +74,74 @@ class Budget:
         with self._lock:
             self._reserved = _plus(self._reserved, Spent(-reserved.calls, -reserved.tokens, -reserved.usd))
             self.spent = _plus(self.spent, real)
+
+    def hold(self, batch: str, most: Spent) -> None:
+        """Set aside what a batch may take that is under way, until it is released; whatever the caps say: it is sent.
+
+        A batch is set aside once, under the name of its own that it has.
+        """
+        with self._lock:
+            if batch not in self._held:
+                self._held[batch] = most
+                self._reserved = _plus(self._reserved, most)
+
+    def release(self, batch: str) -> None:
+        """What became of a batch is known, and settled."""
+        with self._lock:
+            most = self._held.pop(batch, Spent())
+            self._reserved = _plus(self._reserved, Spent(-most.calls, -most.tokens, -most.usd))
+
+    def stop(self) -> None:
+        """End the work of all who spend from it: no call is begun any more, and no batch waited for."""
+        self._stop.set()
+
+    def go_on(self) -> None:
+        """Raises StoppedError after `stop`."""
+        if self._stop.is_set():
+            raise StoppedError("the run has ended")
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not beyond `stop`, after which StoppedError is raised."""
+        self._stop.wait(seconds)
+        self.go_on()
+
+
+class StoppedError(Exception):
+    """The run that paid work belongs to has ended; what was finished is kept."""
+
+
+class Share(Budget):
+    """A part of a budget that counts what it spends apart; all caps are those of the whole."""
+
+    def __init__(self, whole: Budget) -> None:
+        super().__init__()
+        self._whole = whole
+
+    def reserve(self, most: Spent) -> bool:
+        """Of the whole."""
+        return self._whole.reserve(most)
+
+    def settle(self, reserved: Spent, real: Spent) -> None:
+        """Of the whole; what was real counts here, too."""
+        self._whole.settle(reserved, real)
+        with self._lock:
+            self.spent = _plus(self.spent, real)
+
+    def hold(self, batch: str, most: Spent) -> None:
+        """Of the whole."""
+        self._whole.hold(batch, most)
+
+    def release(self, batch: str) -> None:
+        """Of the whole."""
+        self._whole.release(batch)
+
+    def go_on(self) -> None:
+        """Raises StoppedError where the whole was stopped."""
+        self._whole.go_on()
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, until the whole is stopped."""
+        self._whole.pause(seconds)
 
 
 def _plus(a: Spent, b: Spent) -> Spent:
@@ -95,6 +169,8 @@ class ReplyStore:
         self.budget = budget or Budget()
         self.keep = write
         self.folder, self.tell, self.findings, self.proven = folder, tell, findings, proven
+        self.seen: dict[str, Finding] = {}
+        """What was found out about the server meanwhile, by feature."""
         self._known: dict[str, list[tuple[Kept, bool]]] = {}
         for reply, current in known:
             self._known.setdefault(reply.key, []).append((reply, current))

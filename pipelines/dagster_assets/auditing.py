@@ -8,7 +8,6 @@ import polars as pl
 from pairwright.assets.auditing.relabel import NIGHT, audit, last_night
 from pairwright.assets.display import views
 from pairwright.assets.judging.verdicts import judges_of
-from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.dagster_assets import common
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.schemas.recipe import Recipe
@@ -27,7 +26,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
     @in_run_log
     def drift(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """In a nightly run, judges a share of the old verdicts again; shows how the last night's answers compare."""
-        workspace = Workspace.of(recipe)
+        workspace = common.workspace(context, recipe)
         if night := context.run.tags.get(NIGHT):
             audit(recipe, workspace, datetime.fromisoformat(night))
         last = last_night(workspace)

@@ -1,19 +1,19 @@
 """What the Dagster faces of all assets share: keys, partitions, and the shards that a run is about."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
-import pyarrow.parquet as pq
 
+from pairwright.assets.flow import flow
 from pairwright.assets.releasing.versions import FailedCheck
+from pairwright.assets.stages.view import Check, Finding
 from pairwright.assets.storage.store import Shard, Workspace
-from pairwright.pipelines.dagster_assets.described import column_schema
-from pairwright.pipelines.dagster_assets.lineage import reads
+from pairwright.pipelines.coordinator import Coordinator
+from pairwright.pipelines.dagster_assets.lineage import asset_path, reads
 from pairwright.pipelines.dagster_assets.repair import after_damage
 from pairwright.pipelines.names import group, partition
-from pairwright.schemas.dataframely import dy
 from pairwright.schemas.recipe import Recipe
 
 
@@ -28,7 +28,7 @@ def partitions(recipe: Recipe) -> dg.StaticPartitionsDefinition:
 
 
 def builder(recipe: Recipe) -> str:
-    """The resource that a run over assets of the data set holds from its start to its end: the data set's lock."""
+    """The resource that a run holds from its start to its end: the lock of the data set, and the run's coordinator."""
     return f"{group(recipe)}_builder"
 
 
@@ -36,7 +36,6 @@ def arguments(
     recipe: Recipe,
     *table: str,
     sharded: bool,
-    schema: type[dy.Schema] | None = None,
     after: Iterable[dg.AssetKey] = (),
 ) -> dict[str, Any]:
     """Arguments of every asset. All share one backfill policy, since a mismatch would split a run.
@@ -48,15 +47,28 @@ def arguments(
         "group_name": group(recipe),
         "kinds": {"polars", "parquet"},
         "tags": {"pairwright/dataset": recipe.dataset},
-        "hooks": {after_damage},
+        "hooks": {after_damage(builder(recipe))},
         "required_resource_keys": {builder(recipe)},
         "deps": [*(key(recipe, *one) for one in reads(recipe, *table)), *after],
     }
-    if schema is not None:
-        arguments["metadata"] = {"dagster/column_schema": column_schema(schema)}
+    operations = recipe.operations
+    if operations.owners:
+        arguments["owners"] = operations.owners
+    if operations.fresh_within_hours is not None:
+        late = timedelta(hours=operations.fresh_within_hours)
+        arguments["freshness_policy"] = dg.FreshnessPolicy.time_window(fail_window=late)
+    if operations.automation == "eager":
+        arguments["automation_condition"] = dg.AutomationCondition.eager()
     if sharded:
         arguments |= {"partitions_def": partitions(recipe), "backfill_policy": dg.BackfillPolicy.single_run()}
     return arguments
+
+
+def workspace(context: dg.AssetExecutionContext, recipe: Recipe) -> Workspace:
+    """Where a run's tables lie: a resource, which no run's config can move."""
+    found = getattr(context.resources, builder(recipe))
+    assert isinstance(found, Coordinator)
+    return found.workspace
 
 
 def shards(context: dg.AssetExecutionContext, workspace: Workspace) -> list[Shard]:
@@ -64,34 +76,44 @@ def shards(context: dg.AssetExecutionContext, workspace: Workspace) -> list[Shar
     return [Shard(int(name), workspace.shards) for name in context.partition_keys]
 
 
-def files_made(context: dg.AssetExecutionContext, workspace: Workspace, table: str) -> list[Path]:
-    """A table's files of the shards that this run is about; notes with each partition how many rows its file has.
-
-    What an asset reports is of these alone: other partitions may not have been made yet.
-    """
-    files = []
-    for shard in shards(context, workspace):
-        path = workspace.file(table, shard)
-        rows = {"dagster/partition_row_count": pq.read_metadata(path).num_rows}
-        context.add_asset_metadata(rows, partition_key=partition(shard.index))
-        files.append(path)
-    return files
+def coordinator(context: dg.AssetExecutionContext, recipe: Recipe) -> Coordinator:
+    """What the run shares, which knows what it is about."""
+    one: Coordinator = getattr(context.resources, builder(recipe))
+    keys = context.job_def.asset_layer.selected_asset_keys
+    paths = {tuple(key.path[1:]) for key in keys if key.path[0] == recipe.dataset}
+    selected = [stage.name for stage in flow(recipe) if asset_path(stage.name) in paths]
+    if context.has_partition_key_range or context.has_partition_key:
+        one.begin(selected, shards(context, one.workspace))
+    return one
 
 
-def result(metadata: Mapping[str, Any], checks: Mapping[str, tuple[bool, str]] | None = None) -> dg.MaterializeResult:
-    """What an asset reports: metadata for the UI, and its checks as name → (passed, what was found)."""
-    return dg.MaterializeResult(
-        metadata=dict(metadata),
-        check_results=[
-            dg.AssetCheckResult(
-                check_name=name,
-                passed=passed,
-                severity=dg.AssetCheckSeverity.WARN if name.startswith("watch_") else dg.AssetCheckSeverity.ERROR,
-                metadata={"found": found},
-            )
-            for name, (passed, found) in (checks or {}).items()
-        ],
-    )
+def result(
+    metadata: Mapping[str, Any],
+    checks: Iterable[Check] = (),
+    findings: Mapping[str, Finding] | None = None,
+    version: dg.DataVersion | None = None,
+) -> dg.MaterializeResult:
+    """What an asset reports: metadata for the UI, and what its checks found; one that found nothing did not fail."""
+    results = [dg.AssetCheckResult(**told) for told in _told(checks, findings or {})]
+    return dg.MaterializeResult(metadata=dict(metadata), check_results=results, data_version=version)
+
+
+def log_checks(
+    context: dg.AssetExecutionContext, asset: dg.AssetKey, checks: Sequence[Check], findings: Mapping[str, Finding]
+) -> None:
+    """What the checks of an asset found, where they have stopped it, and so no asset is there to report it."""
+    for check, told in zip(checks, _told(checks, findings), strict=True):
+        context.log_event(dg.AssetCheckEvaluation(asset_key=asset, blocking=check.stops, **told))
+
+
+def _told(checks: Iterable[Check], findings: Mapping[str, Finding]) -> list[dict[str, Any]]:
+    told = []
+    for check in checks:
+        one = findings.get(check.name, Finding(True, "not computed"))
+        severity = dg.AssetCheckSeverity.ERROR if check.stops else dg.AssetCheckSeverity.WARN
+        found = {"found": one.found}
+        told.append({"check_name": check.name, "passed": one.passed, "severity": severity, "metadata": found})
+    return told
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
@@ -107,11 +129,7 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck
     return found
 
 
-def check_specs(recipe: Recipe, table: tuple[str, ...], checks: Mapping[str, str]) -> list[dg.AssetCheckSpec]:
-    """Specs of the checks `name → description`; those named watch_… only warn, the others stop what comes after."""
-    return [
-        dg.AssetCheckSpec(
-            name, asset=key(recipe, *table), description=description, blocking=not name.startswith("watch_")
-        )
-        for name, description in checks.items()
-    ]
+def check_specs(recipe: Recipe, table: Sequence[str], checks: Iterable[Check]) -> list[dg.AssetCheckSpec]:
+    """Specs of the checks of an asset: what comes after waits for those that stop."""
+    asset = key(recipe, *table)
+    return [dg.AssetCheckSpec(one.name, asset=asset, description=one.doc, blocking=one.stops) for one in checks]

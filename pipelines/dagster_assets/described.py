@@ -1,25 +1,31 @@
 """What the UI says of an asset before it is made: in words what makes it, and the columns of its table."""
 
+import functools
 import inspect
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
+from pairwright.assets.stages.stage import Stage
 from pairwright.schemas.dataframely import dy
-from pairwright.schemas.kinds import Kind
 
 LONGEST = 200
 """Characters of an option that are shown."""
 
 
-def description(about: str, part: Kind) -> str:
+def description(stage: Stage) -> str:
     """Markdown: what the table holds, the docstring of the part of the recipe that makes it, and its options.
 
     Of the options those that the recipe sets otherwise than by default.
     """
+    part = stage.made_by
+    if part is None:
+        return stage.doc
     told = part.model_dump(mode="json", exclude_defaults=True, exclude={"kind", "name"})
     lines = [f"- `{name}`: `{_shown(value)}`" for name, value in told.items()]
-    return "\n\n".join(filter(None, [about, inspect.getdoc(type(part)), "\n".join(lines)]))
+    return "\n\n".join(filter(None, [stage.doc, inspect.getdoc(type(part)), "\n".join(lines)]))
 
 
 def _shown(value: object) -> str:
@@ -27,11 +33,28 @@ def _shown(value: object) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def column_schema(schema: type[dy.Schema]) -> dg.TableSchema:
-    """The columns that every such table has, with their polars types; some have further ones, named by the recipe."""
+def column_schema(schema: type[dy.Schema], extra: Mapping[str, Any]) -> dg.TableSchema:
+    """The columns that every such table has, with their polars types, and `extra` ones, named by the recipe."""
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(name, str(column.dtype), constraints=dg.TableColumnConstraints(nullable=column.nullable))
-            for name, column in schema.columns().items()
+            *(
+                dg.TableColumn(name, str(column.dtype), constraints=dg.TableColumnConstraints(nullable=column.nullable))
+                for name, column in schema.columns().items()
+            ),
+            *(dg.TableColumn(name, str(dtype)) for name, dtype in extra.items()),
         ]
     )
+
+
+def code_references(stage: Stage) -> dg.CodeReferencesMetadataValue:
+    """Where the code stands: of the part of the recipe that makes the table, and of its stage's making, if any."""
+    made = getattr(stage, "make", None) or getattr(stage, "answer", None)
+    while isinstance(made, functools.partial):
+        made = made.func
+    parts = [one for one in (type(stage.made_by) if stage.made_by else None, made) if one is not None]
+    return dg.CodeReferencesMetadataValue(code_references=[_place(one) for one in parts])
+
+
+def _place(code: Any) -> dg.LocalFileCodeReference:
+    file, (_, line) = inspect.getsourcefile(code), inspect.getsourcelines(code)
+    return dg.LocalFileCodeReference(file_path=str(file), line_number=line, label=code.__qualname__.split(".")[0])

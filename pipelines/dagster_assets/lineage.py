@@ -1,6 +1,7 @@
 """Which assets an asset reads: what the stages of the flow declare, seen from Dagster."""
 
 from pairwright.assets.flow import flow
+from pairwright.assets.intake.source import said_tables
 from pairwright.schemas.recipe import Recipe
 
 Path = tuple[str, ...]
@@ -33,15 +34,18 @@ def _direct(recipe: Recipe) -> dict[Path, list[Path]]:
     stages = flow(recipe)
     makers: dict[str, list[Path]] = {}  # two judges that are alike but for their names have one table
     for stage in stages:
-        makers.setdefault(stage.table, []).append(_asset(stage.name))
-    found: dict[Path, dict[Path, None]] = {_asset(stage.name): {} for stage in stages}
+        makers.setdefault(stage.table, []).append(asset_path(stage.name))
+    found: dict[Path, dict[Path, None]] = {asset_path(stage.name): {} for stage in stages}
     if not recipe.policies:  # taken in with the prompts
         found["responses",] = {("prompts",): None}
+    for table in said_tables(recipe):
+        found[table,] = {("prompts",): None}
     for stage in stages:
-        mine = _asset(stage.name)
+        mine = asset_path(stage.name)
         found[mine] |= {other: None for one in stage.inputs for other in makers[one.table] if other != mine}
     return {one: list(others) for one, others in found.items()}
 
 
-def _asset(name: str) -> Path:
+def asset_path(name: str) -> Path:
+    """The asset that makes a stage."""
     return WITHIN.get(name, tuple(name.split("/")))

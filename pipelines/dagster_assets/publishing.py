@@ -10,7 +10,6 @@ from pairwright.assets.publishing.export import export
 from pairwright.assets.publishing.formats.base import Format
 from pairwright.assets.publishing.hub import push
 from pairwright.assets.releasing.versions import newest
-from pairwright.assets.storage.store import Workspace
 from pairwright.pipelines.dagster_assets import common
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.schemas.recipe import Recipe
@@ -28,7 +27,7 @@ def _exports(recipe: Recipe, formats: list[Format]) -> dg.AssetsDefinition:
     @in_run_log
     def exports(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The latest release in each of the recipe's formats, under `exports/<version>/<format>`."""
-        workspace = Workspace.of(recipe)
+        workspace = common.workspace(context, recipe)
         made = newest(workspace)
         folder = workspace.root / "exports" / made.version
         done = [export(made, form, folder / form.name, ours=True) for form in formats]
@@ -54,7 +53,7 @@ def _hub(recipe: Recipe, repo: str) -> dg.AssetsDefinition:
     @in_run_log
     def hub(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The latest release on the Hub: Parquet, card and manifest, tagged with its version."""
-        done = push(newest(Workspace.of(recipe)), repo)
+        done = push(newest(common.workspace(context, recipe)), repo)
         facts: dict[str, Any] = {
             "repository": repo,
             "version": done.version,

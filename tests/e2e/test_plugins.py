@@ -59,14 +59,15 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_package_adds_to_every_family_that_it_names(python: str, tmp_path: Path) -> None:
     path = recipe(
         tmp_path,
-        jury={"method": "example-robust", "weights": {"example-questions": 2.0}},
+        judges=[{"kind": "example-questions"}, {"kind": "example-near-reference"}],
+        jury={"method": "example-robust", "weights": {"example-questions": 2.0, "example-near-reference": 0.0}},
         pairs={"strategy": "example-best-vs-middle", "max_per_prompt": 1},
         filters=[{"kind": "example-shorter", "minimum": -1000}, {"kind": "example-typical", "times": 2.0}],
-        release={"formats": ["example-lines"]},
+        release={"formats": ["example-lines"], "columns": ["example-script"]},
     )
     refused = run(sys.executable, "plan", str(path), "--data", str(tmp_path / "data"))
     assert refused.returncode == 1
-    added = ["questions", "robust", "best-vs-middle", "shorter", "typical", "lines"]
+    added = ["questions", "near-reference", "robust", "best-vs-middle", "shorter", "typical", "lines", "script"]
     assert all(f"'example-{one}' is not known" in refused.stderr for one in added), "where it is not installed"
     built = run(python, "build", str(path), "--data", str(tmp_path / "data"))
     assert built.returncode == 0, built.stderr
@@ -75,6 +76,10 @@ def test_a_package_adds_to_every_family_that_it_names(python: str, tmp_path: Pat
     assert manifest["judges"]["example-questions"]["kind"] == "example-questions"
     assert {"pairs after example-shorter", "pairs after example-typical"} <= {one["step"] for one in manifest["funnel"]}
     pairs = pl.read_parquet(release / "pairs" / "*.parquet")
+    assert pairs.get_column("example_script").to_list() == ["latin"] * 12
+    assert pairs.select(
+        pl.col("chosen_scores").struct.field("example-near-reference").is_between(0.1, 1.0).all()
+    ).item()
     asked = [len(text) - len(text.rstrip("?")) for text in pairs.select(last_text("rejected")).to_series()]
     assert asked == [2] * 12, "the third of four, which ask nothing, once, twice and three times"
     assert pairs.get_column("margin").to_list() == [2.0] * 12, "a median deviation is 1"

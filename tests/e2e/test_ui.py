@@ -161,6 +161,16 @@ def test_materialise_all_of_the_demo_then_see_the_release_and_the_schedule_tick(
     assert strangers(seen) == []
 
 
+def test_an_asset_shows_what_it_is_and_its_columns(ui: Ui) -> None:
+    tab, seen = opened(ui)
+    tab.goto(f"{ui.url}/assets/hostile/pairs?view=overview")
+    tab.get_by_text("Candidate pairs with every filter").first.wait_for()
+    tab.get_by_text("filter_near-identical").first.wait_for()
+    keep(tab, "pairs-asset")
+    tab.close()
+    assert strangers(seen) == []
+
+
 @pytest.mark.parametrize("table", ["prompts", "responses", "pairs", "rankings", "preferences", "release"])
 def test_hostile_text_does_nothing_in_the_previews(ui: Ui, table: str) -> None:
     tab, seen = opened(ui)

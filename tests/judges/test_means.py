@@ -4,8 +4,11 @@ import random
 
 import polars as pl
 from helpers import Counting
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pairwright.judges.base import NOT_APPLICABLE
+from pairwright.judges.per_response import per_response
 
 KEY = ["prompt_id", "response_id"]
 
@@ -28,7 +31,7 @@ def verdicts(responses: int, criteria: int) -> pl.DataFrame:
 
 def scored(rows: pl.DataFrame) -> pl.DataFrame:
     responses = rows.select(KEY).unique().sort(KEY)
-    return Counting().per_response(rows.lazy(), responses.lazy()).collect()
+    return per_response(Counting(), rows.lazy(), responses.lazy()).collect()
 
 
 def test_the_mean_over_criteria_does_not_go_by_the_frame() -> None:
@@ -47,3 +50,19 @@ def test_a_criterion_that_does_not_apply_has_no_part_and_one_that_failed_leaves_
     found = scored(rows)
     assert found.get_column("score").to_list() == [1.5, None, None]
     assert found.get_column("failure").to_list() == [None, "refused", NOT_APPLICABLE]
+
+
+@given(st.permutations(range(5)))
+def test_verdicts_in_the_order_of_the_responses_count_as_in_any_other(order: list[int]) -> None:
+    """Where each response has one verdict, in its place, nothing is joined."""
+    responses = pl.DataFrame({"prompt_id": ["p"] * 3 + ["q"] * 2, "response_id": list("abcde")})
+    rows = responses.with_columns(
+        criterion=pl.lit("c"),
+        round=pl.lit(0, pl.UInt16),
+        score=pl.Series([1.0, None, None, 4.0, None]),
+        failure=pl.Series([None, "refused", NOT_APPLICABLE, "odd", None]),
+    )
+    judge = Counting()
+    found = per_response(judge, rows[order].lazy(), responses.lazy()).collect()
+    assert found.equals(per_response(judge, rows.lazy(), responses.lazy()).collect())
+    assert found.get_column("score").to_list() == [1.0, None, None, None, None]

@@ -25,7 +25,8 @@ def lineage(folder: Path, **parts: Any) -> dict[str, set[str]]:
 def test_the_smallest_recipe(tmp_path: Path) -> None:
     twice = [{"kind": "length"}, {"kind": "length", "name": "size"}]
     assert lineage(tmp_path, judges=twice) == {
-        "prompts": set(),
+        "source": set(),
+        "prompts": {"source"},
         "responses": {"prompts"},
         "verdicts/length": {"responses"},
         "verdicts/size": {"responses"},

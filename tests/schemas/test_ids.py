@@ -6,7 +6,18 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pairwright.schemas.ids import digest, fingerprint, prompt_id, references_id, response_id, shard_of
+from pairwright.schemas.ids import (
+    digest,
+    fingerprint,
+    prompt_id,
+    prompt_ids,
+    references_id,
+    references_ids,
+    response_id,
+    response_ids,
+    shard_of,
+)
+from pairwright.schemas.tables import MESSAGES
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 USER = [{"role": "user", "content": "What is 2 + 2?"}]
@@ -18,6 +29,7 @@ def test_golden_ids() -> None:
     assert digest("a", "bc") == "95881179b567b09c5fdcaa10"
     assert prompt_id(USER) == "373b9823df5c39911dde259f"
     assert response_id("373b9823df5c39911dde259f", "4 — naïve 東京 🙂\n") == "7e81ccc20c71837dd479c220"
+    assert response_id("373b9823df5c39911dde259f", "4 — naïve 東京 🙂\n", None, None) == "7e81ccc20c71837dd479c220"
     assert references_id(["4", "four"]) == "4d13947238220ac3613cdf97"
     assert fingerprint({"kind": "bleu", "b": [1, 2.5, None, True], "ü": "東"}) == "09e1d2fc81795a11"
 
@@ -36,12 +48,42 @@ def test_different_lists_of_parts_have_different_ids(a: list[str], b: list[str])
     assert (digest(*a) == digest(*b)) == (a == b)
 
 
+TURN = st.fixed_dictionaries({"role": TEXT, "content": TEXT})
+
+
+@given(st.lists(st.lists(TURN, max_size=3), max_size=4), st.integers(0, 2))
+def test_many_conversations_are_called_as_each_by_itself(conversations: list[list[dict[str, str]]], cut: int) -> None:
+    many = pl.Series(conversations, dtype=MESSAGES)[cut:]
+    assert prompt_ids(many).to_list() == [prompt_id(one) for one in many.to_list()]
+
+
+@given(st.lists(st.lists(TEXT, max_size=3), max_size=4), st.integers(0, 2))
+def test_many_lists_of_references_are_called_as_each_by_itself(lists: list[list[str]], cut: int) -> None:
+    many = pl.Series(lists, dtype=pl.List(pl.String))[cut:]
+    assert references_ids(many).to_list() == [references_id(one) for one in many.to_list()]
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), max_size=4), st.integers(0, 2))
+def test_many_texts_are_called_as_each_by_itself(rows: list[tuple[str, str]], cut: int) -> None:
+    many = pl.DataFrame(rows, {"prompt": pl.String, "text": pl.String}, orient="row")[cut:]
+    assert response_ids(many["prompt"], many["text"]).to_list() == [response_id(*row) for row in many.iter_rows()]
+
+
 def test_parts_do_not_run_into_each_other() -> None:
     assert len({digest("ab", "c"), digest("a", "bc"), digest("abc"), digest("abc", ""), digest("", "abc")}) == 5
     assert prompt_id([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}]) != prompt_id(
         [{"role": "user", "content": "auserb"}]
     )
     assert references_id(["a", "b"]) not in {references_id(["b", "a"]), references_id(["ab"]), references_id([])}
+
+
+def test_what_led_to_an_answer_tells_responses_apart() -> None:
+    calls = '[{"arguments":{},"id":"c","name":"f"}]'
+    several = [{}, {"reasoning": "so"}, {"reasoning": calls}, {"tool_calls": calls}]
+    several.append({"reasoning": "so", "tool_calls": calls})
+    assert len({response_id("p", "a", **one) for one in several}) == 5
+    assert response_id("p", "a", "", "") == response_id("p", "a")
+    assert response_id("p", "a", "so") == digest("response", "p", "a", "reasoning", "so")
 
 
 def test_text_is_not_normalised() -> None:

@@ -42,6 +42,8 @@ JUDGES: list[dict[str, Any]] = [
     {"kind": "llm-rating", "aspects": ["honesty", {"name": "x", "rubric": "y"}], "scale": [1, 7], "votes": 2, **SERVER}
     | {"temperature": 0.5, "criteria": {"default": "c", "maths": "d"}},
     {"kind": "llm-pairwise", "pairs": "adjacent", "pairs_by": "bleu", **SERVER},
+    {"kind": "label", "annotators": ["x"]},
+    {"kind": "score", "of": "rm"},
     {"kind": "llm-listwise", "orders": 3, "rpm": 60, "tpm": 1000, "deadline": 3.5, **SERVER},
 ]
 POLICIES: list[dict[str, Any]] = [
@@ -56,6 +58,7 @@ FILTERS: list[dict[str, Any]] = [
     {"kind": "difficulty", "model": WEAK, "minimum_loss": 0.1, "beta": 0.1},
 ]
 COLUMNS = {"prompt": "p", "references": ["r"], "responses": ["a", "b"], "policies": ["x", "y"], "split": "s"}
+LABELS = {"response_a": "a", "response_b": "b", "label": "l", "labels": {"x": "a"}, "scores": {"rm": ["s", "t"]}}
 LETTERS = "abcdefghij"
 DEEP = "[" * 200 + "]" * 200
 BOMB = "[&a0 [x, x], " + ", ".join(f"&{b}0 [*{a}0, *{a}0, *{a}0, *{a}0]" for a, b in pairwise(LETTERS)) + "]"
@@ -96,7 +99,7 @@ def whole(draw: random.Random) -> dict[str, Any]:
     recipe = {
         "dataset": "d",
         "prompts": {"source": "rows.jsonl", "columns": COLUMNS, "on_bad_row": "fail"},
-        "responses": [{"source": "more*.parquet"}],
+        "responses": [{"source": "more*.parquet", "columns": LABELS}],
         "shards": draw.choice([1, 2, 3]),
         "policies": POLICIES,
         "pool": {"size": 1, "seed": 3},
@@ -107,6 +110,7 @@ def whole(draw: random.Random) -> dict[str, Any]:
         "filters": draw.sample(FILTERS, 2),
         "budget": {"usd": 1.0, "calls": 10, "tokens": 1000},
         "release": {"test_fraction": 0.1, "formats": ["trl", {"kind": draw.choice(sorted(kinds("format")))}]}
+        | {"columns": ["tags", {"kind": "finish-reason", "name": "ended"}]}
         | {"license": "mit", "hub": "a/b", "reference_model": WEAK},
         "schedule": {"relabel": "0 2 * * *", "timezone": "Europe/Berlin", "audit_fraction": 0.1, "max_age_days": 3},
     }
@@ -242,9 +246,10 @@ def test_each_kind_is_in_a_good_recipe(folder: Path) -> None:
         path.write_text("".join(f"{written(key)}: {written(value)}\n" for key, value in recipe.items()))
         load_recipe(path)
     told = {one["kind"] for part in (JUDGES, POLICIES, FILTERS) for one in part}
-    assert told >= {
-        kind for family in FAMILIES if family not in ("format", "router", "jury", "strategy") for kind in kinds(family)
-    } - {kind for family in FAMILIES for kind in kinds(family) if kind.startswith("test-")}
+    apart = ("column", "format", "router", "jury", "strategy")
+    assert told >= {kind for family in FAMILIES if family not in apart for kind in kinds(family)} - {
+        kind for family in FAMILIES for kind in kinds(family) if kind.startswith("test-")
+    }
 
 
 def test_a_recipe_at_random_is_good_or_refused_in_a_line_that_says_where(folder: Path) -> None:

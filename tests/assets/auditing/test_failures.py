@@ -16,16 +16,17 @@ from pairwright.assets.auditing.failures import Outcome, outcomes
 from pairwright.assets.intake.source import take_in
 from pairwright.assets.judging.judge import judge_shard
 from pairwright.assets.judging.verdicts import judges_of
+from pairwright.assets.pairing import pair as pair_module
 from pairwright.assets.pairing.pair import pair
 from pairwright.assets.pairing.prefer import prefer
 from pairwright.assets.pairing.rank import rank
 from pairwright.assets.releasing.release import release
 from pairwright.assets.report.page import page
 from pairwright.assets.sampling.sample import respond, sample_shard
+from pairwright.assets.stages.view import Finding, View
 from pairwright.assets.storage.store import Workspace
 from pairwright.cli import main
 from pairwright.judges.base import Batch, Judge
-from pairwright.pipelines.dagster_assets import pairing
 from pairwright.schemas.errors import PairwrightError
 from pairwright.schemas.recipe import Recipe
 
@@ -171,8 +172,9 @@ def test_the_end_of_a_build_shows_failed_checks_and_every_share(
     line = next(line for line in result.stdout.splitlines() if "judge shaky" in line)
     assert [word for word in line.split() if word[0].isdigit()] == ["120", "12", "0", "10.0%"]
     assert result.stdout.splitlines()[-1].endswith("v1")
-    view = pairing.pairs_view
-    monkeypatch.setattr(pairing, "pairs_view", lambda *inputs: {**view(*inputs), "same": "3"})
+    view = pair_module.pairs_view
+    found = View(findings={"sides_differ": Finding(False, "3 of 27 pairs")})
+    monkeypatch.setattr(pair_module, "pairs_view", lambda *inputs: view(*inputs) | found)
     result = CliRunner().invoke(main, ["build", str(tmp_path / "recipe.yaml"), "--data", str(tmp_path / "other")])
     assert result.exit_code == 1
     told = "error: tested: no release, since a check failed (pairs, sides_differ: 3 of 27 pairs)"

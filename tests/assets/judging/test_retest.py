@@ -117,7 +117,8 @@ def test_a_judge_that_turns_round_is_found_out(tmp_path: Path) -> None:
     share, n = figures(made, tmp_path / "data")[AGAIN]
     assert share == 1.0 and n > 10
     view = audit_view(judge, workspace, workspace.files(verdicts_table(judge)))
-    assert view["watch_retest"] == f"no|100.0% of {n} (at temperature 0 this measures the server only)"
+    found = f"100.0% of {n} (at temperature 0 this measures the server only)"
+    assert view.findings["watch_retest"] == (False, found) and view.numbers[AGAIN] == 1.0
     assert "server only" in checks_of(judge)["watch_retest"] and "server" not in checks_of(judge)["watch_flips"]
     drawing = judge.model_copy(update={"temperature": 1.0})
     assert "server" not in checks_of(drawing)["watch_retest"]

@@ -252,7 +252,7 @@ def test_files_do_not_depend_on_how_the_rows_arrive(
             for size in pieces:
                 writer.add(frame[start : start + size])
                 start += size
-        assert {path.name: rows for path, rows in writer.files} == {
+        assert {one.path.name: one.rows for one in writer.files} == {
             path.name: pq.read_metadata(path).num_rows for path in (tmp_path / name).iterdir()
         }
         return all_files(tmp_path / name)

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pairwright.assets.stages.stage import Derived, Input, Inputs
+from pairwright.assets.stages.basis import Input, Inputs
+from pairwright.assets.stages.stage import Derived
 from pairwright.assets.storage.store import Shard, Workspace, read_table, write
 from pairwright.schemas.errors import StoreError
 
@@ -41,14 +42,14 @@ def test_it_is_made_when_an_input_an_option_or_the_code_is_another(workspace: Wo
         return Derived(name="lengths", table="lengths", inputs=(Input("texts"),), make=partial(lengths, calls), **told)
 
     assert not stage().is_current(workspace)
-    assert (stage().bring_up(workspace), stage().bring_up(workspace)) == (2, 0)
+    assert (stage().bring_up(workspace).files, stage().bring_up(workspace).files) == (2, 0)
     assert stage().is_current(workspace)
     write(pl.DataFrame({"text": ["ccc"]}), workspace.file("texts", Shard(1, 2)), {"version": "texts-2"})
     write(pl.DataFrame({"text": ["ccc"]}), workspace.file("other", Shard(0, 2)), {"version": "other-2"})
     assert not stage().is_current(workspace)
-    assert stage().bring_up(workspace) == 1
-    assert stage(options={"a": 2}).bring_up(workspace) == 2
-    assert stage(options={"a": 2}, code=2).bring_up(workspace, [Shard(0, 2)]) == 1
+    assert stage().bring_up(workspace).files == 1
+    assert stage(options={"a": 2}).bring_up(workspace).files == 2
+    assert stage(options={"a": 2}, code=2).bring_up(workspace, [Shard(0, 2)]).files == 1
     assert calls == [0, 1, 1, 0, 1, 0]
 
 
@@ -58,7 +59,7 @@ def test_whatever_lies_in_its_place_is_made_again(workspace: Workspace, content:
     path = workspace.file("lengths", Shard(0, 2))
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    assert (stage.bring_up(workspace), stage.bring_up(workspace)) == (2, 0)
+    assert (stage.bring_up(workspace).files, stage.bring_up(workspace).files) == (2, 0)
     assert read_table(path).get_column("length").to_list() == [1, 2]
 
 
@@ -76,7 +77,7 @@ def test_a_fit_that_comes_out_the_same_moves_nothing_after_it(workspace: Workspa
     for stage in (sharded, fit, after):
         stage.bring_up(workspace)
     write(pl.DataFrame({"text": ["d"]}), workspace.file("texts", Shard(1, 2)), {"version": "texts-2"})
-    assert [stage.bring_up(workspace) for stage in (sharded, fit, after)] == [1, 1, 1], "the other shard stays"
+    assert [stage.bring_up(workspace).files for stage in (sharded, fit, after)] == [1, 1, 1], "the other shard stays"
     assert calls == [None, None]
 
 

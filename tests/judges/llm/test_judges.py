@@ -17,9 +17,7 @@ from pairwright.assets.judging.judge import verdicts_table
 from pairwright.assets.pairing.prefer import judges_of, response_scores
 from pairwright.assets.storage.store import Workspace
 from pairwright.judges.llm.base import Ask, Prompt
-from pairwright.judges.llm.design import circulant
 from pairwright.judges.llm.parse import rating
-from pairwright.judges.llm.strengths import strengths
 from pairwright.judges.llm.weigh import probabilities
 from pairwright.judges.llm_listwise import LlmListwise
 from pairwright.judges.llm_pairwise import LlmPairwise
@@ -28,7 +26,7 @@ from pairwright.models.serving.rate_limit import Gate, PerMinute
 from pairwright.models.serving.reply import Choice, Token, UnusableError
 from pairwright.schemas.descriptions import described
 from pairwright.schemas.errors import RecipeError
-from pairwright.schemas.ids import prompt_id, response_id
+from pairwright.schemas.ids import response_id
 
 
 def judged(
@@ -129,51 +127,6 @@ def test_the_fingerprint_is_of_content_alone(tmp_path: Path) -> None:
 def test_what_is_off_the_scale_is_a_failure(value: Any) -> None:
     with pytest.raises(UnusableError):
         rating(value, "rating", 1, 5, not_applicable=False)
-
-
-@given(st.integers(1, 9), st.integers(1, 3), st.integers(0, 99))
-def test_pairs_connect_all_and_stay_within_their_budget(count: int, per_response: int, seed: int) -> None:
-    prompt = prompt_id([{"role": "user", "content": str(seed)}])
-    ids = [response_id(prompt, str(i)) for i in range(count)]
-    pairs = circulant(pl.DataFrame({"prompt_id": [prompt] * count, "response_id": ids}), seed, per_response)
-    assert pairs.height <= per_response * count
-    assert (pairs.get_column("response_a") < pairs.get_column("response_b")).all()
-    reached, edges = {ids[0]}, pairs.select("response_a", "response_b").rows()
-    for _ in range(count):
-        reached |= {b for a, b in edges if a in reached} | {a for a, b in edges if b in reached}
-    assert reached == set(ids)
-
-
-def compare(ids: list[str], wins: list[tuple[int, int, float | None]]) -> pl.DataFrame:
-    rows = [("p", ids[a], ids[b], p, None if p is not None else "broken") for a, b, p in wins]
-    return pl.DataFrame(
-        rows,
-        schema={"prompt_id": str, "response_a": str, "response_b": str, "p_a": float, "failure": str},
-        orient="row",
-    )
-
-
-def test_strengths_follow_wins_and_leave_out_what_is_not_connected() -> None:
-    ids = ["a", "b", "c", "d"]
-    responses = pl.DataFrame({"prompt_id": ["p"] * 4, "response_id": ids})
-    found = strengths(responses, compare(ids, [(0, 1, 1.0), (1, 2, 1.0), (0, 2, 1.0), (2, 3, None)]))
-    a, b, c, d = found.get_column("score").to_list()
-    assert a > b > c
-    assert d is None
-    assert found.get_column("failure").to_list() == [None, None, None, "broken"]
-    even = strengths(responses.head(2), compare(ids, [(0, 1, 0.5)]))
-    assert even.get_column("score").to_list() == pytest.approx([0.0, 0.0])
-
-
-def test_strengths_do_not_depend_on_other_prompts() -> None:
-    def frame(prompt: str) -> pl.DataFrame:
-        return pl.DataFrame({"prompt_id": [prompt] * 3, "response_id": ["a", "b", "c"]})
-
-    one = compare(["a", "b", "c"], [(0, 1, 0.9), (1, 2, 0.8), (0, 2, 0.3)])
-    other = compare(["a", "b", "c"], [(0, 1, 1.0), (1, 2, 1.0)]).with_columns(prompt_id=pl.lit("q"))
-    alone = strengths(frame("p"), one)
-    both = strengths(pl.concat([frame("p"), frame("q")]), pl.concat([one, other]))
-    assert both.filter(prompt_id="p").equals(alone)
 
 
 def test_probabilities_come_from_the_token_of_the_verdict() -> None:

@@ -1,10 +1,14 @@
 """Judging and sampling through the Batch API: same rows, nothing paid twice, only what is missing sent again."""
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +21,20 @@ from replay_server import App, Settings, serving
 
 from pairwright.assets.intake.source import take_in
 from pairwright.assets.judging.judge import judge_shard
+from pairwright.assets.judging.paid_stages import verdicts_stage
 from pairwright.assets.pairing.prefer import judges_of
 from pairwright.assets.sampling.pool import policies_of, samples_table
 from pairwright.assets.sampling.sample import sample_shard
+from pairwright.assets.stages.batch_runner import InBatches
+from pairwright.assets.stages.run import Made, Run
 from pairwright.assets.storage.reply_ledger import budget_of, costs, replies_table
 from pairwright.assets.storage.store import Workspace
 from pairwright.cli import main
 from pairwright.judges.llm_pairwise import LlmPairwise
 from pairwright.models.serving.batch_files import Journal
 from pairwright.models.serving.batch_server import line_of
+from pairwright.models.serving.call import TRIES
+from pairwright.models.serving.reply_store import Budget, Spent, StoppedError
 from pairwright.schemas.errors import BudgetError, JudgeError, StoreError
 from pairwright.schemas.ids import prompt_id
 from pairwright.schemas.reading import load_recipe
@@ -84,6 +93,77 @@ def test_only_what_is_missing_is_sent_again(end: str, tmp_path: Path, live: pl.D
     first, second = app.batches.requests
     assert len(second) == len(first) - len(first) // 2 and set(second) < set(first)
     assert verdicts(tmp_path / "data").equals(live)
+
+
+def test_the_batches_of_all_shards_are_sent_at_once_and_a_killed_build_goes_on(
+    tmp_path: Path, live: pl.DataFrame
+) -> None:
+    app = App(Settings())
+    app.batches.hold = True
+    with serving(app) as url:
+        one = recipe(tmp_path, url, shards=3)
+        (judge,) = judges_of(one)
+        stage, workspace = verdicts_stage(one, judge), Workspace.of(one, tmp_path / "data")
+        take_in(one, workspace)
+
+        def bring_up(budget: Budget) -> Made:
+            return stage.bring_up(workspace, run=Run(budget, InBatches(budget, 0.05)))
+
+        for _ in range(2):  # the second goes on with what the first, which is stopped as a kill would, has sent
+            budget, polls = budget_of(one, workspace), app.batches.polls
+            thread = threading.Thread(target=lambda budget=budget: suppress_stop(bring_up, budget))
+            thread.start()
+            wait_until(lambda polls=polls: app.batches.polls >= polls + 6)
+            budget.stop()
+            thread.join(20)
+            assert not thread.is_alive()
+        app.batches.hold = False
+        assert bring_up(budget_of(one, workspace)).rows == live.height
+    asked = [key for ids in app.batches.requests for key in ids]
+    assert len(app.batches.requests) > 1 and sorted(asked) == sorted(set(asked)) and len(asked) == live.height * 2
+    assert verdicts(tmp_path / "data").equals(live) and not left_over(tmp_path / "data")
+
+
+def suppress_stop(bring_up: Callable[[Budget], Made], budget: Budget) -> None:
+    with contextlib.suppress(StoppedError):
+        bring_up(budget)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not true() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert true()
+
+
+@pytest.mark.parametrize("end", ["expired", "errors"])
+def test_what_batches_never_bring_is_given_up_after_some_tries_in_all_shards(end: str, tmp_path: Path) -> None:
+    app = App(Settings())
+    app.batches.plan = [end] * 40
+    with serving(app) as url:
+        one = recipe(tmp_path, url, shards=2)
+        (judge,) = judges_of(one)
+        workspace = Workspace.of(one, tmp_path / "data")
+        take_in(one, workspace)
+        budget = budget_of(one, workspace)
+        verdicts_stage(one, judge).bring_up(workspace, run=Run(budget, InBatches(budget, 0.02)))
+    asked = Counter(key for ids in app.batches.requests for key in ids)
+    assert max(asked.values()) <= TRIES
+    assert budget._reserved == Spent(0, 0, 0.0) or abs(budget._reserved.usd) < 1e-9
+
+
+def test_the_budget_holds_for_the_batches_of_all_shards(tmp_path: Path) -> None:
+    app = App(Settings())
+    with serving(app) as url:
+        one = recipe(tmp_path, url, shards=3, budget={"calls": 10})
+        (judge,) = judges_of(one)
+        workspace = Workspace.of(one, tmp_path / "data")
+        take_in(one, workspace)
+        budget = budget_of(one, workspace)
+        with pytest.raises(BudgetError, match=r"budget\.calls is 10"):
+            verdicts_stage(one, judge).bring_up(workspace, run=Run(budget, InBatches(budget, 0.02)))
+    assert sum(len(ids) for ids in app.batches.requests) == 10 == budget_of(one, workspace).spent.calls
+    assert not left_over(tmp_path / "data"), "all that was paid for was fetched before that was told"
 
 
 def test_killed_while_it_waits(tmp_path: Path, live: pl.DataFrame) -> None:

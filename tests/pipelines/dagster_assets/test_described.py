@@ -1,6 +1,7 @@
 """Every asset says what it is, with the options of the part that makes it, and the columns of its table."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from helpers import recipe_of
@@ -39,13 +40,37 @@ def test_every_asset_says_what_it_is(tmp_path: Path) -> None:
     assert "- `samples`: `2`" in str(found["samples/small"].description)
 
 
+def test_owners_freshness_and_automation_are_off_until_the_recipe_says_otherwise(tmp_path: Path) -> None:
+    some: tuple[dict[str, Any], ...] = (
+        {},
+        {"owners": ["team:data", "a@b.org"], "fresh_within_hours": 48, "automation": "eager"},
+    )
+    for asked in some:
+        made = recipe_of(tmp_path, "rows.jsonl", judges=[{"kind": "length"}], operations=asked)
+        for spec in definitions([made]).resolve_all_asset_specs():
+            assert list(spec.owners) == asked.get("owners", [])
+            assert (spec.freshness_policy is not None) == bool(asked), spec.key
+            assert (spec.automation_condition is not None) == bool(asked), spec.key
+            assert spec.kinds and spec.description
+
+
+def test_tables_say_where_their_code_stands(tmp_path: Path) -> None:
+    found = specs(tmp_path)
+    for name, file in (("verdicts/duel", "pairwise"), ("pairs", "pair.py"), ("prompts", "stages.py")):
+        [first, *_] = found[name].metadata["dagster/code_references"].code_references
+        assert Path(first.file_path).exists() and file in first.file_path
+
+
 def test_every_table_shows_its_columns(tmp_path: Path) -> None:
     found = specs(tmp_path)
-    shown = {name: spec.metadata["dagster/column_schema"] for name, spec in found.items() if spec.metadata}
+    key = "dagster/column_schema"
+    shown = {name: spec.metadata[key] for name, spec in found.items() if key in spec.metadata}
     assert {name.split("/")[0] for name in shown} == {
         "prompts", "samples", "responses", "likelihoods", "verdicts", "preferences", "pairs", "rankings",
     }  # fmt: skip
-    assert [column.name for column in shown["pairs"].columns] == Pairs.column_names()
+    columns = [column.name for column in shown["pairs"].columns]
+    assert columns[: len(Pairs.column_names())] == Pairs.column_names()
+    assert set(columns) > {"filter_ches", "kept_ches"}, "of the recipe's filters, too"
     [reason] = [column for column in shown["pairs"].columns if column.name == "reason"]
     assert (reason.type, reason.constraints.nullable) == ("String", True)
     assert "response_a" in str(shown["verdicts/duel"]), "of comparisons, not of scores"

@@ -105,6 +105,8 @@ def test_no_asset_is_without(tmp_path: Path) -> None:
     }
     assets = definitions([recipe_of(tmp_path, "rows.jsonl", **parts)]).assets or []
     for asset in assets:
+        if isinstance(asset, dg.SourceAsset):
+            continue  # it is looked at, and not made
         assert isinstance(asset, dg.AssetsDefinition)
         assert hasattr(asset.op.compute_fn.decorated_fn, "__wrapped__"), asset.key  # type: ignore[union-attr]
     assert len(list(assets)) > 10

@@ -1,1 +1,1 @@
-"""A package that adds a judge, a jury, a pair strategy, filters and a format, as one from elsewhere would."""
+"""Adds judges, a jury, a pair strategy, filters, a pair column and a format, as a package from elsewhere would."""

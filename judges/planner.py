@@ -1,9 +1,42 @@
-"""Which pairs of a prompt's responses are compared."""
+"""The planner of judges that compare: which pairs of a prompt's responses one is asked about. What a verdict says does
+not depend on it, so another plan keeps all verdicts that there are."""
+
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 
-from pairwright.judges.base import GUIDE
 from pairwright.schemas.ids import digest
+
+GUIDE = "guide"
+"""Column of another judge's scores, where they say which pairs are asked."""
+
+
+class PairPlan(NamedTuple):
+    """Which pairs a judge is asked about."""
+
+    pairs: Literal["sampled", "all", "adjacent"] = "sampled"
+    """sampled: some for each response, which connect all. all: n(n−1)/2. adjacent: n−1, by the scores of a guide."""
+    per_response: int = 2
+    """Of `sampled`: at most this times n pairs of n responses."""
+    seed: int = 0
+    """Of `sampled`: of the draw, which depends on it and on content ids alone."""
+    guided_by: str | None = None
+    """Of `adjacent`: the name of the judge whose scores order the responses."""
+
+    def chosen(self, responses: pl.DataFrame) -> pl.DataFrame:
+        """The pairs among responses (prompt_id, response_id and, where it is known, GUIDE): prompt_id, response_a <
+        response_b, sorted."""
+        if self.pairs == "adjacent":
+            return neighbours(responses)
+        return circulant(responses, self.seed, None if self.pairs == "all" else self.per_response)
+
+    def told(self) -> dict[str, Any]:
+        """What of it is not as usual: a table made from these verdicts follows from it. The seed is told by the
+        judge's fingerprint, the guide by its own."""
+        if self.pairs != "sampled":
+            return {"pairs": self.pairs}
+        usual = type(self)().per_response
+        return {} if self.per_response == usual else {"pairs_per_response": self.per_response}
 
 
 def circulant(responses: pl.DataFrame, seed: int, per_response: int | None) -> pl.DataFrame:

@@ -1,0 +1,1 @@
+"""Further columns of a release's pairs, a file each."""
