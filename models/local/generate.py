@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pairwright.models.local.loading import limit_of, load_causal
-from pairwright.models.local.rendering import Messages, RefusalError, Renderer
+from pairwright.models.local.rendering import Messages, RefusalError, Renderer, Tools
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.models import CausalModel
 
@@ -30,6 +30,7 @@ class Draft(NamedTuple):
     messages: Messages
     seed: int
     """Of its stream of draws."""
+    tools: Tools = None
 
 
 class Written(NamedTuple):
@@ -108,7 +109,7 @@ class Writer:
 
     def _row(self, draft: Draft) -> _Row | Written:
         try:
-            prompt = self.renderer.prompt(draft.messages)
+            prompt = self.renderer.prompt(draft.messages, draft.tools)
         except RefusalError as refusal:
             return Written(draft.key, failure=str(refusal))
         ids = tuple(self.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"])
