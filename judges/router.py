@@ -21,7 +21,8 @@ from pairwright.models.serving.reply_store import ReplyStore
 from pairwright.models.serving.structured import object_schema, response_format
 from pairwright.schemas.ids import digest
 from pairwright.schemas.kinds import Kind
-from pairwright.schemas.tables import Domains, types
+from pairwright.schemas.paid_tables import Domains
+from pairwright.schemas.tables import types
 
 
 class Router(Kind, Endpoint, family="router"):

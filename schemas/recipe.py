@@ -113,6 +113,22 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _sources_say_what_is_read(self) -> "Recipe":
+        columns = [source.columns for source in self.sources]
+        names = [name for one in columns for name in one.score_names]
+        for judge in self.judges:
+            of, kind = getattr(judge, "of", None), getattr(judge, "kind", None)
+            if kind == "label" and not any(one.compares for one in columns):
+                raise ValueError(
+                    f"judge {judge.name}: no source names labels; write `columns: {{chosen: …, rejected: …}}`, or "
+                    "response_a, response_b and label"
+                )
+            if kind == "score" and of not in names:
+                there = ", ".join(names) or "there are none"
+                raise ValueError(f"judge {judge.name}: of is {of!r}; the sources' scores (columns.scores): {there}")
+        return self
+
+    @model_validator(mode="after")
     def _weights_name_judges(self) -> "Recipe":
         names = [judge.name for judge in self.judges]
         for name in self.jury.weights:

@@ -18,7 +18,7 @@ OWNED = {
     "model": "model", "messages": "", "prompt": "", "input": "", "temperature": "temperature", "top_p": "top_p",
     "max_tokens": "max_tokens", "max_completion_tokens": "max_tokens", "seed": "seed", "n": "samples", "stop": "stop",
     "logprobs": "logprobs", "top_logprobs": "logprobs", "response_format": "structured", "echo": "", "stream": "",
-    "stream_options": "", "reasoning_effort": "reasoning_effort",
+    "stream_options": "", "tools": "", "reasoning_effort": "reasoning_effort",
 }  # fmt: skip
 """Fields of a request that are set here, and the option that sets each, if any."""
 CLIENTS = {"extra_body", "extra_headers", "extra_query"}
@@ -37,6 +37,9 @@ CLIENT_HEADERS = {
     "transfer-encoding", "upgrade",
 }  # fmt: skip
 """Headers that the client itself sets."""
+
+
+Modality = Literal["text", "image", "audio", "video"]
 
 
 class Thinking(BaseModel):
@@ -121,6 +124,9 @@ class ServedModel(BaseModel):
     """Most requests a minute."""
     tpm: Annotated[int | None, Field(ge=1), Runtime] = None
     """Most tokens a minute, prompts and answers together."""
+    input_modalities: Annotated[list[Modality], Field(min_length=1), Runtime] = ["text"]
+    """What the model reads. Of a conversation that shows anything else, it is asked nothing, and a row says so. Stored
+    images are sent within the call, addresses as such, to be fetched by the server."""
     deadline: Annotated[float, Field(gt=0), Runtime] = 120.0
     """Seconds that one request may take."""
     price: Annotated[Price, Runtime] = Price()

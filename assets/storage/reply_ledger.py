@@ -17,8 +17,9 @@ from pairwright.models.serving.reply_store import Budget, Kept, ReplyStore, Spen
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.kinds import Kind
+from pairwright.schemas.paid_tables import Replies
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Replies, types
+from pairwright.schemas.tables import types
 
 COUNTED = ("calls", "prompt_tokens", "completion_tokens", "cost_usd")
 THOUGHT = "reasoning_tokens"

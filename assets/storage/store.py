@@ -19,7 +19,7 @@ from pairwright.schemas.tables import GAINED
 STAMP = "pairwright"
 GIVEN = "given"
 """The responses of the sources, where there are others besides."""
-DERIVED = ("prompts", GIVEN, "responses", "preferences", "candidates", "pairs", "rankings")
+DERIVED = ("prompts", GIVEN, "responses", "labels", "given_scores", "preferences", "candidates", "pairs", "rankings")
 """Tables that cost nothing to make again."""
 ROW_GROUP = 65_536
 """Rows of a Parquet row group: what a streaming reader holds at a time."""

@@ -1,8 +1,11 @@
 """Which model answers, and how to reach it. Only the former can change an answer."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import model_validator
 
 from pairwright.models.estimate import Estimate
 from pairwright.models.serving.reply_store import Spent
@@ -14,10 +17,10 @@ CHARACTERS_PER_TOKEN = 4.0
 """The stated estimate where a model's tokenizer is not at hand: English text in common vocabularies."""
 MESSAGE_TOKENS = 4
 """What a chat template adds to each message, in the same estimate."""
-
-
 SHORTEST = 8
 """Characters of a header's value that is kept secret: to blot out shorter ones would blot out words."""
+MEDIUM_TOKENS = 1_000
+"""What an image or a sound is taken for, in the same estimate."""
 WINDOW = 24 * 3600.0
 """Seconds within which a server promises to have ended a batch."""
 BATCH_CALLS = 5_000
@@ -36,6 +39,12 @@ class Endpoint(ServedModel):
     def key(self) -> str | None:
         """The key from the environment. Raises JudgeError when the named variable is not set."""
         return None if self.api_key_env is None else self._variable(self.api_key_env, "the key")
+
+    @model_validator(mode="after")
+    def _sends_media_live(self) -> Self:
+        if self.transport == "batch" and set(self.input_modalities) - {"text"}:
+            raise ValueError("transport: batch sends files of texts; use transport: live for a model that reads images")
+        return self
 
     @property
     def headers(self) -> dict[str, str]:
@@ -65,9 +74,9 @@ class Endpoint(ServedModel):
         share = self.price.batch if self.transport == "batch" else 1.0
         return self.price.cost(prompt_tokens, completion_tokens) * share
 
-    def bound(self, messages: list[dict[str, str]], answer: int) -> Spent:
+    def bound(self, messages: Sequence[Mapping[str, Any]], answer: int) -> Spent:
         """What one call with an answer of so many tokens may take at most: a token for every two bytes of prompt."""
-        prompt = sum(len(one["content"].encode()) // 2 + 8 for one in messages)
+        prompt = sum(len(text_of(one).encode()) // 2 + 8 + media_tokens(one) for one in messages)
         return Spent(1, prompt + answer, self.cost(prompt, answer))
 
     def batches(self, calls: int) -> int:
@@ -116,9 +125,22 @@ class Endpoint(ServedModel):
         return {name: value for name, value in self.sampling().items() if name != "model"}
 
 
-def estimated_tokens(messages: list[dict[str, str]]) -> int:
+def text_of(message: Mapping[str, Any]) -> str:
+    """The text of a message of a request."""
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+def media_tokens(message: Mapping[str, Any]) -> int:
+    """About how many tokens the images and sounds of a message take."""
+    content = message.get("content") or ""
+    return 0 if isinstance(content, str) else MEDIUM_TOKENS * sum(part["type"] != "text" for part in content)
+
+
+def estimated_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
     """About how many tokens a chat takes: four characters a token and four tokens a message."""
-    return sum(int(len(one["content"]) / CHARACTERS_PER_TOKEN) + 1 + MESSAGE_TOKENS for one in messages)
+    texts = sum(int(len(text_of(one)) / CHARACTERS_PER_TOKEN) + 1 + MESSAGE_TOKENS for one in messages)
+    return texts + sum(map(media_tokens, messages))
 
 
 class Tokens:
@@ -132,8 +154,9 @@ class Tokens:
 
             self._tokenizer = Tokenizer.from_file(str(path))
 
-    def of(self, messages: list[dict[str, str]]) -> int:
+    def of(self, messages: Sequence[Mapping[str, Any]]) -> int:
         """Tokens of a chat."""
         if self._tokenizer is None:
             return estimated_tokens(messages)
-        return sum(len(self._tokenizer.encode(one["content"]).ids) + MESSAGE_TOKENS for one in messages)
+        counts = (len(self._tokenizer.encode(text_of(one)).ids) + media_tokens(one) for one in messages)
+        return sum(count + MESSAGE_TOKENS for count in counts)

@@ -242,9 +242,7 @@ def _text_logprobs(wire: Wire) -> tuple[list[str], list[float | None]] | str:
 
 
 def _one(wire: Wire) -> Choice | str:
-    if wire.body is None:
-        return str(wire.problem)
     try:
-        return choices_of(wire.body)[0]
+        return str(wire.problem) if wire.body is None else choices_of(wire.body)[0]
     except UnusableError as problem:
         return str(problem)

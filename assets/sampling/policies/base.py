@@ -106,6 +106,9 @@ class Policy(Kind, Endpoint, family="policy"):
         found.pop("samples", None)
         return found
 
+    reads_tools: ClassVar[bool] = True
+    """Whether a request has a place for tools and calls of them."""
+
     path: ClassVar[str]
     """Of the request that writes."""
 
@@ -130,7 +133,13 @@ class Policy(Kind, Endpoint, family="policy"):
         rest = [one for one in messages if one["role"] not in {"system", "developer"}]
         return [{"role": "system", "content": systems[number % len(systems)]}, *rest]
 
-    def call(self, prompt_id: str, messages: list[dict[str, str]], numbers: list[int]) -> Call:
+    def call(
+        self,
+        prompt_id: str,
+        messages: list[dict[str, Any]],
+        numbers: list[int],
+        tools: list[dict[str, Any]] | None = None,
+    ) -> Call:
         """One call for these samples, which share a system prompt.
 
         Its seed is that of the prompt and the first of the samples: under one seed for all, a server that honours it
@@ -139,6 +148,8 @@ class Policy(Kind, Endpoint, family="policy"):
         chat = self.chat(messages, numbers[0])
         seed = seed_of("sample", str(self.seed), prompt_id, str(numbers[0]))
         body = {"model": self.model} | self.fields() | self.request(chat) | {"seed": seed}
+        if tools:
+            body["tools"] = tools
         if len(numbers) > 1:
             body["n"] = len(numbers)
         most = self.bound(chat, self.max_tokens * len(numbers))
