@@ -8,7 +8,7 @@ from pairwright.assets.intake.label_values import WINS, WORDS
 from pairwright.assets.intake.labelled_rows import POLICIES, PROMPT, RESPONSES
 from pairwright.assets.intake.records import Records
 from pairwright.assets.intake.shapes import LABEL, Shape
-from pairwright.schemas.content_parts import Keep
+from pairwright.schemas.content_parts import Keep, keep_nothing
 
 TAGGED = "\n\nHuman:"
 """How a text begins that is a conversation."""
@@ -17,7 +17,7 @@ FIRST, SECOND = "\0first", "\0second"
 Found = tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
 
 
-def by_columns(records: Records, columns: LabelledColumns, keep: Keep) -> Found | None:
+def by_columns(records: Records, columns: LabelledColumns, keep: Keep = keep_nothing) -> Found | None:
     """Rows, votes and scores of pairs whose prompt and sides are columns of plain texts; None for anything else."""
     shape, frame = columns.shape, records.frame
     if frame is None or not shape.sides or not _plain(frame, shape):

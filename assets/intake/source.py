@@ -27,17 +27,7 @@ from pairwright.schemas.errors import DamagedError
 from pairwright.schemas.files import locked, scratch_folder, writing
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import (
-    GivenScores,
-    Labels,
-    Media,
-    Notices,
-    Prompts,
-    Rejects,
-    Responses,
-    check,
-    empty,
-)
+from pairwright.schemas.tables import GivenScores, Labels, Media, Notices, Prompts, Rejects, Responses, check, empty
 
 CODE = 5
 """Raised when taking in the same rows would give other tables."""

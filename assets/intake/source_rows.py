@@ -55,8 +55,8 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntak
         for part in one.each_part():
             fields = fields or bool(part.names)
             columns = _columns(part, one.source, number)
+            keep = media.within(part.folder).keep
             for records in part.records(columns.used()):
-                keep = media.within(part.folder).keep
                 if isinstance(columns, Columns):
                     said, raw = None, conform(records, columns, keep)
                 else:

@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -12,9 +13,11 @@ from pairwright.assets.intake.reasoned import REASONING
 from pairwright.assets.intake.stages import responses_view
 from pairwright.assets.sampling.policies.base import Policy
 from pairwright.assets.sampling.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
+from pairwright.assets.sampling.typed_prompts import columns_read, missing_of, questions, unread_rows
 from pairwright.assets.stages.basis import Basis, Input, Inputs
 from pairwright.assets.stages.stage import Derived
 from pairwright.assets.storage.ledger import Ledger
+from pairwright.assets.storage.media import FOLDER
 from pairwright.assets.storage.reply_ledger import open_replies
 from pairwright.assets.storage.store import GIVEN, Shard, Workspace, read_table
 from pairwright.models.estimate import Estimate
@@ -25,8 +28,9 @@ from pairwright.models.serving.endpoint import CHARACTERS_PER_TOKEN
 from pairwright.models.serving.reasoning import parted
 from pairwright.models.serving.reply_store import Budget, ReplyStore
 from pairwright.schemas.ids import response_ids
+from pairwright.schemas.paid_tables import Samples
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Responses, Samples, check, types, with_gained
+from pairwright.schemas.tables import Responses, check, types, with_gained
 
 ANSWER = ["text", "reasoning", "tool_calls"]
 """What tells responses to a prompt apart."""
@@ -45,21 +49,25 @@ def sample_shard(
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
         if ledger.is_done(work):
             return 0
-        missing = ledger.missing(wanted_samples(recipe, policy, inputs, shard))
-        if missing.height:
-            with open_replies(policy, workspace, shard, missing, budget, answers_in=samples_table(policy)) as one:
-                _draw(policy, missing, read_table(inputs.file("prompts", shard)), one, ledger)
+        missing = missing_of(recipe, policy, ledger, inputs, shard)
+        if missing.unread.height:
+            ledger.append(unread_rows(policy, missing.unread))
+        if (asked := missing.asked).height:
+            with open_replies(policy, workspace, shard, asked, budget, answers_in=samples_table(policy)) as one:
+                prompts = read_table(inputs.file("prompts", shard))
+                _draw(policy, asked, Prompts(prompts, workspace.root / FOLDER), one, ledger)
         ledger.merge(work)
-    return missing.height
+    return missing.asked.height
 
 
 def samples_basis(recipe: Recipe, policy: Policy) -> Basis:
     """What a policy's samples follow from."""
+    beyond = sorted(set(policy.input_modalities) - {"text"})
     return Basis(
         name=f"samples/{policy.name}",
         table=samples_table(policy),
         inputs=(Input("prompts"),),
-        options=[policy.samples, *draw_of(recipe)],
+        options=[policy.samples, *draw_of(recipe), *([beyond] if beyond else [])],
         code=policy.fingerprint,
     )
 
@@ -67,7 +75,7 @@ def samples_basis(recipe: Recipe, policy: Policy) -> Basis:
 def missing_samples(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """KEY of the samples that `sample_shard` would draw."""
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
-        return ledger.missing(wanted_samples(recipe, policy, workspace, shard))
+        return missing_of(recipe, policy, ledger, workspace, shard).asked
 
 
 def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
@@ -75,18 +83,21 @@ def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
     total = Estimate()
     for shard in workspace.each_shard():
         missing = missing_samples(recipe, policy, workspace, shard)
-        prompts = read_table(workspace.file("prompts", shard), columns=["prompt_id", "messages"])
-        total = total + policy.estimate((messages, numbers) for _, messages, numbers in _grouped(missing, prompts))
+        prompts = read_table(workspace.file("prompts", shard), columns=columns_read())
+        total = total + policy.estimate((one.messages, one.numbers) for one in questions(missing, prompts, None))
     return total
 
 
-def _grouped(missing: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, str]], list[int]]]:
-    numbers = missing.group_by("prompt_id", maintain_order=True).agg("number")
-    joined = numbers.join(prompts.select("prompt_id", "messages"), on="prompt_id", how="left", maintain_order="left")
-    return joined.select("prompt_id", "messages", "number").iter_rows()
+class Prompts(NamedTuple):
+    """What policies write for."""
+
+    rows: pl.DataFrame
+    """Of the prompts table."""
+    media: Path
+    """The folder of what they show."""
 
 
-def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, replies: ReplyStore, ledger: Ledger) -> None:
+def _draw(policy: Policy, missing: pl.DataFrame, prompts: Prompts, replies: ReplyStore, ledger: Ledger) -> None:
     """First with `n` in one call; what such a call leaves out (many servers ignore it; a text may be empty), one by
     one. So nothing that was paid for is thrown away with what is missing."""
     total, left, cost = missing.height, missing, 0.0
@@ -107,10 +118,10 @@ def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, replies:
         left = pl.DataFrame(short, schema=dict(types(Samples))).select(KEY).sort(KEY)
 
 
-def _calls(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, alone: bool) -> Iterator[Call]:
-    for prompt_id, messages, numbers in _grouped(missing, prompts):
-        for group in [[one] for one in sorted(numbers)] if alone else policy.groups(numbers):
-            yield policy.call(prompt_id, messages, group)
+def _calls(policy: Policy, missing: pl.DataFrame, prompts: Prompts, alone: bool) -> Iterator[Call]:
+    for one in questions(missing, prompts.rows, prompts.media):
+        for group in [[number] for number in sorted(one.numbers)] if alone else policy.groups(one.numbers):
+            yield policy.call(one.prompt_id, one.messages, group, one.tools)
 
 
 def _rows(policy: Policy, answer: Answer) -> Iterator[dict[str, Any]]:
@@ -219,8 +230,7 @@ def merged(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _identified(rows: pl.DataFrame) -> pl.DataFrame:
     """With the ids of responses. What was cut out of a text is not told apart by it: verdicts on the answer stand."""
-    told = [rows.get_column(name) for name in ("prompt_id", *ANSWER)]
-    return rows.with_columns(response_ids(*told).alias("response_id"))
+    return rows.with_columns(response_ids(*(rows.get_column(name) for name in ("prompt_id", *ANSWER))))
 
 
 def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:

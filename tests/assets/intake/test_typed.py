@@ -146,3 +146,19 @@ def test_columns_of_more_than_text_are_taken_only_where_they_are_named(tmp_path:
     [(key, typed, tools)] = table(workspace, "prompts").select("prompt_id", "typed", "tools").rows()
     assert (key, typed, tools) == (prompt_id([{"role": "user", "content": "q"}]), None, None)
     assert table(workspace, "responses").item(0, "response_id") == response_id(key, "a")
+
+
+def test_pairs_with_images_and_tools_come_in_as_labelled(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(image())
+    seen = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What?"}]}
+    sides = {
+        name: [seen, {"role": "assistant", "content": text, "reasoning_content": f"thinks {text}"}]
+        for name, text in (("chosen", "red"), ("rejected", "blue"))
+    }
+    write_jsonl(tmp_path / "a.jsonl", [{**sides, "images": ["a.png"], "tools": [WEATHER]}])
+    _, workspace = taken(tmp_path, "a.jsonl", chosen="chosen", rejected="rejected", images="images", tools="tools")
+    assert not reasons(workspace)
+    [(typed, tools)] = table(workspace, "prompts").select("typed", "tools").rows()
+    assert json.loads(typed)[0]["content"][0]["type"] == "image" and json.loads(tools) == [WEATHER]
+    found = table(workspace, "responses").select("text", "reasoning").sort("text").rows()
+    assert found == [("blue", "thinks blue"), ("red", "thinks red")]
