@@ -146,7 +146,7 @@ def _pair(there: set[str], prompt: str | None, label: str | None) -> Shape | Non
     scores = {name: sides for name, *sides in SIDE_SCORES if set(sides) <= there}
     writers = next((names for names in WRITERS if set(names) <= there), None)
     for one, other in CHOSEN:
-        if {one, other} <= there:
+        if {one, other} <= there and not {"response_a", "response_b", "human_label"} <= there:
             of_sides = {name: tuple(sides) for name, sides in scores.items()}
             shape = Shape(prompt=prompt, sides=(one, other), chosen=True, scores=of_sides, writers=writers)
             return shape._replace(annotator=_first(ANNOTATORS, there))

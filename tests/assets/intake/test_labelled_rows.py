@@ -50,6 +50,11 @@ PAIRS: dict[str, tuple[dict[str, Any], Any, float | None]] = {
         [user(Q)],
         0.0,
     ),
+    "label beside sides": (
+        {"prompt": Q, "response_a": "x", "response_b": "y", "human_label": "b", "chosen": "y", "rejected": "x"},
+        Q,
+        0.0,
+    ),
     "arena tie": ({"prompt": Q, "response_a": "x", "response_b": "y", "winner": "tie (bothbad)"}, Q, 0.5),
     "tie in a column": ({"prompt": Q, "response_a": "x", "response_b": "y", "label": "a", "tie": 1}, Q, 0.5),
     "1 or 2": ({"prompt": Q, "response_a": "x", "response_b": "y", "label": 2.0}, Q, 0.0),
