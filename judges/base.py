@@ -14,7 +14,7 @@ from pairwright.models.local.request import VERSION, PassRequest
 from pairwright.schemas.dataframely import dy
 from pairwright.schemas.guides import Guided
 from pairwright.schemas.kinds import FailureShare
-from pairwright.schemas.tables import Comparisons, Scores
+from pairwright.schemas.paid_tables import Comparisons, Scores
 
 EVIDENCE = {"references": "references_id", "domain": "domain"}
 """What a judge may read of a prompt besides the conversation: the column of the prompts table that names it."""

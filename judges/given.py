@@ -10,6 +10,8 @@ from pairwright.judges.base import Batch, Judge
 
 LABELS, GIVEN_SCORES = "labels", "given_scores"
 """The tables that sources' labels and scores are taken in to."""
+NOTHING_SAID = "the source gives no score"
+"""The failure of a response that nobody has scored."""
 
 
 class Given(Judge):
@@ -31,13 +33,17 @@ class Given(Judge):
 
 
 def as_verdicts(rows: pl.DataFrame, judge: Given, criterion: str) -> pl.DataFrame:
-    """With the columns of verdicts that are the same in every row, or that such judges lack."""
+    """With the columns of verdicts that are the same in every row, or that such judges lack.
+
+    What a source says wrongly has failed, and can be tried again once the source is mended; where it says nothing, the
+    judge abstains.
+    """
     return rows.with_columns(
         evidence=pl.lit(""),
         fingerprint=pl.lit(judge.fingerprint),
         criterion=pl.lit(criterion),
         round=pl.lit(0, pl.UInt16),
-        retry=pl.lit(False),
+        retry=(pl.col("failure") != NOTHING_SAID).fill_null(False),
         rationale=pl.lit(None, pl.String),
         cost_usd=pl.lit(None, pl.Float64),
     )

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import polars as pl
 
-from pairwright.judges.given import GIVEN_SCORES, Given, as_verdicts
+from pairwright.judges.given import GIVEN_SCORES, NOTHING_SAID, Given, as_verdicts
 
 KEY = ["prompt_id", "response_id"]
 
@@ -27,7 +27,7 @@ class Score(Given):
         rows = responses.select(KEY).join(mine, on=KEY, how="left", maintain_order="left")
         silent = pl.col("score").is_null() & pl.col("failure").is_null()
         rows = rows.with_columns(
-            failure=pl.when(silent).then(pl.lit("the source gives no score")).otherwise("failure"),
+            failure=pl.when(silent).then(pl.lit(NOTHING_SAID)).otherwise("failure"),
             raw=pl.lit(None, pl.String),
             confidence=pl.lit(None, pl.Float64),
         )

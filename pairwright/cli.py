@@ -82,7 +82,8 @@ def init(folder: Path, source: str | None) -> None:
 @DATA
 @JSON
 def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
-    """Show what a build would compute: calls, tokens, cost and time. Spends nothing."""
+    """Show what a build would compute: calls, tokens, cost and time. Spends nothing but a few tokens, where
+    the recipe asks for something that not every server takes and this one was not yet asked."""
     from pairwright import show, show_plan
     from pairwright.assets.storage.store import Workspace
     from pairwright.pipelines.plan import plan as make_plan

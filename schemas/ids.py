@@ -63,7 +63,8 @@ def response_ids(
     prompts: pl.Series, texts: pl.Series, reasoning: pl.Series | None = None, tool_calls: pl.Series | None = None
 ) -> pl.Series:
     """`response_id` of each of many texts, beside the ids of their prompts, and what came with them."""
-    return _with_more(_digests("response", [prompts, texts]), response_id, [prompts, texts], [reasoning, tool_calls])
+    plain = _digests("response", [prompts, texts]).alias("response_id")
+    return _with_more(plain, response_id, [prompts, texts], [reasoning, tool_calls])
 
 
 def _with_more(

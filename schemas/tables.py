@@ -1,4 +1,7 @@
-"""Every table: its columns, types and rules. No other module names columns and types of stored data."""
+"""The tables: their columns, types and rules; those of paid work are in `paid_tables`.
+
+No other module names columns and types of stored data.
+"""
 
 import functools
 from collections.abc import Sequence
@@ -17,18 +20,19 @@ MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 STEP: dict[str, dy.Column] = {"text": dy.String(nullable=False), "right": dy.UInt8(nullable=False, max=1)}
 STEPS = pl.List(pl.Struct({"text": pl.String, "right": pl.UInt8}))
 """polars type of a response's steps; `right` is 0 or 1, since equal booleans in lists may differ in their bytes."""
-GAINED = frozenset({"reasoning", "tool_calls", "typed", "tools"})
+GAINED = frozenset({"reasoning", "tool_calls", "reasoning_tokens", "typed", "tools"})
 """Columns that tables came to have later: one without a value is the same as none, in files and in their versions."""
 
 
-def _id(primary_key: bool = False) -> dy.String:
+def id_column(primary_key: bool = False) -> dy.String:
+    """A content id."""
     return dy.String(nullable=False, primary_key=primary_key, min_length=24, max_length=24)
 
 
 class Prompts(dy.Schema):
     """A conversation that ends before the assistant's turn."""
 
-    prompt_id = _id(primary_key=True)
+    prompt_id = id_column(primary_key=True)
     messages = dy.List(dy.Struct(MESSAGE), nullable=False, min_length=1)
     """Role and text of each turn: of a typed conversation, its text parts joined by a newline."""
     typed = dy.String(nullable=True)
@@ -36,7 +40,7 @@ class Prompts(dy.Schema):
     tools = dy.String(nullable=True)
     """Canonical JSON of the tools that it carries."""
     references = dy.List(dy.String(nullable=False), nullable=False)
-    references_id = _id()
+    references_id = id_column()
     tests = dy.String(nullable=True)
     source = dy.String(nullable=True)
     license = dy.String(nullable=True)
@@ -49,8 +53,8 @@ class Prompts(dy.Schema):
 class Responses(dy.Schema):
     """A distinct answer to a prompt; identical samples are one row with their count."""
 
-    prompt_id = _id(primary_key=True)
-    response_id = _id(primary_key=True)
+    prompt_id = id_column(primary_key=True)
+    response_id = id_column(primary_key=True)
     text = dy.String(nullable=False)
     """The answer."""
     reasoning = dy.String(nullable=True)
@@ -72,9 +76,9 @@ class Responses(dy.Schema):
 class Labels(dy.Schema):
     """What an annotator says of two responses of a prompt, in id order, as a source has it."""
 
-    prompt_id = _id(primary_key=True)
-    response_a = _id(primary_key=True)
-    response_b = _id(primary_key=True)
+    prompt_id = id_column(primary_key=True)
+    response_a = id_column(primary_key=True)
+    response_b = id_column(primary_key=True)
     annotator = dy.String(nullable=False, primary_key=True)
     p_a = dy.Float64(nullable=True, min=0.0, max=1.0)
     """1 where the first is better, 0 where the second is, one half for a tie."""
@@ -92,8 +96,8 @@ class Labels(dy.Schema):
 class GivenScores(dy.Schema):
     """A score of a response that a source has, by its name."""
 
-    prompt_id = _id(primary_key=True)
-    response_id = _id(primary_key=True)
+    prompt_id = id_column(primary_key=True)
+    response_id = id_column(primary_key=True)
     name = dy.String(nullable=False, primary_key=True)
     score = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
     failure = dy.String(nullable=True)
@@ -115,167 +119,11 @@ class Disagreements(dy.Schema):
     """Where it does so by the widest margins."""
 
 
-class Domains(dy.Schema):
-    """The domain that a router has put a prompt into, or the reason why there is none."""
-
-    prompt_id = _id(primary_key=True)
-    domain = dy.String(nullable=True)
-    rationale = dy.String(nullable=True)
-    failure = dy.String(nullable=True)
-    retry = dy.Bool(nullable=False)
-    raw = dy.String(nullable=True)
-    cost_usd = dy.Float64(nullable=True, min=0.0)
-
-    @dy.rule()
-    def sorted_or_failed(cls) -> pl.Expr:
-        return cls.domain.col.is_null() == cls.failure.col.is_not_null()
-
-
-class Likelihoods(dy.Schema):
-    """A causal model's pass over one response, or the reason why there is none. What nobody asked for is null.
-
-    `evidence` is the prompt's domain, where that changes what the model is shown, or nothing.
-    """
-
-    prompt_id = _id(primary_key=True)
-    response_id = _id(primary_key=True)
-    evidence = dy.String(nullable=False, primary_key=True)
-    logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
-    """Natural log-probability of the response's tokens, summed; the end of the turn apart."""
-    tokens = dy.UInt32(nullable=True)
-    end_logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
-    """Of the token that ends the turn; null where the model has none."""
-    prompt_tokens = dy.UInt32(nullable=True)
-    truncated = dy.Bool(nullable=True)
-    """Whether the prompt was cut on the left."""
-    token_ids = dy.List(dy.UInt32(nullable=False), nullable=True)
-    token_logprobs = dy.List(dy.Float64(nullable=False), nullable=True)
-    gram = dy.List(
-        dy.Struct(
-            {"other": dy.String(nullable=False), "sums": dy.Float64(nullable=False), "last": dy.Float64(nullable=False)}
-        ),
-        nullable=True,
-    )
-    """Inner products with every response of the prompt: of summed hidden states (tokens + 1 of them), of the last."""
-    follow_ups = dy.List(
-        dy.Struct(
-            {
-                "utterance": dy.String(nullable=False),
-                "logprob": dy.Float64(nullable=False),
-                "tokens": dy.UInt32(nullable=False),
-            }
-        ),
-        nullable=True,
-    )
-    """Empty where there was no room for them behind the response."""
-    failure = dy.String(nullable=True)
-    retry = dy.Bool(nullable=False)
-
-    @dy.rule()
-    def read_or_failed(cls) -> pl.Expr:
-        return cls.logprob.col.is_null() == cls.failure.col.is_not_null()
-
-
-class Scores(dy.Schema):
-    """A judge's score of one response, or the reason why there is none.
-
-    `evidence` names what the judge read besides conversation and response: the ids of the references, or nothing.
-    """
-
-    prompt_id = _id(primary_key=True)
-    response_id = _id(primary_key=True)
-    evidence = dy.String(nullable=False, primary_key=True)
-    fingerprint = dy.String(nullable=False, primary_key=True)
-    criterion = dy.String(nullable=False, primary_key=True)
-    round = dy.UInt16(nullable=False, primary_key=True)
-    score = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
-    failure = dy.String(nullable=True)
-    retry = dy.Bool(nullable=False)
-    rationale = dy.String(nullable=True)
-    raw = dy.String(nullable=True)
-    confidence = dy.Float64(nullable=True, min=0.0, max=1.0)
-    cost_usd = dy.Float64(nullable=True, min=0.0)
-
-    @dy.rule()
-    def scored_or_failed(cls) -> pl.Expr:
-        return cls.score.col.is_null() == cls.failure.col.is_not_null()
-
-
-class Comparisons(dy.Schema):
-    """A judge's verdict on two responses of a prompt, in id order."""
-
-    prompt_id = _id(primary_key=True)
-    response_a = _id(primary_key=True)
-    response_b = _id(primary_key=True)
-    evidence = dy.String(nullable=False, primary_key=True)
-    fingerprint = dy.String(nullable=False, primary_key=True)
-    criterion = dy.String(nullable=False, primary_key=True)
-    round = dy.UInt16(nullable=False, primary_key=True)
-    p_a = dy.Float64(nullable=True, min=0.0, max=1.0)
-    per_order = dy.List(dy.Float64(nullable=True), nullable=False)
-    failure = dy.String(nullable=True)
-    retry = dy.Bool(nullable=False)
-    rationale = dy.String(nullable=True)
-    raw = dy.String(nullable=True)
-    confidence = dy.Float64(nullable=True, min=0.0, max=1.0)
-    cost_usd = dy.Float64(nullable=True, min=0.0)
-
-    @dy.rule()
-    def in_id_order(cls) -> pl.Expr:
-        return cls.response_a.col < cls.response_b.col
-
-    @dy.rule()
-    def judged_or_failed(cls) -> pl.Expr:
-        return cls.p_a.col.is_null() == cls.failure.col.is_not_null()
-
-
-class Replies(dy.Schema):
-    """A server's reply as it came, kept before it was read. `key` names the request: what is asked about what."""
-
-    prompt_id = _id(primary_key=True)
-    key = dy.String(nullable=False, primary_key=True)
-    attempt = dy.UInt32(nullable=False, primary_key=True)
-    body = dy.String(nullable=False)
-    prompt_tokens = dy.UInt32(nullable=False)
-    completion_tokens = dy.UInt32(nullable=False)
-    cost_usd = dy.Float64(nullable=False, min=0.0)
-    seconds = dy.Float64(nullable=False, min=0.0)
-    adopted = dy.Bool(nullable=True)
-    """Whether it was taken over from another layout or data set, whose books it stands in."""
-    retry = dy.Bool(nullable=False)
-
-
-class Samples(dy.Schema):
-    """What a policy wrote for a prompt as its `number`-th sample, or the reason why it did not."""
-
-    prompt_id = _id(primary_key=True)
-    number = dy.UInt32(nullable=False, primary_key=True)
-    fingerprint = dy.String(nullable=False, primary_key=True)
-    text = dy.String(nullable=True)
-    """The answer; and before it the reasoning, where neither the server nor the recipe tells the two apart."""
-    reasoning = dy.String(nullable=True)
-    """As the server sent it beside the answer, or cut out of the text as the recipe says that it is marked."""
-    tool_calls = dy.String(nullable=True)
-    finish_reason = dy.String(nullable=True)
-    logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
-    prompt_tokens = dy.UInt32(nullable=True)
-    completion_tokens = dy.UInt32(nullable=True)
-    sampling = dy.String(nullable=False)
-    failure = dy.String(nullable=True)
-    retry = dy.Bool(nullable=False)
-    raw = dy.String(nullable=True)
-    cost_usd = dy.Float64(nullable=True, min=0.0)
-
-    @dy.rule()
-    def written_or_failed(cls) -> pl.Expr:
-        return cls.text.col.is_null() == cls.failure.col.is_not_null()
-
-
 class Preferences(dy.Schema):
     """A response's utility after the jury. `scores` and `z` are structs with a field per judge, added on disk."""
 
-    prompt_id = _id(primary_key=True)
-    response_id = _id(primary_key=True)
+    prompt_id = id_column(primary_key=True)
+    response_id = id_column(primary_key=True)
     utility = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
     utility_se = dy.Float64(nullable=True, min=0.0, allow_inf=False, allow_nan=False)
     rank = dy.UInt32(nullable=True, min=1)
@@ -286,10 +134,10 @@ class Preferences(dy.Schema):
 class Pairs(dy.Schema):
     """A candidate pair: a view on two responses. Columns `filter_<name>` and `kept_<name>` follow, for each filter."""
 
-    pair_id = _id(primary_key=True)
-    prompt_id = _id()
-    chosen_id = _id()
-    rejected_id = _id()
+    pair_id = id_column(primary_key=True)
+    prompt_id = id_column()
+    chosen_id = id_column()
+    rejected_id = id_column()
     score_chosen = dy.Float64(nullable=False, allow_inf=False, allow_nan=False)
     score_rejected = dy.Float64(nullable=False, allow_inf=False, allow_nan=False)
     margin = dy.Float64(nullable=False, min_exclusive=0.0, allow_inf=False, allow_nan=False)
@@ -315,7 +163,7 @@ class Pairs(dy.Schema):
 class Rankings(dy.Schema):
     """A prompt's ranked responses, best first."""
 
-    prompt_id = _id(primary_key=True)
+    prompt_id = id_column(primary_key=True)
     response_ids = dy.List(dy.String(nullable=False), nullable=False, min_length=2)
     scores = dy.List(dy.Float64(nullable=False), nullable=False)
     ranks = dy.List(dy.UInt32(nullable=False), nullable=False)

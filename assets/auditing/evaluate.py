@@ -11,8 +11,9 @@ import polars as pl
 from pairwright.assets.auditing.agreement import BASELINES, Agreement, agreements, between_annotators
 from pairwright.assets.auditing.disagreements import most_different
 from pairwright.assets.auditing.filtered_gold import FilterStep, after_filters
-from pairwright.assets.auditing.gold import ANY, Gold, as_source, find_gold, read_gold, source_rows
+from pairwright.assets.auditing.gold import ANY, Gold, find_gold, read_gold
 from pairwright.assets.auditing.gold_columns import Choice
+from pairwright.assets.auditing.gold_source import write_source
 from pairwright.assets.intake.source import take_in
 from pairwright.assets.judging.domains import route_shard, routers_of
 from pairwright.assets.judging.judge import judge_shard
@@ -22,7 +23,7 @@ from pairwright.assets.pairing.prefer import prefer
 from pairwright.assets.storage.build_lock import building
 from pairwright.assets.storage.repair import mended
 from pairwright.assets.storage.reply_ledger import budget_of
-from pairwright.assets.storage.store import Workspace, read_table, replacing, scan
+from pairwright.assets.storage.store import Workspace, read_table, scan
 from pairwright.judges.base import Judge
 from pairwright.judges.given import Given
 from pairwright.judges.juries.base import Jury
@@ -156,11 +157,9 @@ def _unguided(judge: Judge) -> Judge:
 
 def _judge(recipe: Recipe, gold: Gold, workspace: Workspace) -> None:
     """Everything up to the preferences, for the gold pairs."""
-    path = workspace.root.resolve() / "gold.parquet"
-    with replacing(path) as temporary:
-        source_rows(gold).write_parquet(temporary)
+    source = write_source(gold, workspace.root.resolve() / "gold.jsonl")
     only_judging = {"responses": [], "policies": [], "release": ReleaseOptions()}
-    copy = recipe.model_copy(update={"prompts": as_source(path), **only_judging})
+    copy = recipe.model_copy(update={"prompts": source, **only_judging})
     take_in(copy, workspace)
     budget = budget_of(recipe, workspace)
     for router in routers_of(copy):

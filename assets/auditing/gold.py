@@ -20,26 +20,35 @@ from pairwright.assets.intake.shapes import Shape, known_names
 from pairwright.schemas.errors import SourceError, one_line, short
 from pairwright.schemas.ids import prompt_id, response_id
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.sources import ColumnMap, Source
+from pairwright.schemas.sources import Source
 from pairwright.schemas.tables import MESSAGES
 
 ANY = Choice()
 NO_GROUP = "(none)"
 """What pairs are grouped under that have no value in the column."""
+BESIDE = pl.Struct({"reasoning": pl.String, "tool_calls": pl.String})
+"""What a response has besides its text."""
 _SCHEMA: dict[str, Any] = {
     "number": pl.UInt64,
     "prompt_id": pl.String,
     "id_a": pl.String,
     "id_b": pl.String,
     "prompt": MESSAGES,
+    "typed": pl.String,
+    "tools": pl.String,
     "response_a": pl.String,
     "response_b": pl.String,
+    "beside_a": BESIDE,
+    "beside_b": BESIDE,
     "references": pl.List(pl.String),
     "domain": pl.String,
     "won": pl.Float64,
     "votes": pl.List(pl.Struct({"annotator": pl.String, "won": pl.Float64})),
     "groups": pl.List(pl.String),
 }
+
+
+_READ = ("bad", "messages", "typed", "tools", "references", "domain", "answers")
 
 
 class Gold(NamedTuple):
@@ -59,11 +68,13 @@ class Gold(NamedTuple):
 
 class _Row(NamedTuple):
     messages: list[dict[str, str]]
+    typed: str | None
+    tools: str | None
     references: list[str]
     domain: str | None
     groups: list[str]
-    texts: dict[str, str]
-    """Of its responses, by id."""
+    answers: dict[str, dict[str, Any]]
+    """Its responses, by id."""
 
 
 def find_gold(gold: Path, recipe: Recipe) -> Path:
@@ -137,7 +148,7 @@ class _Reader:
                     reason = str(error)
             forms.append((number, form, reason))
             read.append(found)
-        rows = by_row(forms, _columns(kept)).select("bad", "messages", "references", "domain", "answers")
+        rows = by_row(forms, _columns(kept)).select(_READ)
         for (_, record, _), found, row in zip(objects, read, rows.iter_rows(named=True), strict=True):
             self.count += 1
             why = row["bad"] or self._take(row, found, shape, record)
@@ -147,9 +158,9 @@ class _Reader:
     def _take(self, row: dict[str, Any], found: Labelled | None, shape: Shape, record: Any) -> str | None:
         """Keep what a row says; why it says nothing, if so."""
         assert found is not None
-        prompt = prompt_id(row["messages"])
-        texts = [answer["text"] for answer in row["answers"]]
-        ids = [response_id(prompt, text) for text in texts]
+        prompt = prompt_id(row["messages"], row["typed"], row["tools"])
+        answers = [{name: one[name] for name in ("text", "reasoning", "tool_calls")} for one in row["answers"]]
+        ids = [response_id(prompt, *one.values()) for one in answers]
         failures = [*(one.failure for one in found.votes), *(one.failure for one in found.scores)]
         failure = next(filter(None, failures), None)
         votes = [one for one in found.votes if one.won is not None]
@@ -158,8 +169,8 @@ class _Reader:
             return failure or f"{shape.label or ', '.join(shape.scores) or shape.ranks or 'a score'} is missing"
         number = len(self.rows)
         groups = _groups(record.get(self.choice.by)) if self.choice.by else []
-        named = dict(zip(ids, texts, strict=True))
-        self.rows.append(_Row(row["messages"], row["references"], row["domain"], groups, named))
+        told = {name: row[name] for name in _Row._fields if name in row}
+        self.rows.append(_Row(**(told | {"groups": groups, "answers": dict(zip(ids, answers, strict=True))})))
         sides = [(ids[one.first], ids[one.second]) for one in votes]
         said = [
             Opinion(prompt, *pair, one.annotator, float(one.won or 0.0), number)
@@ -177,20 +188,24 @@ class _Reader:
         for voted, left_out in (together(self.opinions), of_ratings(self.ratings)):
             self.voted += voted
             self.reasons.update(left_out)
-        texts = {key: text for row in self.rows for key, text in row.texts.items()}
-        rows = [self._pair(number, one, texts) for number, one in enumerate(self.voted, start=1)]
+        answers = {key: answer for row in self.rows for key, answer in row.answers.items()}
+        rows = [self._pair(number, one, answers) for number, one in enumerate(self.voted, start=1)]
         return pl.DataFrame(rows, schema=_SCHEMA)
 
-    def _pair(self, number: int, one: Voted, texts: Mapping[str, str]) -> dict[str, Any]:
-        row = self.rows[one.row]
+    def _pair(self, number: int, one: Voted, answers: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+        row, first, second = self.rows[one.row], answers[one.first], answers[one.second]
         return {
             "number": number,
             "prompt_id": one.prompt,
             "id_a": one.first,
             "id_b": one.second,
             "prompt": row.messages,
-            "response_a": texts[one.first],
-            "response_b": texts[one.second],
+            "typed": row.typed,
+            "tools": row.tools,
+            "response_a": first["text"],
+            "response_b": second["text"],
+            "beside_a": first,
+            "beside_b": second,
             "references": row.references,
             "domain": row.domain,
             "won": one.won,
@@ -219,6 +234,7 @@ def _columns(kept: Mapping[str, str]) -> Columns:
         policies=POLICIES,
         system=kept.get("system"),
         own_system="system" not in kept,
+        tools=kept.get("tools"),
         references=[name for field, name in kept.items() if field == "references"],
         texts={field: name for field, name in kept.items() if field == "domain"},
     )
@@ -231,16 +247,3 @@ def _groups(value: Any) -> list[str]:
     if value is None:
         return [NO_GROUP]
     return [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)]
-
-
-def as_source(path: Path) -> Source:
-    """The source that a file of `source_rows` is."""
-    columns = ColumnMap(
-        prompt="prompt", responses=["response_a", "response_b"], references="references", domain="domain"
-    )
-    return Source(source=str(path), columns=columns)
-
-
-def source_rows(gold: Gold) -> pl.DataFrame:
-    """What the judges are asked about: the pairs without their labels."""
-    return gold.pairs.select("prompt", "response_a", "response_b", "references", "domain")

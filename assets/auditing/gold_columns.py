@@ -11,6 +11,7 @@ SHAPES = (
     "gold wants a prompt and either two responses with a label (response_a, response_b, human_label), chosen and "
     "rejected, or responses with scores or ranks; name the columns by --column, as in --column label=winner"
 )
+_BESIDE = ("references", "domain", "system", "tools")
 _SIDES = ("response_a", "response_b", "chosen", "rejected")
 _SINGLE = ("prompt", "label", "annotator", "tie", "response", "completions", "policy", "policies", "ranks")
 
@@ -74,10 +75,10 @@ def columns_from(words: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
             told.setdefault("_sides", {})[field] = name
         elif field == "responses":
             told[field] = tuple(name.split(","))
-        elif field in (*_SINGLE, "references", "domain", "system"):
+        elif field in (*_SINGLE, *_BESIDE):
             told[field] = name
         else:
-            allowed = ", ".join((*_SINGLE, *_SIDES, "responses", "scores.NAME", "references", "domain", "system"))
+            allowed = ", ".join((*_SINGLE, *_SIDES, "responses", "scores.NAME", *_BESIDE))
             raise SourceError(f"--column {field}={name}: {short(field)} is no column of gold; allowed: {allowed}")
     for value, meaning in _split(labels, "--label", "better=a"):
         if meaning not in ("a", "b", "tie"):

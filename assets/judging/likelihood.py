@@ -21,8 +21,8 @@ from pairwright.models.local.loading import load_tokenizer
 from pairwright.models.local.open_backend import limit_of, load
 from pairwright.models.local.request import PassRequest, Tables, united
 from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.paid_tables import Likelihoods
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Likelihoods
 
 TRIED = 16
 """Responses that a small model's pace is tried on for a plan."""

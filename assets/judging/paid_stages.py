@@ -22,8 +22,8 @@ from pairwright.judges.given import Given
 from pairwright.judges.router import Router
 from pairwright.models.estimate import Estimate
 from pairwright.models.local.request import PassRequest
+from pairwright.schemas.paid_tables import Domains, Likelihoods
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Domains, Likelihoods
 
 FAILURES = "watch_failures"
 MOST_FAILURES = 0.05

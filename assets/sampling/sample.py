@@ -28,8 +28,9 @@ from pairwright.models.serving.endpoint import CHARACTERS_PER_TOKEN
 from pairwright.models.serving.reasoning import parted
 from pairwright.models.serving.reply_store import Budget, ReplyStore
 from pairwright.schemas.ids import response_ids
+from pairwright.schemas.paid_tables import Samples
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Responses, Samples, check, types, with_gained
+from pairwright.schemas.tables import Responses, check, types, with_gained
 
 ANSWER = ["text", "reasoning", "tool_calls"]
 """What tells responses to a prompt apart."""
@@ -229,8 +230,7 @@ def merged(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _identified(rows: pl.DataFrame) -> pl.DataFrame:
     """With the ids of responses. What was cut out of a text is not told apart by it: verdicts on the answer stand."""
-    told = [rows.get_column(name) for name in ("prompt_id", *ANSWER)]
-    return rows.with_columns(response_ids(*told).alias("response_id"))
+    return rows.with_columns(response_ids(*(rows.get_column(name) for name in ("prompt_id", *ANSWER))))
 
 
 def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:

@@ -15,15 +15,13 @@ from pairwright.judges.base import Batch, Judge
 from pairwright.judges.llm.prompts import TemplateError, source_of
 from pairwright.judges.llm.trial import try_out
 from pairwright.judges.llm.typed import Sees, with_media
-from pairwright.judges.llm.units import Ask as Ask
-from pairwright.judges.llm.units import Prompt as Prompt
-from pairwright.judges.llm.units import Unit as Unit
-from pairwright.judges.llm.units import units_of
+from pairwright.judges.llm.units import Ask, Prompt, Unit, units_of
 from pairwright.models.estimate import Estimate
 from pairwright.models.serving.abilities import lacking
 from pairwright.models.serving.ask import ask
 from pairwright.models.serving.call import Answer, Call
 from pairwright.models.serving.endpoint import TYPICAL_ANSWER, Endpoint, Tokens
+from pairwright.models.serving.reasoning import told_apart
 from pairwright.models.serving.reply import Choice, UnusableError, answer_of
 from pairwright.models.serving.reply_store import ReplyStore, Spent
 from pairwright.models.serving.structured import object_schema, response_format
@@ -146,7 +144,7 @@ class LlmJudge(Judge, Endpoint):
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """Verdicts as they come in; a reply that is already on the replies costs nothing."""
-        without = self._goes_without(work.replies or ReplyStore())
+        without = self.goes_without(work.replies or ReplyStore())
         schema = {
             name: dtype for name, dtype in types(self.table).items() if name not in {"evidence", "fingerprint", "round"}
         }
@@ -165,10 +163,10 @@ class LlmJudge(Judge, Endpoint):
             if rows:
                 yield pl.DataFrame(rows, schema=schema)
 
-    def _goes_without(self, replies: ReplyStore) -> frozenset[str]:
+    def goes_without(self, replies: ReplyStore) -> frozenset[str]:
         """What calls leave out because the server cannot do it. Raises JudgeError where the recipe wants it."""
         wanted = {name for name, yes in {"schema": self.structured, "logprobs": bool(self.logprobs)}.items() if yes}
-        found = lacking(self, wanted, replies) if wanted else {}
+        found = lacking(self, wanted, replies)
         if "logprobs" in found and self.logprobs is True:
             raise JudgeError(
                 f"{self.base_url}, model {self.model!r}: {found['logprobs'].detail}; `pairwright doctor` asks again"
@@ -211,7 +209,7 @@ class LlmJudge(Judge, Endpoint):
         most = self.bound(body["messages"], self.max_tokens)
 
         def read(reply: str) -> Any:
-            choice = answer_of(reply)
+            choice = told_apart(answer_of(reply, self.thinking), self.thinking)
             if self.logprobs is True and not choice.tokens:
                 raise UnusableError(choice.without_tokens)
             return self.read(prompt, one, choice)

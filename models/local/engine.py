@@ -12,7 +12,8 @@ from pairwright.models.local.packing import Branch
 from pairwright.models.local.rendering import RefusalError, Renderer, Text
 from pairwright.models.local.request import PassRequest, utterance_id
 from pairwright.models.local.turns import CALLS, Turns, each_turns
-from pairwright.schemas.tables import Likelihoods, types
+from pairwright.schemas.paid_tables import Likelihoods
+from pairwright.schemas.tables import types
 
 WINDOW = 250_000
 """Characters of prompts and responses that are rendered, read and yielded at a time: what a kill can cost."""

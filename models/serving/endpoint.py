@@ -3,20 +3,22 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import model_validator
 
 from pairwright.models.estimate import Estimate
 from pairwright.models.serving.reply_store import Spent
 from pairwright.schemas.errors import JudgeError
-from pairwright.schemas.kinds import Runtime
+from pairwright.schemas.served import Price as Price
+from pairwright.schemas.served import ServedModel
 
 CHARACTERS_PER_TOKEN = 4.0
 """The stated estimate where a model's tokenizer is not at hand: English text in common vocabularies."""
 MESSAGE_TOKENS = 4
 """What a chat template adds to each message, in the same estimate."""
+SHORTEST = 8
+"""Characters of a header's value that is kept secret: to blot out shorter ones would blot out words."""
 MEDIUM_TOKENS = 1_000
 """What an image or a sound is taken for, in the same estimate."""
 WINDOW = 24 * 3600.0
@@ -30,73 +32,13 @@ TYPICAL_ANSWER = 200
 """Tokens that an answer is estimated at, unless max_tokens is less: a short rationale and the verdict."""
 
 
-class Price(BaseModel):
-    """USD per million tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: Annotated[float, Field(ge=0)] = 0.0
-    """Of the prompt."""
-    output: Annotated[float, Field(ge=0)] = 0.0
-    """Of the completion."""
-    batch: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """What `transport: batch` takes of these prices: 0.5 for half."""
-
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """USD for one call."""
-        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
-
-
-Modality = Literal["text", "image", "audio", "video"]
-
-
-class Endpoint(BaseModel):
+class Endpoint(ServedModel):
     """Options of everything that calls a model on a server that speaks the OpenAI protocol."""
 
-    model: Annotated[str, Field(min_length=1)]
-    """Name of the model, as the server knows it."""
-    revision: str = ""
-    """Part of the fingerprint only: change it when the server starts to serve other weights under the same name."""
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """Of sampling."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Of sampling."""
-    max_tokens: Annotated[int, Field(ge=1)] = 1024
-    """Longest answer; one that reaches it counts as truncated."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Sent with each call and used for every shuffle."""
-    base_url: Annotated[str, Runtime] = "https://api.openai.com/v1"
-    """Where the server is."""
-    api_key_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Runtime] = None
-    """Name of the environment variable that holds the key; the key itself never stands in a recipe. Without it no key
-    is sent, whatever the environment holds, not to the default `base_url` either."""
-    concurrency: Annotated[int, Field(ge=1, le=1024), Runtime] = 32
-    """Most calls in flight; fewer while the server pushes back."""
-    rpm: Annotated[int | None, Field(ge=1), Runtime] = None
-    """Most requests a minute."""
-    tpm: Annotated[int | None, Field(ge=1), Runtime] = None
-    """Most tokens a minute, prompts and answers together."""
-    input_modalities: Annotated[list[Modality], Field(min_length=1), Runtime] = ["text"]
-    """What the model reads. Of a conversation that shows anything else, it is asked nothing, and a row says so. Stored
-    images are sent within the call, addresses as such, to be fetched by the server."""
-    deadline: Annotated[float, Field(gt=0), Runtime] = 120.0
-    """Seconds that one request may take."""
-    price: Annotated[Price, Runtime] = Price()
-    """USD per million tokens."""
-    transport: Annotated[Literal["live", "batch"], Runtime] = "live"
-    """batch: calls go through the server's Batch API, as files, and are answered within a day."""
-    poll: Annotated[float, Field(gt=0), Runtime] = 30.0
-    """Of `transport: batch`: seconds between looks at a batch."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _plain_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{value!r} is no http or https URL")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("a URL with a user, password or query would put a secret into the recipe; use api_key_env")
-        return value.rstrip("/")
+    @property
+    def key(self) -> str | None:
+        """The key from the environment. Raises JudgeError when the named variable is not set."""
+        return None if self.api_key_env is None else self._variable(self.api_key_env, "the key")
 
     @model_validator(mode="after")
     def _sends_media_live(self) -> Self:
@@ -105,15 +47,21 @@ class Endpoint(BaseModel):
         return self
 
     @property
-    def secret(self) -> str | None:
-        """The key from the environment. Raises JudgeError when the named variable is not set."""
-        if self.api_key_env is None:
-            return None
-        value = os.environ.get(self.api_key_env, "").strip()
-        if not value:
-            raise JudgeError(
-                f"the environment variable {self.api_key_env} is not set; it must hold the key for {self.base_url}"
-            )
+    def headers(self) -> dict[str, str]:
+        """Further headers, their values from the environment. Raises JudgeError when a variable is not set."""
+        return {name: self._variable(variable, f"the header {name}") for name, variable in self.headers_env.items()}
+
+    @property
+    def secret(self) -> tuple[str, ...]:
+        """What no text may show: the key, and the values of headers, but for those too short to be secrets."""
+        values = (one for one in self.headers.values() if len(one) >= SHORTEST)
+        return (*((self.key,) if self.key else ()), *values)
+
+    def _variable(self, name: str, what: str) -> str:
+        value = os.environ.get(name, "").strip()
+        if not value or not value.isprintable() or not value.isascii():
+            wrong = "is not set" if not value else "holds what no header can"
+            raise JudgeError(f"the environment variable {name} {wrong}; it must hold {what} for {self.base_url}")
         return value
 
     @property
@@ -161,13 +109,20 @@ class Endpoint(BaseModel):
 
     def sampling(self) -> dict[str, Any]:
         """The request's fields that steer sampling."""
+        effort = {"reasoning_effort": self.reasoning_effort} if self.reasoning_effort else {}
         return {
             "model": self.model,
             "temperature": self.temperature,
             "top_p": self.top_p,
             "max_tokens": self.max_tokens,
             "seed": self.seed,
+            **effort,
+            **self.extra,
         }
+
+    def fields(self) -> dict[str, Any]:
+        """What all its calls carry beside their question; a server may refuse some of it."""
+        return {name: value for name, value in self.sampling().items() if name != "model"}
 
 
 def text_of(message: Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@ from pairwright.judges.label import Label
 from pairwright.judges.per_response import per_response
 from pairwright.judges.score import Score
 from pairwright.schemas.ids import digest
-from pairwright.schemas.tables import Comparisons, Scores, check
+from pairwright.schemas.paid_tables import Comparisons, Scores
+from pairwright.schemas.tables import check
 
 P, (A, B, C) = digest("p"), sorted(digest(one) for one in "abc")
 TYPES = {

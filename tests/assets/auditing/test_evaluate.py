@@ -105,7 +105,7 @@ def test_every_row_is_used_tied_or_left_out_for_a_reason(tmp_path: Path) -> None
     assert found.left_out == {
         "human_label is missing": 1,
         "response_b is missing": 1,
-        "prompt ends with the assistant's turn, expected the user's": 1,
+        "prompt ends with the assistant's turn, expected the user's or a tool's": 1,
         "both responses are the same text": 1,
         "references is int (7), expected a text": 1,
         "the record is str ('no record'), expected an object": 1,

@@ -165,3 +165,16 @@ def test_judges_that_read_what_sources_say_have_no_part_in_it(tmp_path: Path) ->
     assert found.filters == []
     with pytest.raises(RecipeError, match="its judges read what the sources say"):
         run(tmp_path, [vote(1, "x", "a")], judges=[{"kind": "label"}], prompts=source)
+
+
+def test_tools_and_calls_are_judged_as_they_stand(tmp_path: Path) -> None:
+    """Ids as the intake has them; two answers of the same text that call other tools are two responses."""
+    tool = {"type": "function", "function": {"name": "clock", "parameters": {"type": "object", "properties": {}}}}
+    call = {"id": "1", "type": "function", "function": {"name": "clock", "arguments": {}}}
+    asked = [{"role": "user", "content": "What time is it?"}]
+    chosen = [*asked, {"role": "assistant", "content": "Let me see.", "tool_calls": [call]}]
+    rows = [{"chosen": chosen, "rejected": [*asked, {"role": "assistant", "content": "Let me see."}], "tools": [tool]}]
+    told = Choice(columns_from(["tools=tools"], []))
+    found = run(tmp_path, rows, told)
+    assert (found.used, found.left_out) == (1, {})
+    assert found.agreements[1].ties == 1  # of length, which is about the text

@@ -132,6 +132,27 @@ def test_scores_in_long_and_wide_form_and_scores_that_are_none(tmp_path: Path) -
     assert pairs_of(Workspace(tmp_path, "ranked", 2)).select("chosen", "rejected").rows() == [("x", "y")]
 
 
+def test_too_many_labels_that_mean_nothing_stop_the_release(tmp_path: Path) -> None:
+    sides = {"response_a": "x", "response_b": "y"}
+    rows = [{"prompt": f"q{n}", **sides, "label": label} for n, label in enumerate("abccc")]
+    columns = {name: name for name in ("response_a", "response_b", "label")}
+    with pytest.raises(PairwrightError, match=r"judge label: of 5 verdicts 3 failed .*label 'c' is unknown"):
+        build(recipe(tmp_path, rows, columns), tmp_path)
+    build(recipe(tmp_path, rows, {**columns, "labels": {"a": "a", "b": "b", "c": "tie"}}), tmp_path)
+
+
+def test_why_rows_were_rejected_stands_in_the_card_without_what_they_hold(tmp_path: Path) -> None:
+    good = {"prompt": "q", "chosen": "x", "rejected": "y"}
+    made = build(recipe(tmp_path, [good, {**good, "rejected": None}, {**good, "chosen": 7}], SIDES), tmp_path)
+    card = (made.path / "README.md").read_text(encoding="utf-8")
+    assert "2 of 3 rows of the sources could not be used: 1 × chosen is 7, expected" in card
+    assert "1 × rejected is missing." in card
+    rows = [good, {**good, "split": "secret word"}]
+    made = build(recipe(tmp_path, rows, SIDES, dataset="other"), tmp_path)
+    card = (made.path / "README.md").read_text(encoding="utf-8")
+    assert "1 of 2 rows" in card and "secret" not in card
+
+
 def test_rows_that_cannot_be_used_are_rejects(tmp_path: Path) -> None:
     good = {"prompt": "q", "chosen": "x", "rejected": "y"}
     rows = [good, {**good, "rejected": None}, {**good, "rejected": "x"}, "text"]

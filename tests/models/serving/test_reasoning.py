@@ -64,7 +64,7 @@ def test_a_draft_in_the_reasoning_is_no_verdict(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f"<think>{DRAFT}", "truncated: the reasoning has no end"),
+        (f"<think>{DRAFT}", "truncated thinking: it has no end"),
         (f"<think>{DRAFT}</think>", "behind the reasoning, the answer is empty"),
         (f"<think>{DRAFT}</think>I cannot decide.", "no JSON object"),
         (f"{DRAFT} or rather {FINAL}", "several JSON objects"),
@@ -125,7 +125,7 @@ def test_reasoning_without_an_end_is_a_failure_that_keeps_the_reply(tmp_path: Pa
     samples, responses = drawn(tmp_path, App(Settings(), lambda body: "<think>on and on"), samples=1)
     assert responses.is_empty()
     assert samples.get_column("text").null_count() == samples.height == 6
-    assert all(reason.startswith("truncated: the reasoning") for reason in samples.get_column("failure"))
+    assert all(reason.startswith("truncated thinking: it has no end") for reason in samples.get_column("failure"))
     assert all("on and on" in raw for raw in samples.get_column("raw"))
 
 
