@@ -20,6 +20,11 @@ from pairwright.options import DATA, JSON, RECIPE, WAIT, WORKERS, say
 from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
 
+MEMORY = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:1000,muzzy_decay_ms:-1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Settings of the allocators of polars and Arrow, which look at them when they are loaded: polars' own give memory back
+after half a second, and a build then has page faults on getting it anew. What is set already stays."""
+for _name, _setting in MEMORY.items():
+    os.environ.setdefault(_name, _setting)
 gc.set_threshold(50_000)  # at the usual 700, going over all that was imported takes a fifth of a short command
 atexit.register(gc.freeze)  # or the last round of the garbage collector goes over all modules, for a tenth of a second
 
