@@ -3,7 +3,8 @@
 import functools
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -46,15 +47,19 @@ def column_schema(schema: type[dy.Schema], extra: Mapping[str, Any]) -> dg.Table
     )
 
 
-def code_references(stage: Stage) -> dg.CodeReferencesMetadataValue:
+def code_of(stage: Stage) -> dg.CodeReferencesMetadataValue:
     """Where the code stands: of the part of the recipe that makes the table, and of its stage's making, if any."""
     made = getattr(stage, "make", None) or getattr(stage, "answer", None)
     while isinstance(made, functools.partial):
         made = made.func
-    parts = [one for one in (type(stage.made_by) if stage.made_by else None, made) if one is not None]
-    return dg.CodeReferencesMetadataValue(code_references=[_place(one) for one in parts])
+    return code_references(*(one for one in (type(stage.made_by) if stage.made_by else None, made) if one is not None))
 
 
-def _place(code: Any) -> dg.LocalFileCodeReference:
-    file, (_, line) = inspect.getsourcefile(code), inspect.getsourcelines(code)
-    return dg.LocalFileCodeReference(file_path=str(file), line_number=line, label=code.__qualname__.split(".")[0])
+def code_references(*code: Callable[..., Any]) -> dg.CodeReferencesMetadataValue:
+    """Links to classes and functions, called by their files."""
+    return dg.CodeReferencesMetadataValue(code_references=[_place(one) for one in code])
+
+
+def _place(code: Callable[..., Any]) -> dg.LocalFileCodeReference:
+    file, (_, line) = str(inspect.getsourcefile(code)), inspect.getsourcelines(code)
+    return dg.LocalFileCodeReference(file_path=file, line_number=line, label=Path(file).name)
