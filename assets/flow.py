@@ -1,6 +1,7 @@
 """The flow of a recipe: its stages, in the order in which data goes through them."""
 
 from pairwright.assets.auditing.failures import outcomes_stage
+from pairwright.assets.auditing.given_labels import disagreement_stages
 from pairwright.assets.intake.stages import intake_stages
 from pairwright.assets.judging.domains import routers_of
 from pairwright.assets.judging.likelihood import passes
@@ -31,6 +32,7 @@ def flow(recipe: Recipe) -> list[Stage]:
         scales_stage(recipe),
         preferences_stage(recipe),
         outcomes_stage(recipe),
+        *disagreement_stages(recipe),
         *pair_stages(recipe),
         rankings_stage(recipe),
         splits_stage(recipe),

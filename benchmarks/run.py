@@ -1,7 +1,7 @@
 """Runs the benchmarks, prints the figures against the targets, and writes benchmarks/results.json and the table.
 
 `python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build, build_vs_script, cli_start, llm,
-likelihood, likelihood_memory, export, build_scaling, two_endpoints.
+likelihood, likelihood_memory, export, build_scaling, two_endpoints, existing_pairs, media.
 """
 
 import json
@@ -30,7 +30,7 @@ class Target(NamedTuple):
 MARK = "<!-- written by run.py -->"
 BENCHMARKS = (
     "bleu", "pairs", "build", "build_vs_script", "build_scaling", "cli_start", "llm", "two_endpoints", "likelihood",
-    "likelihood_memory", "export",
+    "likelihood_memory", "export", "existing_pairs", "media",
 )  # fmt: skip
 TARGETS = {
     "logprob_vs_forward": Target(0.9, "times as fast", at_least=True),
@@ -47,6 +47,8 @@ TARGETS = {
     "build_vs_script": Target(2, "times as long"),
     "build_scaling": Target(1.7, "times as fast", at_least=True),
     "two_endpoints_vs_slower": Target(1.15, "times as long"),
+    "existing_pairs_vs_polars": Target(2, "times as long"),
+    "existing_pairs_peak_gib": Target(2, "GiB"),
     "cli_start_seconds": Target(0.7, "s"),
     "build_peak_gib": Target(2, "GiB"),
     "build_peak_flat": Target(1.15, "times as much"),
@@ -59,6 +61,7 @@ TARGETS = {
     "report_seconds": Target(30, "s"),
     "report_mb": Target(10, "MB"),
     "export_peak_gib": Target(1.5, "GiB"),
+    "media_peak_gib": Target(1, "GiB"),
 }
 
 

@@ -3,6 +3,7 @@
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import polars as pl
@@ -13,7 +14,7 @@ from pairwright.models.local.request import VERSION, PassRequest
 from pairwright.schemas.dataframely import dy
 from pairwright.schemas.guides import Guided
 from pairwright.schemas.kinds import FailureShare
-from pairwright.schemas.tables import Comparisons, Scores
+from pairwright.schemas.paid_tables import Comparisons, Scores
 
 EVIDENCE = {"references": "references_id", "domain": "domain"}
 """What a judge may read of a prompt besides the conversation: the column of the prompts table that names it."""
@@ -38,6 +39,8 @@ class Batch(NamedTuple):
     """The keys that want a verdict, for a judge that compares or sees whole prompts."""
     replies: Any = None
     """Where a judge that calls a server keeps replies and counts what it spends."""
+    media: Path | None = None
+    """The folder of what conversations show."""
 
 
 class Judge(Guided, family="judge"):
@@ -59,6 +62,12 @@ class Judge(Guided, family="judge"):
     reads: ClassVar[tuple[Literal["references", "domain"], ...]] = ()
     """What its answers depend on besides conversation and response; where that changes, they do not count."""
 
+    sees_prompt: ClassVar[bool] = True
+    """Whether it reads the conversation, and so cannot judge where that shows what it does not see."""
+
+    reads_calls: ClassVar[bool] = False
+    """Whether it is shown a response's tool calls; one that is not reads no response that consists of them."""
+
     repeatable: ClassVar[bool] = True
     """Whether the same question always gets the same answer, so that asking it again would tell nothing."""
 
@@ -75,6 +84,16 @@ class Judge(Guided, family="judge"):
     def needs(self) -> Sequence[PassRequest]:
         """What it asks of causal models; their answers are then in `work.likelihoods`."""
         return ()
+
+    @property
+    def modalities(self) -> Sequence[str]:
+        """What it reads of a conversation: `text`, `image`, `audio`, `video`."""
+        return ("text",)
+
+    @property
+    def wants_reasoning(self) -> bool:
+        """Whether a response without reasoning leaves it nothing to read."""
+        return False
 
     def headline(self) -> str | None:
         """The criterion that is the judge's score, where the others only explain it; None for the mean of all."""

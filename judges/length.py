@@ -13,6 +13,7 @@ class Length(Judge):
     the recipe has one: with a weight of 1 beside BLEU it cost 1.8 points of agreement with human labels."""
 
     kind: Literal["length"] = "length"
+    sees_prompt = False
     usual_weight: ClassVar[float] = 0.0
     unit: Literal["characters", "words"] = "characters"
     """Unicode characters, or runs of non-space."""

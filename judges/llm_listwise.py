@@ -65,7 +65,8 @@ class LlmListwise(LlmJudge):
         """Response id → share of the others that it is ranked above."""
         count = len(ask.shown)
         order, rationale = read_order(choice.text, LABELS[:count])
-        return {ask.shown[LABELS.index(label)]: 1 - place / (count - 1) for place, label in enumerate(order)}, rationale
+        shares = {ask.shown[LABELS.index(label)]: 1 - place / (count - 1) for place, label in enumerate(order)}
+        return shares, rationale or choice.reasoning
 
     def rows(self, unit: Unit, answers: Sequence[Answer]) -> list[dict[str, Any]]:
         """A row a response: the mean over orders and votes, and how near the orders came to each other."""

@@ -89,7 +89,7 @@ class LlmPairwise(LlmJudge):
         share = {"A": 1.0, "B": 0.0, TIE: 0.5}[label]
         if self.logprobs and (shares := probabilities(choice, self.answer_key, self._choices)) is not None:
             share = shares["A"] + shares.get(TIE, 0.0) / 2
-        return share, rationale
+        return share, rationale or choice.reasoning
 
     def rows(self, unit: Unit, answers: Sequence[Answer]) -> list[dict[str, Any]]:
         """One row: p_a over the orders, and the verdict of each order."""

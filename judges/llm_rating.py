@@ -139,7 +139,7 @@ class LlmRating(LlmJudge):
         aspect, (low, high) = self._aspect(ask), self.scale
         if self.per_call == "one":
             value, rationale = read_rating(choice.text, self.answer_key, low, high, aspect.not_applicable)
-            return {ask.shown[0]: Rated(self._weighed(choice, value), rationale)}
+            return {ask.shown[0]: Rated(self._weighed(choice, value), rationale or choice.reasoning)}
         ratings = read_ratings(choice.text, LABELS[: len(ask.shown)], low, high, aspect.not_applicable)
         return {ask.shown[LABELS.index(label)]: Rated(*found) for label, found in ratings.items()}
 

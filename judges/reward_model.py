@@ -20,7 +20,8 @@ from pairwright.models.local.loading import (
     told_in_one_line,
     usual_batch,
 )
-from pairwright.models.local.rendering import Messages, RefusalError, Renderer, Text
+from pairwright.models.local.rendering import RefusalError, Renderer, Text
+from pairwright.models.local.turns import CALLS, Turns
 from pairwright.schemas.errors import JudgeError
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.models import ModelSource
@@ -80,17 +81,21 @@ class _Whole(NamedTuple):
     failure: str | None
 
 
-def _whole(renderer: Renderer, prompt_id: str, turns: Messages, responses: list[tuple[str, str]]) -> Iterator[_Whole]:
+def _whole(
+    renderer: Renderer, prompt_id: str, turns: Turns, responses: list[tuple[str, str | None]]
+) -> Iterator[_Whole]:
     """Each response of a prompt, rendered."""
     failure = f"the response does not fit in the model's {renderer.limit} tokens"
-    texts: list[Text | None] = [None] * len(responses)
+    readable = {response_id: text for response_id, text in responses if text is not None}
+    texts: dict[str, Text | None] = {}
     try:
-        texts = renderer.texts(turns, [text for _, text in responses])
+        texts = dict(zip(readable, renderer.texts_of(turns, list(readable.values())), strict=True))
     except RefusalError as refusal:
         failure = str(refusal)
-    for (response_id, _), text in zip(responses, texts, strict=True):
+    for response_id, answer in responses:
+        text = texts.get(response_id)
         if text is None:
-            yield _Whole(prompt_id, response_id, None, failure)
+            yield _Whole(prompt_id, response_id, None, failure if answer is not None else CALLS)
         else:
             ids = [*text.ids[:-1], *(renderer.closing or text.ids[-1:])]
             yield _Whole(prompt_id, response_id, ids, None)

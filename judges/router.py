@@ -15,12 +15,14 @@ from pairwright.models.serving.answers import text_of
 from pairwright.models.serving.ask import ask
 from pairwright.models.serving.call import Answer, Call
 from pairwright.models.serving.endpoint import TYPICAL_ANSWER, Endpoint, Tokens
+from pairwright.models.serving.reasoning import told_apart
 from pairwright.models.serving.reply import answer_of
 from pairwright.models.serving.reply_store import ReplyStore
 from pairwright.models.serving.structured import object_schema, response_format
 from pairwright.schemas.ids import digest
 from pairwright.schemas.kinds import Kind
-from pairwright.schemas.tables import Domains, types
+from pairwright.schemas.paid_tables import Domains
+from pairwright.schemas.tables import types
 
 
 class Router(Kind, Endpoint, family="router"):
@@ -72,7 +74,8 @@ class Router(Kind, Endpoint, family="router"):
 
     def _read(self, reply: str) -> tuple[str, str | None]:
         """The domain, and why."""
-        return read_choice(answer_of(reply).text, "domain", list(self.domains))
+        choice = told_apart(answer_of(reply, self.thinking), self.thinking)
+        return read_choice(choice.text, "domain", list(self.domains))
 
 
 def _row(answer: Answer) -> dict[str, Any]:

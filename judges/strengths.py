@@ -35,12 +35,22 @@ def strengths(responses: pl.DataFrame, compared: pl.DataFrame) -> pl.DataFrame:
         p_a = mine.get_column("p_a").to_numpy()
         wins[index[0], index[1], index[2]] = p_a
         wins[index[0], index[2], index[1]] = 1.0 - p_a
-        logs = np.where(_main_group(wins), _fit(wins), np.nan)
+        logs = _log_strengths(wins)
         scores.append(
             group.select("prompt_id", "response_id").with_columns(score=pl.Series(logs.ravel()).fill_nan(None))
         )
     found = pl.concat([ids.clear().with_columns(score=pl.lit(None, pl.Float64)), *scores])
     return _with_reasons(responses, found, compared)
+
+
+def _log_strengths(wins: np.ndarray) -> np.ndarray:
+    """Log strengths [prompt, response], NaN outside the main group. Of two responses, each result is reckoned once."""
+    if wins.shape[1] != 2:
+        return np.where(_main_group(wins), _fit(wins), np.nan)
+    result = np.where(wins.sum((1, 2)) > 0, wins[:, 0, 1], -1.0)
+    _, first, of = np.unique(result, return_index=True, return_inverse=True)
+    few = wins[first]
+    return np.asarray(np.where(_main_group(few), _fit(few), np.nan)[of])
 
 
 def _fit(wins: np.ndarray) -> np.ndarray:

@@ -17,6 +17,8 @@ class Estimate(NamedTuple):
     seconds: float = 0.0
     batches: int = 0
     """Of the Batch API, one after the other; `seconds` is then the longest that they may take."""
+    reasoning_tokens: int = 0
+    """Of the completion's, where the model is known to think before it answers."""
 
     def __add__(self, other: "Estimate") -> "Estimate":  # type: ignore[override]
         return Estimate(**{name: getattr(self, name) + getattr(other, name) for name in self._fields})

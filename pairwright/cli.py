@@ -61,11 +61,18 @@ def main() -> None:
 
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-def init(folder: Path) -> None:
-    """Write a recipe to start from, its JSON Schema and a few example prompts."""
+@click.option(
+    "--from",
+    "source",
+    metavar="SOURCE",
+    help="Write the recipe for this file, folder or hf://org/name, by what its columns look like.",
+)
+def init(folder: Path, source: str | None) -> None:
+    """Write a recipe to start from, its JSON Schema and a few example prompts; or one for data that you have."""
     from pairwright.pipelines.start import start
+    from pairwright.pipelines.start_from import start_from
 
-    for path in start(folder):
+    for path in start(folder) if source is None else start_from(folder, source):
         click.echo(f"wrote {path}")
     click.echo(f"next: pairwright build {folder / 'recipe.yaml'}")
 
@@ -75,7 +82,8 @@ def init(folder: Path) -> None:
 @DATA
 @JSON
 def plan(recipe_path: Path, data: Path, as_json: bool) -> None:
-    """Show what a build would compute: calls, tokens, cost and time. Spends nothing."""
+    """Show what a build would compute: calls, tokens, cost and time. Spends nothing but a few tokens, where
+    the recipe asks for something that not every server takes and this one was not yet asked."""
     from pairwright import show, show_plan
     from pairwright.assets.storage.store import Workspace
     from pairwright.pipelines.plan import plan as make_plan

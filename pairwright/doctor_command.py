@@ -20,7 +20,8 @@ def doctor(recipe_path: Path, data: Path) -> None:
         click.echo("no policy or judge of this recipe calls a server")
     for one in checked:
         click.echo(f"{one.name}: {one.model} at {one.url}")
+        width = max([9, *(len(finding.feature) for finding in one.findings)])
         for finding in one.findings:
-            click.echo(f"  {finding.feature:<9} {finding.state:<8} {finding.detail}")
+            click.echo(f"  {finding.feature:<{width}} {finding.state:<8} {finding.detail}".rstrip())
     if not all(one.fit for one in checked):
         raise click.exceptions.Exit(1)

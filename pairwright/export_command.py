@@ -14,14 +14,22 @@ RELEASE = click.argument("release", metavar="RELEASE")
 @click.option("--format", "kind", metavar="F", required=True, help="Name of the format; a wrong one lists them all.")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write.")
 @click.option("--plain", is_flag=True, help="Bare text instead of messages, where the format has both.")
+@click.option(
+    "--reasoning",
+    type=click.Choice(["strip", "keep", "think-tags"]),
+    default="strip",
+    show_default=True,
+    help="What was thought before an answer: left out, kept apart where the format can, or put before it.",
+)
 @DATA
-def export(release: str, kind: str, out: Path, plain: bool, data: Path) -> None:
+def export(release: str, kind: str, out: Path, plain: bool, reasoning: str, data: Path) -> None:
     """Write a release (a folder, DATASET/v3, or DATASET for its latest) in a trainer's format."""
     from pairwright.assets.publishing.export import export as write
     from pairwright.assets.publishing.export import format_named
     from pairwright.assets.releasing.versions import resolve
 
-    form = format_named(kind, **({"plain": True} if plain else {}))
+    options = ({"plain": True} if plain else {}) | ({"reasoning": reasoning} if reasoning != "strip" else {})
+    form = format_named(kind, **options)
     made = write(resolve(data, release), form, out)
     for name, one in made.stamp["files"].items():
         click.echo(f"{name}: {one['rows']:,} rows, {_size(one['bytes'])}")

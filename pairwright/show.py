@@ -87,6 +87,8 @@ def explanation(found: dict[str, Any], as_json: bool) -> None:
         dump(found)
         return
     click.echo(f"prompt: {shown(found['prompt'][-1]['content'], 600)}\n")
+    for line in _beside_the_text(found):
+        click.echo(line)
     if "pair_id" not in found:
         for one in found["responses"]:
             _side(f"rank {one['rank']}" if one["rank"] else "not ranked", one)
@@ -105,8 +107,23 @@ def explanation(found: dict[str, Any], as_json: bool) -> None:
     click.echo(f"in releases: {', '.join(found['releases']) or 'none'}")
 
 
+def _beside_the_text(found: dict[str, Any]) -> list[str]:
+    """What a prompt shows and which tools it carries, a line each."""
+    turns = [turn for turn in found.get("typed", []) if not isinstance(turn["content"], str)]
+    parts = [part for turn in turns for part in turn["content"] if part["type"] != "text"]
+    lines = [f"{part['type']}: {shown(part.get('media', part.get('url', '')), 200)}" for part in parts]
+    names = [one["function"]["name"] for one in found.get("tools", [])]
+    return [*lines, *([f"tools: {shown(', '.join(names), 200)}"] if names else [])]
+
+
 def _side(label: str, one: dict[str, Any]) -> None:
     click.echo(f"{label}: {shown(one['text'], 600)}")
+    for call in one.get("tool_calls", []):
+        click.echo(
+            f"  calls {shown(call['name'], 60)}({shown(json.dumps(call['arguments'], ensure_ascii=False), 300)})"
+        )
+    if "reasoning" in one:
+        click.echo(f"  after reasoning of {len(one['reasoning']):,} characters: {shown(one['reasoning'], 200)}")
     if "scores" in one:
         scores = ", ".join(f"{k} {'none' if v is None else format(v, '.4g')}" for k, v in one["scores"].items())
         utility = "none" if one["utility"] is None else f"{one['utility']:.4g}"

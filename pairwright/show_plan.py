@@ -10,6 +10,8 @@ from pairwright import show
 from pairwright.models.estimate import Estimate
 from pairwright.pipelines.plan import Line, Plan
 
+REASONING = "as many an answer as were seen of the same judge or policy, and 1,000 a guess where none were"
+
 
 def plan(dataset: str, made: Plan, as_json: bool) -> None:
     """The plan, a line a judge."""
@@ -37,6 +39,8 @@ def plan(dataset: str, made: Plan, as_json: bool) -> None:
             "not known" if _untimed([one]) else _time(estimate),
         )
     show.print_table(table)
+    if made.total.reasoning_tokens:
+        click.echo(f"about {made.total.reasoning_tokens:,} of the tokens are reasoning: {REASONING}")
     click.echo(
         f"to compute: {made.total.verdicts:,} verdicts, ${made.total.cost_usd:,.2f}, {_time(made.total)}"
         + (" and forward passes of a pace that the first build finds out" if _untimed(made.lines) else "")

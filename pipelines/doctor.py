@@ -1,5 +1,6 @@
 """`pairwright doctor`: asks each server of a recipe for what the recipe needs of it, and says what to change."""
 
+from collections.abc import Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from pairwright.judges.llm.base import LlmJudge
 from pairwright.models.local.server import endpoint_of, stated_limit
 from pairwright.models.serving.abilities import keep
 from pairwright.models.serving.endpoint import Endpoint
+from pairwright.models.serving.fields import TAKES, consequence, features_of, spared
 from pairwright.models.serving.finding import Finding
 from pairwright.models.serving.probe import probe
 from pairwright.models.serving.probe_batch import probe_batch
@@ -53,22 +55,33 @@ def needs(recipe: Recipe) -> list[Asked]:
     for policy in policies_of(recipe):
         wanted = {"n": policy.samples > 1, "logprobs": policy.logprobs, "batch": policy.transport == "batch"}
         wanted["limits"] = policy.transport == "live"
-        found.append(Asked(policy.name, policy, {name for name, yes in wanted.items() if yes}, policy.path))
+        found.append(_asked(policy.name, policy, wanted, policy.path))
     for router in routers_of(recipe):
         wanted = {"schema": router.structured, "batch": router.transport == "batch"}
-        found.append(Asked(router.name, router, {name for name, yes in wanted.items() if yes}))
+        found.append(_asked(router.name, router, wanted))
     for judge in recipe.judges:
         if isinstance(judge, LlmJudge):
             wanted = {"schema": judge.structured, "logprobs": bool(judge.logprobs)}
             wanted |= {"batch": judge.transport == "batch", "limits": judge.transport == "live"}
-            features = {name for name, yes in wanted.items() if yes}
-            spare = FALLS_BACK | ({"logprobs"} if judge.logprobs == "optional" else set())
-            found.append(Asked(judge.name, judge, features, falls_back=spare))
+            spare = {"logprobs"} if judge.logprobs == "optional" else set()
+            found.append(_asked(judge.name, judge, wanted, spare=spare))
     for need in passes(recipe):
         if need.model.base_url:
             features = {"echo"} if need.model.max_tokens else {"echo", "context"}
             found.append(Asked(likelihood_name(need), endpoint_of(need.model), features))
     return found
+
+
+def _asked(
+    name: str,
+    endpoint: Endpoint,
+    wanted: dict[str, bool],
+    path: str = "/chat/completions",
+    spare: Set[str] = frozenset(),
+) -> Asked:
+    """What is wanted of the server, and that it takes the fields that calls carry."""
+    features = {one for one, yes in wanted.items() if yes} | features_of(endpoint.fields()).keys()
+    return Asked(name, endpoint, features, path, FALLS_BACK | spare | spared(endpoint))
 
 
 def _context(endpoint: Endpoint) -> Finding:
@@ -95,5 +108,7 @@ def examine(recipe: Recipe, data: Path | None = None) -> list[Checked]:
             findings = [Finding("chat", "no", str(error))]
         if data is not None:
             keep(findings_file(data), one.endpoint, findings)
+        told = [one for one in findings if not (one.state == "yes" and one.feature.startswith(TAKES))]
+        findings = [consequence(one.endpoint, finding) for finding in told]
         checked.append(Checked(one.name, one.endpoint.model, one.endpoint.base_url, findings, one.falls_back))
     return checked

@@ -9,11 +9,15 @@ from pairwright.assets.flow import flow
 from pairwright.assets.intake.source import Intake, take_in
 from pairwright.assets.stages.stage import Derived, Expected, Paid
 from pairwright.assets.storage.repair import mended
-from pairwright.assets.storage.reply_ledger import budget_of
+from pairwright.assets.storage.reply_ledger import budget_of, findings_file
 from pairwright.assets.storage.store import Workspace
 from pairwright.models.estimate import Estimate
+from pairwright.models.serving.reply_store import ReplyStore
+from pairwright.pipelines.asked_in_vain import refuse_in_vain
+from pairwright.pipelines.reasoning_cost import with_reasoning
 from pairwright.pipelines.snapshot import snapshot
 from pairwright.schemas.errors import PairwrightError
+from pairwright.schemas.kinds import Kind
 from pairwright.schemas.recipe import Recipe
 
 
@@ -23,6 +27,8 @@ class Line(NamedTuple):
     judge: str
     kind: str
     estimate: Estimate
+    asker: Kind | None = None
+    """The policy, router or judge."""
 
 
 class Plan(NamedTuple):
@@ -41,9 +47,21 @@ def plan(recipe: Recipe, workspace: Workspace) -> Plan:
     """Count what is missing, judge by judge; nothing under the data folder changes.
 
     Works beside it, on links, so that a build may go on meanwhile: where one replaces the tables of the intake, the
-    plan is made again from the sources themselves. Raises RecipeError for a budget that would hold nothing.
+    plan is made again from the sources themselves. Raises RecipeError for a budget that would hold nothing, and
+    JudgeError where the recipe asks for what a server refuses.
     """
-    budget_of(recipe, workspace)  # refuses one that would hold nothing
+    budget = budget_of(recipe, workspace)  # refuses one that would hold nothing
+    made = _steady_plan(recipe, workspace)
+    lines = []
+    for line in made.lines:
+        if line.asker is not None and line.estimate.calls:
+            refuse_in_vain(line.asker, ReplyStore(budget, findings=findings_file(workspace.data)))
+            line = line._replace(estimate=with_reasoning(line.estimate, line.asker, workspace))
+        lines.append(line)
+    return made._replace(lines=lines)
+
+
+def _steady_plan(recipe: Recipe, workspace: Workspace) -> Plan:
     with snapshot(workspace) as beside:
         try:
             made = _mended_plan(recipe, beside.workspace)
@@ -67,7 +85,8 @@ def _plan(recipe: Recipe, workspace: Workspace) -> Plan:
     expected: Expected | None = None
     for stage in flow(recipe):
         if isinstance(stage, Paid):
-            lines.append((stage, Line(stage.label, stage.kind, stage.estimate(workspace, expected))))
+            asker = stage.made_by if isinstance(stage.made_by, Kind) else None
+            lines.append((stage, Line(stage.label, stage.kind, stage.estimate(workspace, expected), asker)))
         elif isinstance(stage, Derived) and stage.expected:
             if any(line.estimate.calls for _, line in lines):
                 expected = functools.partial(stage.expected, workspace)

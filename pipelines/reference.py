@@ -16,7 +16,9 @@ from pairwright.schemas.families import FAMILIES
 from pairwright.schemas.kinds import Member, OneOf, kinds
 from pairwright.schemas.options import Part
 from pairwright.schemas.recipe import Recipe
+from pairwright.schemas.served import ServedModel
 
+SHARED = "And the options of [a model behind a server](#models), from `revision` to `poll`, as they stand there."
 TITLES = {"strategy": "Pair strategies", "column": "Pair columns", "format": "Export formats"}
 INTRO = """# The recipe
 
@@ -24,7 +26,8 @@ One YAML file says what to build. Unknown keys, keys given twice and names that 
 the key, the value, what is allowed and the nearest match. `pairwright init DIR` writes a recipe to start from, with a
 JSON Schema beside it for completion in editors.
 
-What several parts have in common is written once: `judges: [&one {kind: llm-rating, model: m}, {<<: *one, name: two}]`.
+A model that several parts use is named once, under [`models`](#models). What else they have in common can be, too:
+`judges: [&one {kind: llm-rating, model: m}, {<<: *one, name: two}]`.
 A key of the mapping's own wins over one that `<<` merges in. What looks like a date is a text.
 
 This page is made from the models by `python -m pairwright.pipelines.reference`; a test checks that it is current.
@@ -35,6 +38,7 @@ def reference() -> str:
     """Markdown: a table of options for each block of the recipe, and for each kind of each family."""
     parts, shown = [INTRO], set[type[BaseModel]]()
     for title, model in _blocks("Keys", Recipe):
+        shown.add(model)
         parts.append(f"## {title}\n\n{_prose(model)}\n\n{_table(model)}")
     for family, (plural, folder, place, key, usual) in FAMILIES.items():
         named = "`name` is what columns, plots and messages call it; by default its kind."
@@ -42,13 +46,27 @@ def reference() -> str:
         parts.append(f"## {TITLES.get(family, plural.capitalize())}\n\n{alone if usual else named}")
         for kind, cls in kinds(family).items():
             if cls.__module__.startswith(folder):  # and not one that a test has added
-                parts.append(f"### `{kind}`\n\n{_prose(cls)}\n\n{_table(cls, without=(key, 'name'))}".rstrip())
+                also = _shared(cls)
+                table = _table(cls, without=(key, "name", *also))
+                parts.append(f"### `{kind}`\n\n{_prose(cls)}\n\n{table}\n\n{SHARED if also else ''}".rstrip())
                 for _, model in [*_blocks("", cls, frozenset(shown))][1:]:
                     shown.add(model)
                     parts.append(f"#### {_words(model).capitalize()}\n\n{_prose(model)}\n\n{_table(model)}")
                 if issubclass(cls, Format):
                     parts.append(f"Not in this format: {'; '.join(format_named(kind).loses())}.")
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _shared(cls: type[BaseModel]) -> list[str]:
+    """The options that a kind has in common with every model behind a server."""
+    if not issubclass(cls, ServedModel):
+        return []
+    told, usual = described(cls), described(ServedModel)
+    return [
+        name
+        for name, field in ServedModel.model_fields.items()
+        if name != "model" and told.get(name) == usual.get(name) and cls.model_fields[name].default == field.default
+    ]
 
 
 def _blocks(

@@ -1,6 +1,7 @@
 """`pairwright init`: a folder with a recipe that builds as it is."""
 
 import json
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -47,11 +48,16 @@ def start(folder: Path) -> list[Path]:
     """
     with (SHIPPED / "demo" / "corpus.jsonl").open(encoding="utf-8") as corpus:
         examples = "".join(islice(corpus, EXAMPLES))
-    files = {
-        folder / "recipe.yaml": RECIPE,
-        folder / "recipe.schema.json": json.dumps(recipe_json_schema(), indent=2) + "\n",
-        folder / "prompts.jsonl": examples,
-    }
+    return write_new(folder, {"recipe.yaml": RECIPE, "prompts.jsonl": examples})
+
+
+def write_new(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write files of a new folder, and the JSON Schema of recipes beside them; their paths.
+
+    Raises PairwrightError rather than overwrite one of them.
+    """
+    schema = json.dumps(recipe_json_schema(), indent=2) + "\n"
+    files = {folder / name: text for name, text in {**texts, "recipe.schema.json": schema}.items()}
     there = [str(path) for path in files if path.exists()]
     if there:
         raise PairwrightError(f"{', '.join(there)} already there; name another folder or remove it first")

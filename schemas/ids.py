@@ -5,7 +5,7 @@ parts share bytes. Ids are hex, so they sort the same as text and as numbers.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any
@@ -28,17 +28,23 @@ def digest(*parts: str | bytes, size: int = ID_BYTES) -> str:
     return state.hexdigest()
 
 
-def prompt_id(messages: Iterable[Mapping[str, str]]) -> str:
-    """Id of a conversation: its roles and contents in order."""
+def prompt_id(messages: Iterable[Mapping[str, str]], typed: str | None = None, tools: str | None = None) -> str:
+    """Id of a conversation: its roles and contents in order; where it holds more than texts, the canonical JSON of
+    that, and of its tools."""
     parts = ["prompt"]
     for message in messages:
         parts += (message["role"], message["content"])
+    for name, content in (("typed", typed), ("tools", tools)):
+        if content is not None:
+            parts += (name, content)
     return digest(*parts)
 
 
-def response_id(prompt: str, text: str) -> str:
-    """Id of a distinct text for the prompt with that id."""
-    return digest("response", prompt, text)
+def response_id(prompt: str, text: str, reasoning: str | None = None, tool_calls: str | None = None) -> str:
+    """Id of a distinct answer to the prompt with that id: of its text and, where it has them, of the reasoning that led
+    to it and of its tool calls (canonical JSON)."""
+    told = {"reasoning": reasoning, "tool_calls": tool_calls}
+    return digest("response", prompt, text, *(part for name, one in told.items() if one for part in (name, one)))
 
 
 def references_id(references: Iterable[str]) -> str:
@@ -46,15 +52,32 @@ def references_id(references: Iterable[str]) -> str:
     return digest("references", *references)
 
 
-def prompt_ids(conversations: pl.Series) -> pl.Series:
-    """`prompt_id` of each of many conversations, lists of role and content; without nulls."""
+def prompt_ids(conversations: pl.Series, typed: pl.Series | None = None, tools: pl.Series | None = None) -> pl.Series:
+    """`prompt_id` of each of many conversations, lists of role and content, and what they hold more than that."""
     turns = conversations.explode(empty_as_null=False).struct
-    return _digests("prompt", [turns.field("role"), turns.field("content")], conversations.list.len())
+    plain = _digests("prompt", [turns.field("role"), turns.field("content")], conversations.list.len())
+    return _with_more(plain, prompt_id, [conversations], [typed, tools])
 
 
-def response_ids(prompts: pl.Series, texts: pl.Series) -> pl.Series:
-    """`response_id` of each of many texts, beside the ids of their prompts; without nulls."""
-    return _digests("response", [prompts, texts])
+def response_ids(
+    prompts: pl.Series, texts: pl.Series, reasoning: pl.Series | None = None, tool_calls: pl.Series | None = None
+) -> pl.Series:
+    """`response_id` of each of many texts, beside the ids of their prompts, and what came with them."""
+    plain = _digests("response", [prompts, texts]).alias("response_id")
+    return _with_more(plain, response_id, [prompts, texts], [reasoning, tool_calls])
+
+
+def _with_more(
+    plain: pl.Series, one: Callable[..., str], told: list[pl.Series], more: list[pl.Series | None]
+) -> pl.Series:
+    """Ids of rows of texts, with those of the rows that hold more."""
+    given = [column for column in more if column is not None]
+    rows = sorted({row for column in given for row in column.is_not_null().arg_true()})
+    if not rows:
+        return plain
+    columns = [*told, *(pl.repeat(None, len(plain), eager=True) if column is None else column for column in more)]
+    ids = [one(*parts) for parts in zip(*(column.gather(rows).to_list() for column in columns), strict=True)]
+    return plain.clone().scatter(rows, ids)
 
 
 def references_ids(lists: pl.Series) -> pl.Series:

@@ -120,6 +120,11 @@ class Kind(Member):
             return {**data, "name": str(kind)}
         return data
 
+    @property
+    def names(self) -> list[str]:
+        """What the parts are called that it stands for: its own name, unless it stands for several."""
+        return [self.name]
+
     def needs(self) -> Sequence[Any]:
         """What it asks of causal models, as requests for their passes."""
         return ()

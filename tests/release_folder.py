@@ -109,12 +109,17 @@ def rankings(**more: Any) -> list[dict[str, Any]]:
     ]
 
 
-def make(folder: Path, rows: list[dict[str, Any]] | None = None, lists: list[dict[str, Any]] | None = None) -> Release:
-    """Write it; `rows` replaces the pairs, `lists` the rankings."""
+def make(
+    folder: Path,
+    rows: list[dict[str, Any]] | None = None,
+    lists: list[dict[str, Any]] | None = None,
+    overrides: dict[str, Any] | None = None,
+) -> Release:
+    """Write it; `rows` replaces the pairs, `lists` the rankings; `overrides` are types of the pairs' columns."""
     for name, table in (("pairs", rows or pairs()), ("rankings", lists or rankings())):
-        overrides = {"ranks": pl.List(pl.UInt32)} if name == "rankings" else {}
+        types = {"ranks": pl.List(pl.UInt32)} if name == "rankings" else overrides or {}
         with SplitWriter(folder / name) as writer:
-            writer.add(pl.DataFrame(table, schema_overrides=overrides))
+            writer.add(pl.DataFrame(table, schema_overrides=types))
     manifest = {"dataset": "hand", "version": "v1", "digest": "0123456789abcdef"}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return Release("v1", folder, manifest)

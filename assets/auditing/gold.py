@@ -1,53 +1,80 @@
-"""Reading gold: pairs of responses with a human label, each used, tied, or left out for a reason that is counted."""
+"""Reading gold in any shape: what people or scores say of responses; each row used, tied, or left out for a reason."""
 
 import glob
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from pairwright.assets.auditing.gold_columns import Choice, kept_of, named_in, shape_of
+from pairwright.assets.auditing.gold_votes import Opinion, Rating, Voted, each_alone, of_ratings, together
 from pairwright.assets.intake.columns import NO_COLUMNS, Columns
 from pairwright.assets.intake.conform_rows import by_row
+from pairwright.assets.intake.labelled_rows import POLICIES, PROMPT, RESPONSES, Labelled, labelled
 from pairwright.assets.intake.readers import open_source
-from pairwright.assets.intake.records import Records
+from pairwright.assets.intake.records import Part, Records
+from pairwright.assets.intake.shapes import Shape, known_names
 from pairwright.schemas.errors import SourceError, one_line, short
 from pairwright.schemas.ids import prompt_id, response_id
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.sources import ColumnMap, Source
+from pairwright.schemas.sources import Source
 from pairwright.schemas.tables import MESSAGES
 
-LABELS = ("a", "b", "tie")
-NEEDED = ("prompt", "response_a", "response_b", "human_label")
-MAY_HAVE = ("references", "domain")
+ANY = Choice()
 NO_GROUP = "(none)"
 """What pairs are grouped under that have no value in the column."""
+BESIDE = pl.Struct({"reasoning": pl.String, "tool_calls": pl.String})
+"""What a response has besides its text."""
 _SCHEMA: dict[str, Any] = {
     "number": pl.UInt64,
     "prompt_id": pl.String,
     "id_a": pl.String,
     "id_b": pl.String,
     "prompt": MESSAGES,
+    "typed": pl.String,
+    "tools": pl.String,
     "response_a": pl.String,
     "response_b": pl.String,
+    "beside_a": BESIDE,
+    "beside_b": BESIDE,
     "references": pl.List(pl.String),
     "domain": pl.String,
     "won": pl.Float64,
+    "votes": pl.List(pl.Struct({"annotator": pl.String, "won": pl.Float64})),
     "groups": pl.List(pl.String),
 }
+
+
+_READ = ("bad", "messages", "typed", "tools", "references", "domain", "answers")
 
 
 class Gold(NamedTuple):
     """Labelled pairs, and what became of the rows that they were read from."""
 
     pairs: pl.DataFrame
-    """number (from 1, in the order read), ids and texts, `won` (1 where the label says a, 0 for b, null for a tie)
-    and `groups`, the values of the column to report by."""
+    """number (from 1, in the order read), ids and texts, every vote, `won` (1 where most say a, 0 for b, null for a
+    tie) and `groups`, the values of the column to report by."""
     rows: int
     left_out: dict[str, int]
-    """Rows that are no pair, by reason."""
+    """Rows that come to no pair, by reason."""
+    shape: str
+    """What the rows are, in a few words."""
+    annotators: list[str]
+    """Who labelled, where a column or several scores say so."""
+
+
+class _Row(NamedTuple):
+    messages: list[dict[str, str]]
+    typed: str | None
+    tools: str | None
+    references: list[str]
+    domain: str | None
+    groups: list[str]
+    answers: dict[str, dict[str, Any]]
+    """Its responses, by id."""
 
 
 def find_gold(gold: Path, recipe: Recipe) -> Path:
@@ -62,91 +89,155 @@ def find_gold(gold: Path, recipe: Recipe) -> Path:
     raise SourceError(f"no gold at {one_line(' nor at '.join(map(str, places)))}")
 
 
-def read_gold(path: Path, by: str | None = None) -> Gold:
-    """The labelled pairs of a file. Raises SourceError for a column that is missing, and for an unknown label."""
-    pairs: list[dict[str, Any]] = []
-    reasons: Counter[str] = Counter()
+def read_gold(path: Path, choice: Choice = ANY) -> Gold:
+    """The labelled pairs of a file in any shape.
+
+    Raises SourceError where no shape is recognised, for a column that is missing, and where no row can be used.
+    """
+    reader = _Reader(choice)
+    wanted = {*known_names(), *named_in(choice), *([choice.by] if choice.by else [])}
     names: dict[str, None] = {}
-    rows = 0
-    wanted = [*NEEDED, *MAY_HAVE, *([by] if by else [])]
     for part in open_source(Source(source=str(path)), Path()).each_part(also=wanted):
         names.update(dict.fromkeys(part.names))
-        missing = [name for name in NEEDED if name not in part.names]
-        if missing:
-            raise SourceError(f"{part.label}: no column {missing[0]!r}; it has {', '.join(part.names)}")
-        columns = [*NEEDED, *(name for name in MAY_HAVE if name in part.names)]
-        for one in (one for records in part.records(wanted) for one in _pairs(records, columns, by)):
-            rows += 1
-            if isinstance(one, str):
-                reasons[one] += 1
-            else:
-                pairs.append({**one, "number": len(pairs) + 1})
-    if by is not None and by not in names:
-        raise SourceError(f"{path}: no column {short(by)} to group by; it has {one_line(', '.join(names))}")
-    if not pairs:
-        why = "; ".join(f"{count:,}: {reason}" for reason, count in reasons.most_common(3))
+        reader.read(part)
+    if choice.by is not None and choice.by not in names:
+        raise SourceError(f"{path}: no column {short(choice.by)} to group by; it has {one_line(', '.join(names))}")
+    pairs = reader.pairs()
+    if pairs.is_empty():
+        why = "; ".join(f"{count:,}: {reason}" for reason, count in reader.reasons.most_common(3))
         raise SourceError(f"{path} holds no rows with a prompt, two responses and a label ({why or 'it is empty'})")
-    return Gold(pl.DataFrame(pairs, schema=_SCHEMA), rows, dict(reasons.most_common()))
+    shape = "; ".join(dict.fromkeys(one.told() for one in reader.shapes))
+    return Gold(pairs, reader.count, dict(reader.reasons.most_common()), shape, reader.annotators())
 
 
-def _pairs(records: Records, names: list[str], by: str | None) -> Iterator[dict[str, Any] | str]:
-    """Each row as a pair, or why it is none."""
-    objects = _objects(records, {*names, *([by] if by else [])})
-    columns = _columns(names)
-    for (number, record, _), row in zip(objects, by_row(objects, columns).iter_rows(named=True), strict=True):
-        if row["bad"] is not None:
-            yield row["bad"]
-            continue
-        texts = [record.get(name) for name in ("response_a", "response_b")]
-        absent = [name for name in NEEDED[1:] if record.get(name) is None]
-        if absent:
-            yield f"{absent[0]} is missing"
-        elif texts[0] == texts[1]:
-            yield "both responses are the same text"
+class _Reader:
+    """Gathers what the rows of all parts say."""
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        self.count = 0
+        self.reasons: Counter[str] = Counter()
+        self.shapes: list[Shape] = []
+        self.rows: list[_Row] = []
+        self.opinions: list[Opinion] = []
+        self.ratings: list[Rating] = []
+        self.voted: list[Voted] = []
+
+    def read(self, part: Part) -> None:
+        """Take in a part's rows."""
+        if not part.names:
+            return
+        shape = shape_of(part, self.choice)
+        self.shapes.append(shape)
+        kept_as = kept_of(part, self.choice)
+        wanted = {*shape.columns(), *kept_as.values(), *([self.choice.by] if self.choice.by else [])}
+        for records in part.records(wanted):
+            self._read(records, shape, kept_as)
+
+    def _read(self, records: Records, shape: Shape, kept: Mapping[str, str]) -> None:
+        objects = _objects(records, {*shape.columns(), *kept.values(), self.choice.by})
+        forms: list[tuple[int, Any, str | None]] = []
+        read: list[Labelled | None] = []
+        for number, record, reason in objects:
+            form, found = record, None
+            if reason is None and isinstance(record, Mapping):
+                try:
+                    found = labelled(record, shape, f"{records.part}, row {number}: ")
+                    form = found.record
+                except ValueError as error:
+                    reason = str(error)
+            forms.append((number, form, reason))
+            read.append(found)
+        rows = by_row(forms, _columns(kept)).select(_READ)
+        for (_, record, _), found, row in zip(objects, read, rows.iter_rows(named=True), strict=True):
+            self.count += 1
+            why = row["bad"] or self._take(row, found, shape, record)
+            if why:
+                self.reasons[why] += 1
+
+    def _take(self, row: dict[str, Any], found: Labelled | None, shape: Shape, record: Any) -> str | None:
+        """Keep what a row says; why it says nothing, if so."""
+        assert found is not None
+        prompt = prompt_id(row["messages"], row["typed"], row["tools"])
+        answers = [{name: one[name] for name in ("text", "reasoning", "tool_calls")} for one in row["answers"]]
+        ids = [response_id(prompt, *one.values()) for one in answers]
+        failures = [*(one.failure for one in found.votes), *(one.failure for one in found.scores)]
+        failure = next(filter(None, failures), None)
+        votes = [one for one in found.votes if one.won is not None]
+        scores = [] if shape.compares else [one for one in found.scores if one.value is not None]
+        if not votes and not scores:
+            return failure or f"{shape.label or ', '.join(shape.scores) or shape.ranks or 'a score'} is missing"
+        number = len(self.rows)
+        groups = _groups(record.get(self.choice.by)) if self.choice.by else []
+        told = {name: row[name] for name in _Row._fields if name in row}
+        self.rows.append(_Row(**(told | {"groups": groups, "answers": dict(zip(ids, answers, strict=True))})))
+        sides = [(ids[one.first], ids[one.second]) for one in votes]
+        said = [
+            Opinion(prompt, *pair, one.annotator, float(one.won or 0.0), number)
+            for pair, one in zip(sides, votes, strict=True)
+        ]
+        if shape.annotator:
+            self.opinions += said
         else:
-            yield {
-                **_identified(row["messages"], texts),
-                "prompt": row["messages"],
-                "references": row["references"],
-                "domain": row["domain"],
-                "won": _won(record["human_label"], f"{records.part}, row {number}"),
-                "groups": _groups(record.get(by)) if by else [],
-            }
+            self.voted += each_alone(said)
+        self.ratings += [Rating(prompt, ids[one.place], one.name, float(one.value or 0.0), number) for one in scores]
+        return None
+
+    def pairs(self) -> pl.DataFrame:
+        """Every pair with its votes."""
+        for voted, left_out in (together(self.opinions), of_ratings(self.ratings)):
+            self.voted += voted
+            self.reasons.update(left_out)
+        answers = {key: answer for row in self.rows for key, answer in row.answers.items()}
+        rows = [self._pair(number, one, answers) for number, one in enumerate(self.voted, start=1)]
+        return pl.DataFrame(rows, schema=_SCHEMA)
+
+    def _pair(self, number: int, one: Voted, answers: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+        row, first, second = self.rows[one.row], answers[one.first], answers[one.second]
+        return {
+            "number": number,
+            "prompt_id": one.prompt,
+            "id_a": one.first,
+            "id_b": one.second,
+            "prompt": row.messages,
+            "typed": row.typed,
+            "tools": row.tools,
+            "response_a": first["text"],
+            "response_b": second["text"],
+            "beside_a": first,
+            "beside_b": second,
+            "references": row.references,
+            "domain": row.domain,
+            "won": one.won,
+            "votes": one.votes,
+            "groups": row.groups,
+        }
+
+    def annotators(self) -> list[str]:
+        """Who labelled; nobody where no column says so."""
+        named = {one.annotator for one in self.opinions} | {one.name for one in self.ratings}
+        return sorted(named) if self.opinions or len(named) > 1 else []
 
 
-def _objects(records: Records, wanted: set[str]) -> list[tuple[int, Any, str | None]]:
+def _objects(records: Records, wanted: set[str | None]) -> list[tuple[int, Any, str | None]]:
     if records.frame is None:
         return records.objects
     frame = records.frame.select(name for name in records.frame.columns if name in wanted)
     return [(number, row, None) for number, row in enumerate(frame.to_dicts(), start=records.first)]
 
 
-def _columns(names: list[str]) -> Columns:
+def _columns(kept: Mapping[str, str]) -> Columns:
     """Only the columns that gold may have: what else a file says of a prompt is no reason to tell its rows apart."""
     return NO_COLUMNS._replace(
-        prompt="prompt",
-        responses=["response_a", "response_b"],
-        references=[name for name in ("references",) if name in names],
-        texts={name: name for name in ("domain",) if name in names},
+        prompt=PROMPT,
+        responses=[RESPONSES],
+        policies=POLICIES,
+        system=kept.get("system"),
+        own_system="system" not in kept,
+        tools=kept.get("tools"),
+        references=[name for field, name in kept.items() if field == "references"],
+        texts={field: name for field, name in kept.items() if field == "domain"},
     )
-
-
-def _identified(messages: list[dict[str, str]], texts: list[str]) -> dict[str, str]:
-    prompt = prompt_id(messages)
-    return {
-        "prompt_id": prompt,
-        "id_a": response_id(prompt, texts[0]),
-        "id_b": response_id(prompt, texts[1]),
-        "response_a": texts[0],
-        "response_b": texts[1],
-    }
-
-
-def _won(label: Any, where: str) -> float | None:
-    name = str(label).strip().lower()
-    if name not in LABELS:
-        raise SourceError(f"{where}: human_label {short(label)} is unknown; allowed: {', '.join(LABELS)}")
-    return {"a": 1.0, "b": 0.0}.get(name)
 
 
 def _groups(value: Any) -> list[str]:
@@ -156,16 +247,3 @@ def _groups(value: Any) -> list[str]:
     if value is None:
         return [NO_GROUP]
     return [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)]
-
-
-def as_source(path: Path) -> Source:
-    """The source that a file of `source_rows` is."""
-    columns = ColumnMap(
-        prompt="prompt", responses=["response_a", "response_b"], references="references", domain="domain"
-    )
-    return Source(source=str(path), columns=columns)
-
-
-def source_rows(gold: Gold) -> pl.DataFrame:
-    """What the judges are asked about: the pairs without their labels."""
-    return gold.pairs.select("prompt", "response_a", "response_b", "references", "domain")

@@ -1,6 +1,6 @@
 """Which of a source's columns ours are taken from, settled once, and what a row becomes before it has an id."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -11,12 +11,18 @@ from pairwright.schemas.sources import ColumnMap
 from pairwright.schemas.tables import MESSAGES, STEPS
 
 TEXTS = ("tests", "source", "license", "domain", "split")
-ANSWERS = pl.List(pl.Struct({"policy": pl.String, "text": pl.String, "steps": STEPS}))
+ANSWERS = pl.List(
+    pl.Struct({"policy": pl.String, "text": pl.String, "reasoning": pl.String, "tool_calls": pl.String, "steps": STEPS})
+)
+MEDIA = {"images": "image", "audios": "audio", "videos": "video"}
+"""Fields of the column map that hold media → what they hold."""
 _RAW: dict[str, Any] = {
     "row": pl.UInt64,
     "bad": pl.String,
     "excerpt": pl.String,
     "messages": MESSAGES,
+    "typed": pl.String,
+    "tools": pl.String,
     "references": pl.List(pl.String),
     "tags": pl.List(pl.String),
     **dict.fromkeys(TEXTS, pl.String),
@@ -44,12 +50,18 @@ class Columns(NamedTuple):
     policies: str | list[str] | None
     steps: str | None
     step_labels: str | None
+    tools: str | None = None
+    media: Mapping[str, str] = {}
+    """The column of each kind of media."""
+    reasoning: str | None = None
+    tool_calls: str | None = None
 
     def used(self) -> set[str]:
         """The source's columns that something of ours is taken from."""
         policies = self.policies if isinstance(self.policies, str) else None
-        single = (self.prompt, self.system, self.response, self.policy, policies, self.steps, self.step_labels)
-        several = (self.references, self.tags, self.responses, self.texts.values())
+        single = [self.prompt, self.system, self.response, self.policy, policies, self.steps, self.step_labels]
+        single += [self.tools, self.reasoning, self.tool_calls]
+        several = (self.references, self.tags, self.responses, self.texts.values(), self.media.values())
         return {name for name in single if name} | {name for names in several for name in names}
 
 
@@ -94,6 +106,10 @@ def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
                 f"{label}: columns.steps and columns.step_labels go together, with one column of responses or none"
             )
         steps, labels = [], []
+    beside = ("reasoning", "tool_calls")
+    for field in beside:
+        if getattr(columns, field) and len(responses) > 1:
+            raise SourceError(f"{label}: columns.{field} goes with one column of responses, not {len(responses)}")
     return Columns(
         prompt[0],
         next(iter(named("system", "system")), None),
@@ -107,6 +123,9 @@ def settle(columns: ColumnMap, found: Sequence[str], label: str) -> Columns:
         policies,
         next(iter(steps), None),
         next(iter(labels), None),
+        next(iter(named("tools")), None),
+        {kind: name[0] for field, kind in MEDIA.items() if (name := named(field))},
+        *(next(iter(named(field)), None) for field in beside),
     )
 
 

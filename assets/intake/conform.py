@@ -10,26 +10,27 @@ from pairwright.assets.intake.conform_columns import by_column
 from pairwright.assets.intake.conform_rows import by_row
 from pairwright.assets.intake.records import Records
 from pairwright.assets.intake.splits import known_split, unknown_split
+from pairwright.schemas.content_parts import Keep, keep_nothing
 
 
-def conform(records: Records, columns: Columns) -> pl.DataFrame:
-    """The records as a frame of type RAW."""
-    raw = _conformed(records, columns)
+def conform(records: Records, columns: Columns, keep: Keep = keep_nothing) -> pl.DataFrame:
+    """The records as a frame of type RAW. `keep` stores what media the conversations hold."""
+    raw = _conformed(records, columns, keep)
     if "split" not in columns.texts:
         return raw
     split = pl.col("split")
     return raw.with_columns(split=known_split(split), bad=pl.coalesce("bad", unknown_split(split)))
 
 
-def _conformed(records: Records, columns: Columns) -> pl.DataFrame:
+def _conformed(records: Records, columns: Columns, keep: Keep) -> pl.DataFrame:
     if records.frame is None:
-        return by_row(records.objects, columns)
+        return by_row(records.objects, columns, keep)
     used = columns.used()
     frame = pl.DataFrame([column for column in records.frame.iter_columns() if column.name in used])
     if _typed(frame, columns):
         return by_column(frame, records.first, columns)
     objects = [(number, record, None) for number, record in enumerate(frame.to_dicts(), start=records.first)]
-    return by_row(objects, columns)
+    return by_row(objects, columns, keep)
 
 
 def _typed(frame: pl.DataFrame, columns: Columns) -> bool:
@@ -45,5 +46,7 @@ def _typed(frame: pl.DataFrame, columns: Columns) -> bool:
         and all(schema[name] in (texts if len(columns.responses) == 1 else text) for name in columns.responses)
         # two lists to zip: row by row
         and not columns.steps
+        # what is more than text
+        and not (columns.tools or columns.media or columns.reasoning or columns.tool_calls)
         and not (isinstance(columns.policies, str) or (columns.policies and len(columns.responses) == 1))
     )

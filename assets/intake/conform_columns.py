@@ -29,6 +29,8 @@ def by_column(frame: pl.DataFrame, first: int, columns: Columns) -> pl.DataFrame
         bad=bad,
         excerpt=prompt.str.slice(0, 200).fill_null(""),
         messages=messages,
+        typed=pl.lit(None, pl.String),
+        tools=pl.lit(None, pl.String),
         references=_texts_by_column(frame, [at[name] for name in columns.references]),
         tags=_texts_by_column(frame, [at[name] for name in columns.tags]),
         **{field: _text_by_column(at[columns.texts[field]] if field in columns.texts else None) for field in TEXTS},
@@ -88,4 +90,5 @@ def _side_by_side(frame: pl.DataFrame, answers: list[pl.Expr]) -> pl.Series:
 
 
 def _answer(policy: pl.Expr, text: pl.Expr) -> pl.Expr:
-    return pl.struct(policy=policy, text=text, steps=pl.lit(None, STEPS))
+    nothing = pl.lit(None, pl.String)
+    return pl.struct(policy=policy, text=text, reasoning=nothing, tool_calls=nothing, steps=pl.lit(None, STEPS))

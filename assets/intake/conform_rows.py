@@ -7,34 +7,33 @@ from typing import Any
 import polars as pl
 
 from pairwright.assets.intake.columns import RAW, Columns
+from pairwright.schemas.content_parts import Attached, Keep, keep_nothing
+from pairwright.schemas.conversation import SYSTEM_ROLES, Answer, has_content, read_messages, read_response, stored
+from pairwright.schemas.tool_calls import canonical, read_tool_calls, read_tools
 
-ROLES = ("system", "developer", "user", "assistant")
-SYSTEM_ROLES = ("system", "developer")
-TOOL_ROLES = ("tool", "function")
-TOOL_FIELDS = ("tool_calls", "function_call", "tool_call_id")
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 240
 
 
-def by_row(objects: Sequence[tuple[int, Any, str | None]], columns: Columns) -> pl.DataFrame:
-    """Rows of type RAW from (number, record, why it could not be read)."""
+def by_row(objects: Sequence[tuple[int, Any, str | None]], columns: Columns, keep: Keep = keep_nothing) -> pl.DataFrame:
+    """Rows of type RAW from (number, record, why it could not be read). `keep` stores what media they hold."""
     rows = []
     for number, record, reason in objects:
         row: dict[str, Any] = {"row": number, "bad": reason, "excerpt": _excerpt(record, columns)}
         if reason is None:
             try:
-                row |= _conformed(record, columns)
+                row |= _conformed(record, columns, keep)
             except ValueError as error:
                 row["bad"] = str(error)
         rows.append(row)
     return pl.DataFrame(rows, schema=RAW, strict=True)
 
 
-def _conformed(record: Any, columns: Columns) -> dict[str, Any]:
+def _conformed(record: Any, columns: Columns, keep: Keep) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"the record is {_kind(record)}, expected an object")
+    turns = _turns(record, columns, keep)
     row: dict[str, Any] = {
-        "messages": _messages(record.get(columns.prompt), columns.prompt),
         "references": [text for name in columns.references for text in _texts(record.get(name), name) if text.strip()],
         "tags": [text for name in columns.tags for text in _texts(record.get(name), name) if text.strip()],
         "answers": _answers(record, columns),
@@ -43,54 +42,39 @@ def _conformed(record: Any, columns: Columns) -> dict[str, Any]:
         text = _text(record.get(name), name)
         row[field] = text if text and text.strip() else None
     system = _text(record.get(columns.system), columns.system) if columns.system else None
-    if system and system.strip() and not (columns.own_system and row["messages"][0]["role"] in SYSTEM_ROLES):
-        row["messages"] = [{"role": "system", "content": system}, *row["messages"]]
+    if system and system.strip() and not (columns.own_system and turns[0]["role"] in SYSTEM_ROLES):
+        turns = [{"role": "system", "content": system}, *turns]
+    row["messages"], row["typed"] = stored(turns)
+    if columns.tools and (tools := read_tools(record.get(columns.tools), columns.tools)):
+        row["tools"] = canonical(tools)
     return row
 
 
-def _messages(value: Any, name: str) -> list[dict[str, str]]:
+def _turns(record: dict[str, Any], columns: Columns, keep: Keep) -> list[dict[str, Any]]:
+    """The prompt's canonical messages."""
+    value, name = record.get(columns.prompt), columns.prompt
+    attached = {kind: values for kind, column in columns.media.items() if (values := _several(record.get(column)))}
     if value is None:
         raise ValueError(f"{name} is missing")
     if isinstance(value, str):
-        if not (_text(value, name) or "").strip():
-            raise ValueError(f"{name} is empty")
-        return [{"role": "user", "content": value}]
+        if not attached:
+            if not (_text(value, name) or "").strip():
+                raise ValueError(f"{name} is empty")
+            return [{"role": "user", "content": value}]
+        value = [{"role": "user", "content": value}]
     if not isinstance(value, list):
         raise ValueError(f"{name} is {_kind(value)}, expected a text or a list of messages")
-    messages = [_message(message, f"{name}: turn {turn}") for turn, message in enumerate(value, start=1)]
-    if not messages or not messages[-1]["content"].strip():
+    messages = read_messages(value, name, keep, Attached(attached) if attached else None)
+    if not messages or not has_content(messages[-1]):
         raise ValueError(f"{name} is empty")
-    if messages[-1]["role"] != "user":
-        raise ValueError(f"{name} ends with the {messages[-1]['role']}'s turn, expected the user's")
+    if messages[-1]["role"] not in ("user", "tool"):
+        raise ValueError(f"{name} ends with the {messages[-1]['role']}'s turn, expected the user's or a tool's")
     return messages
 
 
-def _message(message: Any, place: str) -> dict[str, str]:
-    """A turn's role and text. What tools are asked and answer has no place there, nor have pictures and sound."""
-    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-        raise ValueError(f"{place} is no message with role and content")
-    role = message["role"]
-    if len(message) > 2:
-        for field in TOOL_FIELDS:
-            if _holds_something(message.get(field)):
-                raise ValueError(f"{place} has {field}; conversations with tool calls are not supported")
-    if role in TOOL_ROLES:
-        raise ValueError(f"{place} is a {role}'s; conversations with tool calls are not supported")
-    if role not in ROLES:
-        raise ValueError(f"{place} has role {_short(role)}; allowed: {', '.join(ROLES)}")
-    content = _text(message.get("content"), place)
-    if content is None:
-        raise ValueError(f"{place} has no content")
-    return {"role": role, "content": content}
-
-
-def _holds_something(value: Any) -> bool:
-    """False for what typed tables put where other rows have a call: nulls, and structs and lists of nothing else."""
-    while isinstance(value, (dict, list)) and len(value) == 1:
-        value = next(iter(value.values() if isinstance(value, dict) else value))
-    if isinstance(value, (dict, list)):
-        return any(map(_holds_something, value.values() if isinstance(value, dict) else value))
-    return value is not None and value != ""
+def _several(value: Any) -> list[Any]:
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if one is not None]
 
 
 def _answers(record: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
@@ -99,17 +83,18 @@ def _answers(record: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
         if columns.steps and columns.step_labels:
             steps = _steps(record.get(columns.steps), record.get(columns.step_labels), columns)
         if columns.response:
-            text = _text(record.get(columns.response), columns.response)
+            value = record.get(columns.response)
         else:
-            text = "\n".join(step["text"] for step in steps) if steps else None
-        if text is None:
+            value = "\n".join(step["text"] for step in steps) if steps else None
+        answer = _answer(value, columns.response or columns.steps, *_beside(record, columns))
+        if answer is None:
             raise ValueError(f"{columns.response or columns.steps} is missing")
         policy = _text(record.get(columns.policy), columns.policy) if columns.policy else None
-        return [{"policy": policy or "unknown", "text": text, "steps": steps}]
+        return [{"policy": policy or "unknown", **answer, "steps": steps}]
     if len(columns.responses) > 1:
-        texts = [_text(record.get(name), name) for name in columns.responses]
+        texts = [_answer(record.get(name), name) for name in columns.responses]
     elif columns.responses:
-        texts = _texts(record.get(columns.responses[0]), columns.responses[0], with_nulls=True)
+        texts = _answers_of_one(record, columns)
     else:
         return []
     policies: list[Any] = ["unknown"] * len(texts)
@@ -123,10 +108,46 @@ def _answers(record: dict[str, Any], columns: Columns) -> list[dict[str, Any]]:
         raise ValueError(f"{len(texts)} responses but {len(policies)} policies")
     found = zip(policies, texts, _steps_of_each(record, columns, len(texts)), strict=True)
     return [
-        {"policy": policy or "unknown", "text": text, "steps": steps}
-        for policy, text, steps in found
-        if text is not None
+        {"policy": policy or "unknown", **answer, "steps": steps}
+        for policy, answer, steps in found
+        if answer is not None
     ]
+
+
+def _beside(record: dict[str, Any], columns: Columns) -> list[Any]:
+    """What stands beside the row's responses: their reasoning and their tool calls."""
+    return [record.get(name) if name else None for name in (columns.reasoning, columns.tool_calls)]
+
+
+def _answers_of_one(record: dict[str, Any], columns: Columns) -> list[dict[str, Any] | None]:
+    """In wide form: the responses in one column, with what stands beside each."""
+    name = columns.responses[0]
+    value = record.get(name)
+    values = [] if value is None else value if isinstance(value, list) else [value]
+    beside = []
+    for column, more in zip((columns.reasoning, columns.tool_calls), _beside(record, columns), strict=True):
+        if more is not None and (not isinstance(more, list) or len(more) != len(values)):
+            raise ValueError(f"{column} is {_kind(more)}, expected one for each of the {len(values)} responses")
+        beside.append([None] * len(values) if more is None else more)
+    return [_answer(*one) for one in zip(values, [name] * len(values), *beside, strict=True)]
+
+
+def _answer(value: Any, name: str | None, reasoning: Any = None, tool_calls: Any = None) -> dict[str, Any] | None:
+    """A response with what stands beside it; None where there is none."""
+    calls = read_tool_calls(tool_calls, str(name)) if tool_calls is not None else []
+    if value is None and not calls:
+        return None
+    if isinstance(value, str | None):
+        found = Answer(_text(value, name) or "")
+    elif isinstance(value, list) or (isinstance(value, dict) and {"role", "from"} & value.keys()):
+        found = read_response(value, str(name))
+    else:
+        raise ValueError(f"{name} is {_kind(value)}, expected a text")
+    thought = _text(reasoning, f"{name}: reasoning") or found.reasoning
+    made = found._replace(reasoning=thought, tool_calls=canonical(calls) if calls else found.tool_calls)
+    if made.reasoning and not made.text.strip() and not made.tool_calls:
+        raise ValueError(f"{name} has reasoning only, and no answer")
+    return made._asdict()
 
 
 def _steps_of_each(record: dict[str, Any], columns: Columns, responses: int) -> list[Any]:

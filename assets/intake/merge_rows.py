@@ -16,6 +16,8 @@ from pairwright.schemas.tables import Responses, types
 
 LISTS = ("references", "tags")
 SINGLE = tuple(name for name in TEXTS if name != "split")
+GIVEN = ("text", "reasoning", "tool_calls", "steps")
+"""What a row says of a response."""
 ATTRIBUTES = (*LISTS, *TEXTS)
 """What a row says of its prompt besides the conversation."""
 
@@ -59,7 +61,7 @@ def merged(rows: pl.DataFrame, answers: pl.DataFrame) -> Merged:
     homed = answers.join(rows, on="prompt_id", how="semi") if nobody.height else answers
     nobody = nobody.with_columns(reason=pl.lit("no prompt of the prompts source has this text"))
     columns = {"source": pl.col("part")} | {name: pl.col(name) for name in ("row", "reason", "excerpt", "origin")}
-    attributes = ["prompt_id", "messages", *ATTRIBUTES]
+    attributes = ["prompt_id", "messages", "typed", "tools", *ATTRIBUTES]
     prompts = pl.concat([alone.select(attributes), _merged_prompts(several, settled).select(attributes)])
     return Merged(
         _named(prompts.sort("prompt_id")),
@@ -93,7 +95,7 @@ def _settled(rows: pl.DataFrame) -> pl.DataFrame:
 def _merged_prompts(rows: pl.DataFrame, settled: pl.DataFrame) -> pl.DataFrame:
     """One row a prompt, with the attributes that were settled on."""
     stands = [pl.col(f"_{name}!").alias(name) for name in TEXTS]
-    prompts = rows.group_by("prompt_id").agg(pl.col("messages").first())
+    prompts = rows.group_by("prompt_id").agg(pl.col("messages", "typed", "tools").first())
     prompts = prompts.join(settled.select("prompt_id", *stands), on="prompt_id")
     for name in LISTS:
         prompts = prompts.join(_union(rows, name), on="prompt_id", how="left")
@@ -127,12 +129,12 @@ def _merged_responses(answers: pl.DataFrame) -> pl.DataFrame:
     nothing: dict[str, Any] = {
         name: pl.lit(None, dtype)
         for name, dtype in types(Responses).items()
-        if name in {"sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens"}
+        if name not in {*GIVEN, "prompt_id", "response_id", "policies", "sample_count"}
     }
     key = ["prompt_id", "response_id"]
     repeated = pl.col("response_id").is_duplicated()  # the id names its prompt, too
     alone = answers.filter(~repeated).select(
-        *key, "text", "steps", policies=pl.concat_list("policy"), sample_count=pl.lit(1, pl.UInt32)
+        *key, *GIVEN, policies=pl.concat_list("policy"), sample_count=pl.lit(1, pl.UInt32)
     )
     step = pl.element().struct
     told = pl.format("{}:{}{}", step.field("text").str.len_bytes(), step.field("text"), step.field("right"))
@@ -142,8 +144,7 @@ def _merged_responses(answers: pl.DataFrame) -> pl.DataFrame:
         .sort("prompt_id", "_steps", nulls_last=True)
         .group_by(key)
         .agg(
-            pl.col("text").first(),
-            pl.col("steps").first(),
+            pl.col(GIVEN).first(),
             policies=pl.col("policy").unique().sort(),
             sample_count=pl.len().cast(pl.UInt32),
         )

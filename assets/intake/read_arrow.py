@@ -9,10 +9,14 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pairwright.assets.intake.records import BATCH, Part, Records, one_line, readable
+from pairwright.assets.intake.records import BATCH, BATCH_BYTES, Part, Records, one_line, readable
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.sources import Source
 
+BUFFER = 1 << 20
+"""Bytes of a file that are read at a time."""
+LARGE_ROW = 1 << 20
+"""Bytes that a row with an image is taken for, where nothing tells."""
 DEPTH = 8
 """Levels of nesting that go into a frame; no column of ours has as many."""
 
@@ -23,8 +27,12 @@ def open_parquet(label: str, path: Path) -> Part:
 
     def records(only: Collection[str] | None) -> Iterator[Records]:
         first = 1
-        with readable(what), pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH, columns=_projection(names, only)):
+        with readable(what):
+            at_once = _rows_at_once(pq.read_metadata(path), only)
+        # what is read ahead is a whole row group, whatever the rows in it weigh
+        few = {"buffer_size": BUFFER, "pre_buffer": False} if at_once < BATCH else {}
+        with readable(what), pq.ParquetFile(path, **few) as file:
+            for batch in file.iter_batches(at_once, columns=_projection(names, only)):
                 yield _from_arrow(label, _select(pa.Table.from_batches([batch]), only), first)
                 first += batch.num_rows
 
@@ -38,7 +46,8 @@ def open_dataset(label: str, path: Path | None, source: Source) -> Part:
     """A folder that `datasets` wrote, or without a path the data set on the Hub that the source names."""
     what = f"{label} cannot be read by datasets"
     with readable(what):
-        tables = iter(_loaded(path, source).with_format("arrow").iter(batch_size=BATCH))
+        data = _loaded(path, source).with_format("arrow")
+        tables = iter(data.iter(batch_size=_at_once(LARGE_ROW) if _has_bytes(data.features) else BATCH))
         head = next(tables, None)
     names = list(head.column_names) if head is not None else []
     _check_names(label, names)
@@ -53,6 +62,18 @@ def open_dataset(label: str, path: Path | None, source: Source) -> Part:
     return Part(label, names, records)
 
 
+def _rows_at_once(metadata: pq.FileMetaData, only: Collection[str] | None) -> int:
+    """A batch, or less where the rows' columns take much room, as images do."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    wanted = (one for one in columns if only is None or one.path_in_schema.partition(".")[0] in only)
+    return _at_once(sum(one.total_uncompressed_size for one in wanted) / max(metadata.num_rows, 1))
+
+
+def _at_once(row_bytes: float) -> int:
+    return max(1, min(BATCH, int(BATCH_BYTES / max(row_bytes, 1))))
+
+
 def _loaded(path: Path | None, source: Source) -> Any:
     import datasets
 
@@ -65,6 +86,11 @@ def _loaded(path: Path | None, source: Source) -> Any:
         return data
     name = source.source.removeprefix("hf://")
     return datasets.load_dataset(name, source.config, split=source.split, revision=source.revision, streaming=True)
+
+
+def _has_bytes(features: Any) -> bool:
+    """Whether a data set's rows hold bytes, as those with images and sounds do."""
+    return features is not None and any("binary" in str(field.type) for field in features.arrow_schema)
 
 
 def _check_names(label: str, names: list[str]) -> None:

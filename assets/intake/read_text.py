@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from pairwright.assets.intake.records import BATCH, Part, Records, readable
+from pairwright.assets.intake.records import BATCH, BATCH_BYTES, Part, Records, readable
 from pairwright.schemas.errors import SourceError
 
 COMPRESSION = {".gz": "gzip", ".zst": "zstd"}
@@ -44,10 +44,21 @@ def open_json_lines(label: str, path: Path, names: list[str]) -> Part:
     def records(_: Collection[str] | None) -> Iterator[Records]:
         with readable(f"{path} cannot be read"), _open_bytes(path) as file:
             lines = enumerate(file, start=1)
-            while chunk := list(islice(lines, BATCH)):
+            while chunk := _chunk(lines):
                 yield Records(label, None, [_parsed(number, line) for number, line in chunk if line.strip()])
 
     return Part(label, names, records)
+
+
+def _chunk(lines: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """The next lines: a batch, or less where they are long."""
+    chunk, held = list[tuple[int, bytes]](), 0
+    for one in lines:
+        chunk.append(one)
+        held += len(one[1])
+        if len(chunk) == BATCH or held >= BATCH_BYTES:
+            break
+    return chunk
 
 
 def open_csv(label: str, path: Path) -> Part:

@@ -35,14 +35,14 @@ class Opened(NamedTuple):
         mapped = [name for name in columns.named() if any(name in there for there in names.values())]
         for label, path in self.parts:
             if path is None or path.is_dir():
-                yield open_dataset(label, path, self.source)
-            elif path in names:
+                yield open_dataset(label, path, self.source)._replace(folder=path)
+                continue
+            if path in names:
                 there = names[path]
-                yield open_json_lines(label, path, [*there, *(n for n in mapped if there and n not in there)])
-            elif _bare_suffix(path) == ".csv":
-                yield open_csv(label, path)
+                part = open_json_lines(label, path, [*there, *(n for n in mapped if there and n not in there)])
             else:
-                yield open_parquet(label, path)
+                part = (open_csv if _bare_suffix(path) == ".csv" else open_parquet)(label, path)
+            yield part._replace(folder=path.parent)
 
 
 def file_hash(path: Path) -> bytes:
@@ -59,7 +59,7 @@ def open_source(source: Source, beside: Path, hash_of: Callable[[Path], bytes] =
     if source.source.startswith("hf://"):
         return Opened(_hub_revision(source), [(source.source, None)], source)
     try:
-        folder, found = _found(source.source, beside)
+        folder, found = _found(source.source, beside, "pairs" if source.columns.chosen else "rankings")
         for path in found:
             _check_ending(path)
         state = hashlib.blake2b(digest_size=12)
@@ -73,13 +73,18 @@ def open_source(source: Source, beside: Path, hash_of: Callable[[Path], bytes] =
     return Opened(state.hexdigest(), list(zip(labels, found, strict=True)), source)
 
 
-def _found(name: str, beside: Path) -> tuple[Path, list[Path]]:
+def _of_release(folder: Path, table: str) -> list[Path]:
+    """The files of a release's table, where the folder is one of a release."""
+    return sorted((folder / table).glob("*.parquet")) if (folder / "manifest.json").is_file() else []
+
+
+def _found(name: str, beside: Path, table: str) -> tuple[Path, list[Path]]:
     """The files or the folder of that name, and the folder that it was looked up in."""
     for folder in (beside, Path()):
         pattern = str(Path(glob.escape(str(folder))) / name)
         found = sorted(Path(path) for path in glob.glob(pattern))  # noqa: PTH207 - absolute patterns
         if (folder / name).exists():  # a name that looks like a pattern
-            found = [folder / name]
+            found = _of_release(folder / name, table) or [folder / name]
         if found:
             return folder, found
     raise SourceError(_not_found(name, beside))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -11,6 +12,8 @@ from pairwright.schemas.errors import PairwrightError, SourceError
 
 BATCH = 16_384
 """Rows read at a time."""
+BATCH_BYTES = 32 << 20
+"""About what they may take; fewer are read where they are large, as rows with images are."""
 
 
 class Records(NamedTuple):
@@ -34,6 +37,8 @@ class Part(NamedTuple):
     """Its columns; none where it has no record with named fields."""
     records: Callable[[Collection[str] | None], Iterator[Records]]
     """Its rows, in order; given names, with no more than those columns. To be asked once."""
+    folder: Path | None = None
+    """Where paths in its rows start, and which they may not leave; None where there is none."""
 
 
 @contextmanager

@@ -6,9 +6,11 @@ from typing import NamedTuple
 import polars as pl
 
 from pairwright.assets.display.progress import tell
+from pairwright.assets.intake.media import MediaIntake, unchanged
 from pairwright.assets.intake.readers import open_source
-from pairwright.assets.intake.source_rows import Spooled, fail_on, refuse_empty, settle_shard, spool
+from pairwright.assets.intake.source_rows import Spooled, fail_on, refuse_empty, settle_said, settle_shard, spool
 from pairwright.assets.storage.integrity import kept_record, verify
+from pairwright.assets.storage.media import FOLDER
 from pairwright.assets.storage.store import (
     DERIVED,
     GIVEN,
@@ -16,16 +18,18 @@ from pairwright.assets.storage.store import (
     Workspace,
     content_version,
     last_stamp,
+    read_table,
     write,
     write_record,
 )
+from pairwright.judges.given import GIVEN_SCORES, LABELS
 from pairwright.schemas.errors import DamagedError
 from pairwright.schemas.files import locked, scratch_folder, writing
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Notices, Prompts, Rejects, Responses, check, empty
+from pairwright.schemas.tables import GivenScores, Labels, Media, Notices, Prompts, Rejects, Responses, check, empty
 
-CODE = 3
+CODE = 5
 """Raised when taking in the same rows would give other tables."""
 
 
@@ -47,6 +51,11 @@ def responses_table(recipe: Recipe) -> str:
     return GIVEN if recipe.policies else "responses"
 
 
+def said_tables(recipe: Recipe) -> tuple[str, ...]:
+    """The tables of what sources say of responses; none where none says anything."""
+    return (LABELS, GIVEN_SCORES) if any(one.columns.says_something for one in recipe.sources) else ()
+
+
 def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
     """Bring the prompts and responses tables up to the sources, unless they are.
 
@@ -56,15 +65,16 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
     opened = [open_source(source, recipe.path.parent) for source in recipe.sources]
     options = [[one.version, one.source.model_dump(exclude={"source", "revision"})] for one in opened]
     version = fingerprint({"code": CODE, "sources": options})
-    tables = ("prompts", responses_table(recipe))
+    tables = ("prompts", responses_table(recipe), *said_tables(recipe))
     files = [workspace.file(table, shard) for table in tables for shard in workspace.each_shard()]
     with locked(workspace.root / "intake.lock"):
         _drop_other_layouts(workspace)
-        known = _known(workspace, version)
+        known = _known(workspace, version, recipe.path.parent)
         if known and all(last_stamp(path).get("source") == version for path in files):
             return known
         with writing(workspace.root), scratch_folder(workspace.root / "intake") as scratch:
-            spooled = spool(opened, workspace.shards, scratch)
+            media = MediaIntake(workspace.root / FOLDER, recipe.path.parent, _earlier_media(workspace))
+            spooled = spool(opened, workspace.shards, scratch, media)
             made = [_settle_shard(recipe, scratch, shard, workspace, version) for shard in workspace.each_shard()]
         counts = {
             "prompts": sum(one.prompts for one in made),
@@ -73,16 +83,20 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
             "rejects": _keep_rejects(recipe, workspace, spooled, [one.rejects for one in made], version),
             "notices": _keep(Notices, [one.notices.drop("origin") for one in made], workspace, version),
         }
+        _keep_media(media, workspace, version)
         write_record(workspace.root / "intake.json", {"version": version, **counts})
     return Intake(**counts, fresh=True)
 
 
-def _known(workspace: Workspace, version: str) -> Intake | None:
-    """What the last intake came to, if it was of these sources and what it says is whole."""
+def _known(workspace: Workspace, version: str, beside: Path) -> Intake | None:
+    """What the last intake came to, if it was of these sources, their media as they were, and what it says is whole."""
     known = kept_record(workspace.root / "intake.json") or {}
     try:
         for table in (Rejects, Notices):
             verify(_kept_in(table, workspace))
+        media = _earlier_media(workspace)
+        if media is None or not unchanged(workspace.root / FOLDER, beside, media):
+            return None
         counts = {name: int(known[name]) for name in Intake._fields if name != "fresh"}
     except (DamagedError, FileNotFoundError, KeyError, TypeError, ValueError):
         return None
@@ -109,7 +123,25 @@ def _keep(schema: type[Rejects], frames: list[pl.DataFrame], workspace: Workspac
     return rows.height
 
 
-def _kept_in(schema: type[Rejects], workspace: Workspace) -> Path:
+def _keep_media(media: MediaIntake, workspace: Workspace, version: str) -> None:
+    """Note which local files were taken; no table where there are none."""
+    path, files = _kept_in(Media, workspace), media.frame()
+    if files.height:
+        write(check(files, Media), path, {"version": version})
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _earlier_media(workspace: Workspace) -> pl.DataFrame | None:
+    """The local files that the last intake took; None where that cannot be told."""
+    path = _kept_in(Media, workspace)
+    try:
+        return read_table(path) if path.exists() else empty(Media)
+    except DamagedError:
+        return None
+
+
+def _kept_in(schema: type[Rejects | Media], workspace: Workspace) -> Path:
     return workspace.root / f"{schema.__name__.lower()}.parquet"
 
 
@@ -133,10 +165,11 @@ def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspa
     made = settle_shard(folder, shard.index)
     for number, source in enumerate(recipe.sources):
         fail_on(made.rejects.filter(pl.col("origin") == number), source)
-    for table, frame, schema in (
-        ("prompts", made.prompts, Prompts),
-        (responses_table(recipe), made.responses, Responses),
-    ):
+    frames = {"prompts": (made.prompts, Prompts), responses_table(recipe): (made.responses, Responses)}
+    if said_tables(recipe):
+        said = settle_said(folder, shard.index, made.prompts)
+        frames |= {LABELS: (said[LABELS], Labels), GIVEN_SCORES: (said[GIVEN_SCORES], GivenScores)}
+    for table, (frame, schema) in frames.items():
         checked = check(frame, schema)
         write(checked, workspace.file(table, shard), {"version": content_version(checked), "source": version})
     tell("source: shards", shard.index + 1, shard.count)

@@ -10,13 +10,24 @@ from pairwright.assets.display.progress import tell
 from pairwright.assets.display.text import shown
 from pairwright.assets.intake.columns import NO_COLUMNS, RAW, Columns, settle
 from pairwright.assets.intake.conform import conform
+from pairwright.assets.intake.label_shape import LabelledColumns, labelled_columns
+from pairwright.assets.intake.media import MediaIntake
 from pairwright.assets.intake.merge_rows import Merged, merged, said
 from pairwright.assets.intake.readers import Opened
 from pairwright.assets.intake.records import Part
+from pairwright.assets.intake.said_rows import (
+    conform_labelled,
+    identified_labels,
+    identified_scores,
+    merged_labels,
+    merged_scores,
+)
 from pairwright.assets.storage.spool import Spool, unspool
+from pairwright.judges.given import GIVEN_SCORES, LABELS
 from pairwright.schemas.errors import SourceError
 from pairwright.schemas.ids import prompt_ids, response_ids
 from pairwright.schemas.sources import Source
+from pairwright.schemas.tables import GivenScores, Labels, empty
 
 REASONS = 3
 """So many reasons are told of a source that has no good row."""
@@ -31,20 +42,26 @@ class Spooled(NamedTuple):
     """Of each source."""
 
 
-def spool(opened: Sequence[Opened], shards: int, folder: Path) -> Spooled:
-    """Stream every source into a file of prompts and one of responses per shard.
+def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntake) -> Spooled:
+    """Stream every source into a file of prompts and one of responses per shard; what media they hold goes to `media`.
 
     Raises SourceError for a source of which no row can be used, and for the first bad row under `on_bad_row: fail`.
     """
     counts, rejects = list[int](), list[list[pl.DataFrame]]()
     prompts, responses = Spool(folder, "prompts", shards), Spool(folder, "responses", shards)
+    labels, scores = Spool(folder, LABELS, shards), Spool(folder, GIVEN_SCORES, shards)
     for number, one in enumerate(opened):
         rows, fields, bad_rows = 0, False, list[pl.DataFrame]()
         for part in one.each_part():
             fields = fields or bool(part.names)
             columns = _columns(part, one.source, number)
+            keep = media.within(part.folder).keep
             for records in part.records(columns.used()):
-                raw = conform(records, columns)
+                if isinstance(columns, Columns):
+                    said, raw = None, conform(records, columns, keep)
+                else:
+                    said = conform_labelled(records, columns, keep)
+                    raw = said.raw
                 bad = raw.filter(pl.col("bad").is_not_null())
                 if bad.height:
                     bad_rows.append(_rejects(bad, part.label))
@@ -52,7 +69,11 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path) -> Spooled:
                 good = _identified(raw.filter(pl.col("bad").is_null()), number, part.label)
                 if number == 0:
                     prompts.add(_without_repeats(good).drop("answers"))
-                responses.add(_answers(good))
+                answers = _answers(good)
+                responses.add(answers)
+                if said:
+                    labels.add(identified_labels(said, answers))
+                    scores.add(identified_scores(said, answers))
                 rows += raw.height
                 tell("source", sum(counts) + rows)
         if rows and not fields:
@@ -60,8 +81,8 @@ def spool(opened: Sequence[Opened], shards: int, folder: Path) -> Spooled:
         refuse_empty(one.source, rows, bad_rows)
         counts.append(rows)
         rejects.append(bad_rows)
-    prompts.close()
-    responses.close()
+    for one_table in (prompts, responses, labels, scores):
+        one_table.close()
     return Spooled(counts, rejects)
 
 
@@ -96,9 +117,22 @@ def refuse_empty(source: Source, rows: int, rejects: Sequence[pl.DataFrame]) -> 
     raise SourceError(f"{source.source}: all {rows:,} rows are rejected: {'; '.join(told)}{more}")
 
 
-def _columns(part: Part, source: Source, number: int) -> Columns:
+def settle_said(folder: Path, shard: int, prompts: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """What labelled sources say of a shard's responses: the tables LABELS and GIVEN_SCORES."""
+    nothing = {LABELS: empty(Labels), GIVEN_SCORES: empty(GivenScores)}
+    rows = {name: unspool(folder, name, shard) for name in nothing}
+    found = {name: nothing[name] if one is None else one for name, one in rows.items()}
+    return {LABELS: merged_labels(found[LABELS], prompts), GIVEN_SCORES: merged_scores(found[GIVEN_SCORES], prompts)}
+
+
+def _columns(part: Part, source: Source, number: int) -> Columns | LabelledColumns:
     if not part.names:
         return NO_COLUMNS
+    labelled = labelled_columns(source.columns, part.names, part.label)
+    if labelled and number == 0:
+        return labelled
+    if labelled:
+        return labelled._replace(columns=labelled.columns._replace(references=[], tags=[], texts={}))
     columns = settle(source.columns, part.names, part.label)
     return columns if number == 0 else columns._replace(references=[], tags=[], texts={})
 
@@ -116,7 +150,7 @@ def _rejects(bad: pl.DataFrame, part: str) -> pl.DataFrame:
 
 def _identified(raw: pl.DataFrame, number: int, part: str) -> pl.DataFrame:
     return raw.drop("bad").with_columns(
-        prompt_ids(raw.get_column("messages")).alias("prompt_id"),
+        prompt_ids(*(raw.get_column(name) for name in ("messages", "typed", "tools"))).alias("prompt_id"),
         origin=pl.lit(number, pl.UInt32),
         part=pl.lit(part),
         variant=pl.struct(said()).hash(),  # tells rows of a prompt apart within this run; never stored
@@ -130,7 +164,8 @@ def _answers(good: pl.DataFrame) -> pl.DataFrame:
         .explode("answer", empty_as_null=False)
         .unnest("answer")
     )
-    return rows.with_columns(response_ids(rows.get_column("prompt_id"), rows.get_column("text")).alias("response_id"))
+    told = [rows.get_column(name) for name in ("prompt_id", "text", "reasoning", "tool_calls")]
+    return rows.with_columns(response_ids(*told).alias("response_id"))
 
 
 _NO_ROWS = _identified(pl.DataFrame(schema=RAW), 0, "").drop("answers")

@@ -6,18 +6,24 @@ from pathlib import Path
 
 from pairwright.assets.display import views
 from pairwright.assets.intake.reasoned import REASONING, reasoning_found
-from pairwright.assets.intake.source import Intake, responses_table, take_in
+from pairwright.assets.intake.source import Intake, responses_table, said_tables, take_in
 from pairwright.assets.stages.run import Made
 from pairwright.assets.stages.stage import AtOnce
 from pairwright.assets.stages.view import Check, Finding, View, preview
 from pairwright.assets.storage.integrity import read_record
 from pairwright.assets.storage.store import Shard, Workspace, read_table, version_of
+from pairwright.judges.given import GIVEN_SCORES, LABELS
+from pairwright.schemas.dataframely import dy
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Prompts, Responses
+from pairwright.schemas.tables import GivenScores, Labels, Prompts, Responses
 
 REJECTS = Check("watch_rejects", "At most 5 % of the source's rows are rejects.")
 MOST_REJECTS = 0.05
 """Share of the rows above which REJECTS warns."""
+SAID: dict[str, tuple[str, type[dy.Schema]]] = {
+    LABELS: ("Which of two responses annotators preferred, from the recipe's sources.", Labels),
+    GIVEN_SCORES: ("Scores of responses, from the recipe's sources.", GivenScores),
+}
 BESIDE = ("rejects", "notices")
 """What the intake writes beside its tables."""
 
@@ -47,6 +53,18 @@ def intake_stages(recipe: Recipe) -> list[AtOnce]:
             checks=(REASONING,) if judged else (),
             view=responses_view if judged else None,
             make=partial(_taken_in, recipe),
+        ),
+        *(
+            AtOnce(
+                name=table,
+                table=table,
+                inputs=(),
+                doc=SAID[table][0],
+                schema=SAID[table][1],
+                view=partial(preview, table),
+                make=partial(_taken_in, recipe),
+            )
+            for table in said_tables(recipe)
         ),
     ]
 

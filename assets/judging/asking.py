@@ -7,10 +7,12 @@ import polars as pl
 
 from pairwright.assets.judging import likelihood
 from pairwright.assets.judging.domains import prompts_of, router_of
+from pairwright.assets.judging.unreadable import is_unread, reasons_for, unreadable
 from pairwright.assets.judging.verdicts import KEY, asked_twice, value_of, verdicts_basis, verdicts_table
 from pairwright.assets.storage.ledger import Ledger
+from pairwright.assets.storage.media import FOLDER
 from pairwright.assets.storage.reply_ledger import open_replies
-from pairwright.assets.storage.store import Shard, Workspace, read_table
+from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import Batch, Judge
 from pairwright.models.serving.reply_store import Budget, ReplyStore
 from pairwright.models.serving.under_way import UnderWayError
@@ -63,12 +65,16 @@ def answers(
     """Rows of the judge's table for `asked` (its keys, evidence and round), as they come in."""
     needs, inputs = list(judge.needs()), verdicts_basis(judge).reading(workspace, shard)
     under_way: UnderWayError | None = None
+    unread, asked = asked.filter(is_unread()), asked.filter(~is_unread())
+    if unread.height:
+        yield _unread(judge, unread, inputs, shard)
+    media = workspace.root / FOLDER
     with _open_replies(judge, asked, workspace, shard, budget, apart) as one:
         for batch in batches(judge, asked, inputs, shard):
             if needs:
                 batch = batch._replace(likelihoods=likelihood.tables_for(needs, inputs, shard, batch.responses))
             try:
-                for frame in _checked(judge, batch._replace(replies=one)):
+                for frame in _checked(judge, batch._replace(replies=one, media=media)):
                     yield _with_question(frame, batch.wanted, judge.keys)
             except UnderWayError as some:  # the next prompts' calls are sent meanwhile
                 under_way = some.with_those_of(under_way)
@@ -90,7 +96,8 @@ def cost_of(frame: pl.DataFrame) -> float:
 
 
 def planned(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shard, apart: str = "") -> Iterator[Batch]:
-    """What `answers` would hand to the judge."""
+    """What `answers` would hand to the judge: nothing that it cannot read."""
+    asked = asked.filter(~is_unread())
     with _open_replies(judge, asked, workspace, shard, None, apart) as one:
         inputs = verdicts_basis(judge).reading(workspace, shard)
         yield from (batch._replace(replies=one) for batch in batches(judge, asked, inputs, shard))
@@ -141,6 +148,15 @@ def _checked(judge: Judge, batch: Batch) -> Iterator[pl.DataFrame]:
         kind = str(type(judge).model_fields["kind"].default)
         nothing = silent.with_columns(criterion=pl.lit(kind), failure=pl.lit("the judge gave no answer"))
         yield _finished(nothing.with_columns(retry=pl.lit(True), **_no_value(judge)), judge)
+
+
+def _unread(judge: Judge, asked: pl.DataFrame, workspace: Workspace, shard: Shard) -> pl.DataFrame:
+    """Rows that say why these verdicts cannot be given: known before anything is asked, and no accident."""
+    prompts = scan([workspace.file("prompts", shard)])
+    unread = unreadable(judge, prompts, scan([workspace.file("responses", shard)]))
+    kind = str(type(judge).model_fields["kind"].default)
+    told = reasons_for(asked, unread).with_columns(criterion=pl.lit(kind), retry=pl.lit(False), **_no_value(judge))
+    return _finished(told.rename({"unread": "failure"}), judge)
 
 
 def _no_value(judge: Judge) -> dict[str, pl.Expr]:

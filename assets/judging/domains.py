@@ -12,8 +12,8 @@ from pairwright.judges.router import Router
 from pairwright.models.estimate import Estimate
 from pairwright.models.local.request import Sorter
 from pairwright.models.serving.reply_store import Budget
+from pairwright.schemas.paid_tables import Domains
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Domains
 
 KEY = ["prompt_id"]
 

@@ -21,8 +21,8 @@ from pairwright.models.local.loading import load_tokenizer
 from pairwright.models.local.open_backend import limit_of, load
 from pairwright.models.local.request import PassRequest, Tables, united
 from pairwright.schemas.errors import RecipeError
+from pairwright.schemas.paid_tables import Likelihoods
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Likelihoods
 
 TRIED = 16
 """Responses that a small model's pace is tried on for a plan."""
@@ -160,7 +160,8 @@ def _pieces(todo: pl.DataFrame) -> Iterator[pl.DataFrame]:
 def _batch(some: pl.DataFrame, need: PassRequest, workspace: Workspace, shard: Shard) -> Batch:
     """The prompts and texts of a few keys, of which no more is read from the files than the stretch where they lie."""
     responses = scan([workspace.file("responses", shard)]).filter(_near(some))
-    texts = responses.select(*KEY, "text").join(some.lazy(), on=KEY, how="semi", maintain_order="left")
+    beside = [name for name in ("tool_calls",) if name in responses.collect_schema()]
+    texts = responses.select(*KEY, "text", *beside).join(some.lazy(), on=KEY, how="semi", maintain_order="left")
     return Batch(_prompts(some, need, workspace, shard), texts.collect())
 
 

@@ -10,18 +10,20 @@ from pairwright.assets.display import views
 from pairwright.assets.judging import domains, judge, likelihood
 from pairwright.assets.judging.audit import CODE, audit_view, checks_of, models_of
 from pairwright.assets.judging.domains import domains_basis, domains_table, route_shard
+from pairwright.assets.judging.given import given_basis, given_making
 from pairwright.assets.judging.likelihood import pass_basis, read_in
 from pairwright.assets.judging.verdicts import value_of, verdicts_basis, verdicts_table
 from pairwright.assets.stages.run import Run
-from pairwright.assets.stages.stage import Expected, Paid
+from pairwright.assets.stages.stage import Derived, Expected, Paid
 from pairwright.assets.stages.view import Check, Finding, View
 from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.judges.base import NOT_APPLICABLE, Judge
+from pairwright.judges.given import Given
 from pairwright.judges.router import Router
 from pairwright.models.estimate import Estimate
 from pairwright.models.local.request import PassRequest
+from pairwright.schemas.paid_tables import Domains, Likelihoods
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Domains, Likelihoods
 
 FAILURES = "watch_failures"
 MOST_FAILURES = 0.05
@@ -71,8 +73,10 @@ def pass_stage(need: PassRequest) -> Paid:
     )
 
 
-def verdicts_stage(recipe: Recipe, one: Judge) -> Paid:
-    """A judge's verdicts."""
+def verdicts_stage(recipe: Recipe, one: Judge) -> Paid | Derived:
+    """A judge's verdicts; those that the sources have are free."""
+    if isinstance(one, Given):
+        return _given_stage(one)
     own = models_of(recipe, one)
 
     def answer(workspace: Workspace, shard: Shard, run: Run) -> int:
@@ -95,6 +99,21 @@ def verdicts_stage(recipe: Recipe, one: Judge) -> Paid:
         kind=one.content()["kind"],
         answer=answer,
         estimate=partial(judge.estimate, one),
+    )
+
+
+def _given_stage(one: Given) -> Derived:
+    def view(workspace: Workspace, shards: Sequence[Shard]) -> View:
+        return verdicts_view(one, _files(verdicts_table(one), workspace, shards))
+
+    return Derived.of(
+        given_basis(one),
+        doc="What the sources say of responses.",
+        made_by=one,
+        schema=one.table,
+        checks=(Check(FAILURES, "At most 5 % of what the sources say cannot be used."),),
+        view=view,
+        make=given_making(one),
     )
 
 

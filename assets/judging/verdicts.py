@@ -5,9 +5,11 @@ from typing import Any
 import polars as pl
 
 from pairwright.assets.judging.domains import domains_table, prompts_of, router_of
+from pairwright.assets.judging.unreadable import unread_apart
 from pairwright.assets.stages.basis import Basis, Input
 from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.judges.base import EVIDENCE, Judge
+from pairwright.judges.given import Given
 from pairwright.judges.per_response import per_response
 from pairwright.judges.planner import GUIDE
 from pairwright.schemas.ids import digest, drawn
@@ -53,15 +55,20 @@ def questions(judge: Judge, responses: pl.DataFrame) -> pl.DataFrame:
 def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
     """What a judge is asked about in a shard: its keys and the evidence for each verdict, sorted.
 
-    Where its guide has no verdicts yet, as in a plan, its scores count as unknown.
+    Where its guide has no verdicts yet, as in a plan, its scores count as unknown. Of what the sources say, there is
+    nothing to ask: it is what they say.
     """
-    responses = scan([workspace.file("responses", shard)]).select(KEY).collect()
+    if isinstance(judge, Given):
+        return scan([workspace.file(verdicts_table(judge), shard)]).select(*judge.keys, "evidence")
+    texts = scan([workspace.file("responses", shard)])
+    responses = texts.select(KEY).collect()
     if judge.guide is not None and workspace.file(verdicts_table(judge.guide), shard).exists():
         scores = response_scores(judge.guide, workspace, shard).select(*KEY, pl.col("score").alias(GUIDE))
         responses = responses.join(scores.collect(), on=KEY, how="left", maintain_order="left")
     keys = questions(judge, responses)
     if not judge.reads and judge.asks_about != "prompt":
-        return keys.with_columns(evidence=pl.lit("")).lazy()
+        asked = keys.with_columns(evidence=pl.lit(""))
+        return unread_apart(judge, asked, scan([workspace.file("prompts", shard)]), texts).lazy()
     prompts = prompts_of(workspace, shard, router_of(judge))
     parts = [pl.col(EVIDENCE[name]).fill_null("") for name in judge.reads] or [pl.lit("")]
     evidence = prompts.select("prompt_id", evidence=pl.concat_str(parts, separator=" ")).collect()
@@ -70,7 +77,8 @@ def wanted(judge: Judge, workspace: Workspace, shard: Shard) -> pl.LazyFrame:
         lists = pl.Series("_list", [digest(*one) for one in ids.get_column("response_id")], pl.String)
         evidence = evidence.join(ids.select("prompt_id", lists), on="prompt_id", how="left")
         evidence = evidence.select("prompt_id", evidence=pl.concat_str("evidence", pl.col("_list").fill_null("")))
-    return keys.join(evidence, on="prompt_id", how="left", maintain_order="left").lazy()
+    asked = keys.join(evidence, on="prompt_id", how="left", maintain_order="left")
+    return unread_apart(judge, asked, prompts, texts).lazy()
 
 
 def asked_twice(judge: Judge) -> pl.Expr:
@@ -120,4 +128,5 @@ def verdicts_basis(judge: Judge) -> Basis:
 def choice_of(judge: Judge) -> list[Any]:
     """What says which verdicts a judge is asked for, beside tables and fingerprint; empty where it is as usual."""
     guides = [[one.fingerprint, one.pair_plan().told()] for one in _guides(judge)]
-    return [part for part in (judge.pair_plan().told(), guides) if part]
+    beyond_text = [one for one in judge.modalities if one != "text"]
+    return [part for part in (judge.pair_plan().told(), guides, sorted(beyond_text)) if part]

@@ -7,6 +7,7 @@ import polars as pl
 
 from pairwright.assets.pairing.filters.base import Filter, State, state_from, state_text
 from pairwright.assets.pairing.funnel import ADDS_UP, SIDES, UNKNOWN, filters_of, pairs_view
+from pairwright.assets.pairing.same_answer import same_answers
 from pairwright.assets.pairing.sides import annotate, with_likelihoods, with_texts
 from pairwright.assets.pairing.strategies.base import Strategy
 from pairwright.assets.stages.basis import Input, Inputs
@@ -16,7 +17,7 @@ from pairwright.models.local.request import PassRequest
 from pairwright.schemas.recipe import Recipe
 from pairwright.schemas.tables import Pairs, check
 
-CODE = 2
+CODE = 3
 """Raised when the same preferences would give other pairs."""
 CUTOFFS = "cutoffs"
 
@@ -30,8 +31,7 @@ def pair(recipe: Recipe, workspace: Workspace) -> int:
 def pair_stages(recipe: Recipe) -> list[Derived]:
     """From preferences to pairs; candidates and cutoffs are tables only where a filter looks at the whole data set."""
     filters = filters_of(recipe)
-    drawn_from = ["preferences", *(need.table for need in _needs(recipe))]
-    drawn_from += ["responses"] if any(one.needs_texts for one in filters) else []
+    drawn_from = ["preferences", "responses", *(need.table for need in _needs(recipe))]
     drawn = tuple(map(Input, dict.fromkeys(drawn_from)))
     told: dict[str, Any] = {
         "pairs": recipe.pairs.stamp(),
@@ -103,10 +103,12 @@ def _candidates(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
     """A shard's drawn pairs with the value of every filter."""
     preferences = read_table(inputs.file("preferences", inputs.shard))
     voting = [name for name, weight in recipe.weights.items() if weight > 0]
-    pairs = annotate(strategy_of(recipe).draw(preferences), preferences, voting)
+    responses = scan([inputs.file("responses", inputs.shard)])
+    drawn = strategy_of(recipe).draw(preferences, same_answers(responses))
+    pairs = annotate(drawn, preferences, voting)
     filters = filters_of(recipe)
     if any(one.needs_texts for one in filters):
-        pairs = with_texts(pairs, scan([inputs.file("responses", inputs.shard)]))
+        pairs = with_texts(pairs, responses)
     values = [_value(one, pairs, inputs).alias(f"filter_{one.name}") for one in filters]
     texts = [name for name in ("chosen", "rejected") if name in pairs.columns]
     return pairs.with_columns(values).drop("scores_chosen", "scores_rejected", *texts)

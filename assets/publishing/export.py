@@ -1,5 +1,6 @@
 """Exports: a release in the layout that a trainer reads, streamed, written aside and renamed whole."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,12 +9,17 @@ from typing import Any, NamedTuple
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from pairwright.assets.display.progress import tell
 from pairwright.assets.intake.splits import SPLITS
-from pairwright.assets.publishing.formats.base import Format
+from pairwright.assets.publishing.export_readme import readme
+from pairwright.assets.publishing.formats.base import Format, also_there
+from pairwright.assets.publishing.formats.typed import PLACED, needs, reasoned, typed_columns, with_tags
+from pairwright.assets.publishing.media_files import copy_media, write_parquet
 from pairwright.assets.releasing.versions import Release, scan_release, verify_release
 from pairwright.assets.storage.integrity import file_hash, read_record, record_text
+from pairwright.assets.storage.media import FOLDER
 from pairwright.schemas.errors import DamagedError, PairwrightError, StoreError
 from pairwright.schemas.files import commit, scratch_folder, sweep
 from pairwright.schemas.kinds import kinds, nearest_kind
@@ -43,7 +49,10 @@ def format_named(kind: str, **options: Any) -> Format:
     lacking = sorted(set(options) - set(known[kind].model_fields))
     if lacking:
         raise PairwrightError(f"format {kind} has no {lacking[0]} variant; leave the option out")
-    found = known[kind](**options)
+    try:
+        found = known[kind](**options)
+    except ValidationError as error:
+        raise PairwrightError(f"format {kind}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     assert isinstance(found, Format)
     return found
 
@@ -68,11 +77,11 @@ def export(made: Release, form: Format, out: Path, ours: bool = False) -> Export
         return Export(out, known, fresh=False)
     verify_release(made, (form.table,))
     with _aside(out.resolve()) as folder:
-        files, left_out = _write(made, form, folder)
-        stamp |= {"files": files, "left_out": left_out}
-        for name, text in form.beside(made.manifest["dataset"], sorted(files)).items():
+        files, left_out, told = _write(made, form, folder)
+        stamp |= {"files": files, "left_out": left_out, **told}
+        for name, text in _beside(made, form, folder, sorted(files)).items():
             (folder / name).write_text(text, encoding="utf-8")
-        (folder / "README.md").write_text(_readme(stamp, form), encoding="utf-8")
+        (folder / "README.md").write_text(readme(stamp, form), encoding="utf-8")
         (folder / STAMP).write_text(record_text(stamp, indent=2), encoding="utf-8")
     return Export(out, stamp, fresh=True)
 
@@ -114,10 +123,22 @@ def _aside(out: Path) -> Iterator[Path]:
         raise StoreError(f"the export to {out} failed and left nothing there: {reason}") from error
 
 
-def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The files by name, with rows and bytes; and how many rows of the release were left out, by split."""
+def _beside(made: Release, form: Format, folder: Path, files: list[str]) -> dict[str, str]:
+    """The small files that the target wants: name → text."""
+    dataset = made.manifest["dataset"]
+    typed = typed_columns(scan_release(made.path, form.table).collect_schema().names())
+    if not (typed and form.place()):
+        return form.beside(dataset, files)
+    rows = pl.scan_ndjson(folder / files[0]) if form.ending == "jsonl" else pl.scan_parquet(folder / files[0])  # noqa: TID251
+    return form.beside_typed(dataset, files, also_there(rows, "tools", "images", "audios", "videos"))
+
+
+def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], dict[str, int], dict[str, Any]]:
+    """The files by name, with rows and bytes; how many rows of the release were left out, by split; and of a release
+    with more than texts what they would have needed, and how many rows lost their reasoning."""
     files: dict[str, Any] = {}
     left_out: dict[str, int] = {}
+    lacking, stripped = Counter[str](), 0
     partial = _partial(made, form)
     for split in SPLITS:
         paths = sorted((made.path / form.table).glob(f"{split}-*.parquet"))
@@ -130,24 +151,50 @@ def _write(made: Release, form: Format, folder: Path) -> tuple[dict[str, Any], d
                 f"format {form.name} reads {', '.join(missing)}, which {made.manifest['dataset']} {made.version} "
                 "does not have: no response came with steps; name them in the source's `columns: {steps, step_labels}`"
             )
-        fits = form.fits()
+        fits, more = form.fits(), typed_columns(table.collect_schema().names())
+        if more:
+            place = _place(table, form, lacking)
+            fits = place if fits is None else fits & place
         if fits is not None:
             left_out[split] = table.select((~fits).sum()).collect(engine="streaming").item()
             table = table.filter(fits) if left_out[split] else table
+        if more and form.reasoning == "strip":
+            stripped += table.select(reasoned(more).sum()).collect(engine="streaming").item()
+        if more and form.reasoning == "think-tags" and not form.place():
+            table = with_tags(table)
+        rich = bool(more and form.place())
+        if rich:
+            table = form.typed(table)
+        media = made.path.parent.parent / FOLDER
         for stem, rows in form.files(split, table).items():
             path = folder / f"{stem}.{form.ending}"
-            _sink(rows, path)
+            if rich and form.ending == "parquet":
+                write_parquet(rows, path, media, GROUP)
+            else:
+                _sink(rows, path)
             files[path.name] = _described(path)
             if not files[path.name]["rows"]:  # readers stop at an empty file
                 path.unlink()
                 del files[path.name]
+            elif rich and form.ending == "jsonl":
+                copy_media(table, media, folder / FOLDER)
             tell(f"export {form.name}", len(files))
     if not files:
         raise StoreError(
             f"{made.manifest['dataset']} {made.version} has no row that {form.name} can hold; "
             f"not in this format: {'; '.join(form.loses())}"
         )
-    return files, left_out
+    told = {"lacking": dict(sorted(lacking.items()))} if lacking else {}
+    return files, left_out, told | ({"reasoning_stripped": stripped} if stripped else {})
+
+
+def _place(table: pl.LazyFrame, form: Format, lacking: Counter[str]) -> pl.Expr:
+    """Which rows of a table with more than texts the format has a place for; what others need is counted."""
+    place = form.place() | (frozenset() if form.reads_placeholders else {PLACED})
+    beyond = needs(table.collect_schema().names()).list.set_difference(pl.lit(sorted(place), pl.List(pl.String)))
+    found = table.select(what=beyond).filter(pl.col("what").list.len() > 0).collect(engine="streaming")
+    lacking.update(found.get_column("what").explode().to_list())
+    return beyond.list.len() == 0
 
 
 def _partial(made: Release, form: Format) -> list[str]:
@@ -173,26 +220,3 @@ def _described(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             rows = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     return {"rows": rows, "bytes": path.stat().st_size, "blake2b": file_hash(path)}
-
-
-def _readme(stamp: dict[str, Any], form: Format) -> str:
-    """What the folder holds and what the format could not take along."""
-    left = sum(stamp["left_out"].values())
-    files = [f"- `{name}`: {one['rows']:,} rows" for name, one in stamp["files"].items()]
-    return "\n".join(
-        [
-            "---",
-            f"pretty_name: {stamp['dataset']} {stamp['version']} as {form.name}",
-            "---",
-            f"# {stamp['dataset']} {stamp['version']} as {form.name}",
-            "",
-            *files,
-            "",
-            "Not in this format:",
-            "",
-            *(f"- {lost}" for lost in form.loses()),
-            "",
-            f"Rows of the release left out for that reason: {left:,}.",
-            "",
-        ]
-    )

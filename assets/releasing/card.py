@@ -1,5 +1,6 @@
 """The dataset card of a release: YAML that `datasets` reads, and a page that a person reads. Holds no dataset text."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -35,7 +36,7 @@ def card(recipe: Recipe, manifest: dict[str, Any]) -> str:
         f"{size:,} preference pairs and {ranked:,} rankings over "
         f"{counts['prompts']:,} prompts and {counts['responses']:,} responses, made by Pairwright.",
         "",
-        *_rows(counts),
+        *_rows(counts, manifest.get("rejects", [])),
         "```python",
         "from datasets import load_dataset",
         "",
@@ -103,11 +104,13 @@ def _outcome(one: dict[str, Any]) -> str:
     return f"{one['asked']:,} | {one['failed']:,} | {one['abstained']:,} | {one['share']:.1%}"
 
 
-def _rows(counts: dict[str, int]) -> list[str]:
+def _rows(counts: dict[str, int], rejects: Sequence[dict[str, Any]]) -> list[str]:
     """What became of the sources' rows, where some were not simply taken."""
     told = []
     if counts.get("rejects"):
-        told.append(f"{counts['rejects']:,} of {counts['rows']:,} rows of the sources could not be used.")
+        why = "; ".join(f"{one['count']:,} × {cell(one['reason'])}" for one in rejects)
+        lost = f"{counts['rejects']:,} of {counts['rows']:,} rows of the sources could not be used"
+        told.append(f"{lost}{': ' + why if why else ''}.")
     if counts.get("notices"):
         told.append(
             f"{counts['notices']:,} rows repeat a prompt with other references, tags, source, license, domain, tests "

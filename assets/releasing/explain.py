@@ -1,5 +1,6 @@
 """Why a pair is in or out: everything known of it, found by its id."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def _pair(folder: Path, pair_id: str) -> dict[str, Any]:
         **{name: row[name] for name in facts},
         "releases": names,
         "filters": filters,
-        "prompt": _messages(folder, row["prompt_id"]),
+        **_conversation(folder, row["prompt_id"]),
         **sides,
     }
 
@@ -160,8 +161,11 @@ def _same_build(pair: dict[str, Any], responses: dict[str, dict[str, Any]]) -> N
             raise LookupError(pair["pair_id"])
 
 
-def _messages(folder: Path, prompt_id: str) -> list[dict[str, str]]:
-    return list(_rows(folder, "prompts", prompt_id=prompt_id)[0]["messages"])
+def _conversation(folder: Path, prompt_id: str) -> dict[str, Any]:
+    """The prompt as texts; and its canonical messages and tools, where it holds more than that."""
+    row = _rows(folder, "prompts", prompt_id=prompt_id)[0]
+    more = {name: json.loads(row[name]) for name in ("typed", "tools") if row.get(name) is not None}
+    return {"prompt": list(row["messages"]), **more}
 
 
 def _response(folder: Path, prompt_id: str, response_id: str) -> dict[str, Any]:
@@ -170,6 +174,8 @@ def _response(folder: Path, prompt_id: str, response_id: str) -> dict[str, Any]:
     return {
         "response_id": response_id,
         "text": text["text"],
+        **({"reasoning": text["reasoning"]} if text.get("reasoning") is not None else {}),
+        **({"tool_calls": json.loads(text["tool_calls"])} if text.get("tool_calls") is not None else {}),
         "policies": text["policies"],
         **{
             name: preference[name] for name in ("utility", "utility_se", "rank", "agreement", "unranked", "scores", "z")
@@ -187,7 +193,7 @@ def _prompt(folder: Path, prompt_id: str) -> dict[str, Any]:
     return {
         "prompt_id": prompt_id,
         "dataset": folder.name,
-        "prompt": _messages(folder, prompt_id),
+        **_conversation(folder, prompt_id),
         "responses": sorted(responses, key=lambda one: (one["rank"] is None, one["rank"], one["response_id"])),
         "pairs": [{name: row[name] for name in ("pair_id", "margin", "kept", "reason")} for row in pairs],
     }

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from pairwright import __version__
-from pairwright.assets.auditing.failures import Outcome
+from pairwright.assets.auditing.failures import Outcome, commonest
 from pairwright.assets.auditing.relabel import last_night
 from pairwright.assets.intake.splits import SPLITS
 from pairwright.assets.judging.domains import routers_of
@@ -18,9 +20,12 @@ from pairwright.assets.sampling.pool import policies_of
 from pairwright.assets.storage.integrity import read_record
 from pairwright.assets.storage.reply_ledger import costs
 from pairwright.assets.storage.split_writer import Written
-from pairwright.assets.storage.store import Workspace
+from pairwright.assets.storage.store import Workspace, read_table
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
+
+QUOTED = r"""\(.*\)|'.*'|".*\""""
+"""What a reason may quote of the data."""
 
 
 class Found(NamedTuple):
@@ -46,6 +51,7 @@ def manifest(
         "digest": digest_of(recipe, files),
         "made_by": f"pairwright {__version__}",
         "counts": _counts(workspace, files),
+        **_rejects(workspace),
         "funnel": [step._asdict() for step in found.steps],
         "checks": [one._asdict() for one in found.checks],
         "drift": last_night(workspace),
@@ -82,6 +88,14 @@ def rows_by_split(files: dict[str, Written]) -> dict[str, int]:
         for name in CONTENT
         for split in SPLITS
     }
+
+
+def _rejects(workspace: Workspace) -> dict[str, Any]:
+    """Why rows of the sources could not be used, the commonest reasons without what they quote of the data."""
+    path = workspace.root / "rejects.parquet"
+    reasons = read_table(path, columns=["reason"]).to_series() if path.exists() else pl.Series([], dtype=pl.String)
+    told = commonest(reasons.str.replace_all(QUOTED, "…"))
+    return {"rejects": told} if told else {}
 
 
 def _counts(workspace: Workspace, files: dict[str, Written]) -> dict[str, int]:

@@ -1,13 +1,13 @@
 """A shard's part of a release: put together here, or by any worker into files of its own, in any order."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from pairwright.assets.display.progress import tell
-from pairwright.assets.releasing.release_rows import CONTENT, Piece, any_steps, shard_rows
+from pairwright.assets.releasing.release_rows import CONTENT, Piece, optional_columns, shard_rows
 from pairwright.assets.releasing.tally import Tally, tally_tables
 from pairwright.assets.stages.basis import Inputs
 from pairwright.assets.storage.integrity import read_record, record_text
@@ -18,8 +18,8 @@ from pairwright.schemas.recipe import Recipe
 
 RECORD = "part.json"
 """Written last: without it, a part is not whole."""
-Parts = Callable[[Recipe, Inputs, bool, Path], Iterator[Iterable[Piece]]]
-"""The parts of all shards in their order, from recipe, inputs, `has_steps` and a folder to use in between."""
+Parts = Callable[[Recipe, Inputs, Sequence[str], Path], Iterator[Iterable[Piece]]]
+"""The parts of all shards in their order, from recipe, inputs, `optional` and a folder to use in between."""
 
 
 class Content(NamedTuple):
@@ -30,16 +30,16 @@ class Content(NamedTuple):
     total: Tally
 
 
-def one_by_one(recipe: Recipe, inputs: Inputs, has_steps: bool, folder: Path) -> Iterator[Iterable[Piece]]:
+def one_by_one(recipe: Recipe, inputs: Inputs, optional: Sequence[str], folder: Path) -> Iterator[Iterable[Piece]]:
     """The parts as this process makes them, without files in between."""
-    return (shard_rows(recipe, inputs, shard, has_steps) for shard in inputs.each_shard())
+    return (shard_rows(recipe, inputs, shard, optional) for shard in inputs.each_shard())
 
 
-def write_part(recipe: Recipe, inputs: Inputs, shard: Shard, has_steps: bool, folder: Path) -> None:
+def write_part(recipe: Recipe, inputs: Inputs, shard: Shard, optional: Sequence[str], folder: Path) -> None:
     """Make a shard's part in a new folder of its own, for `read_part`; any process can, at any time."""
     folder.mkdir(parents=True)
     made = []
-    for number, piece in enumerate(shard_rows(recipe, inputs, shard, has_steps)):
+    for number, piece in enumerate(shard_rows(recipe, inputs, shard, optional)):
         name = f"{number:05d}.arrow"
         piece.rows.write_ipc(folder / name)
         made.append({"table": piece.table, "file": name, "tally": piece.tally})
@@ -62,7 +62,7 @@ def put_together(recipe: Recipe, inputs: Inputs, aside: Path, parts: Parts, draw
     total = Tally()
     with SplitWriter(aside / CONTENT[0]) as pairs, SplitWriter(aside / CONTENT[1]) as rankings:
         writers = dict(zip(CONTENT, (pairs, rankings), strict=True))
-        made = parts(recipe, inputs, any_steps(inputs), between)
+        made = parts(recipe, inputs, optional_columns(inputs), between)
         for shard, pieces in zip(inputs.each_shard(), made, strict=True):
             for piece in pieces:
                 writers[piece.table].add(piece.rows)

@@ -3,7 +3,7 @@
 They follow from the shard's own tables and the fits alone, so that shards can be made in any order, by any worker.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -23,6 +23,8 @@ PIECE = 16_384
 PAIRS, RANKINGS = "pairs", "rankings"
 CONTENT = (PAIRS, RANKINGS)
 """The tables of a release."""
+OPTIONAL = {"prompts": ["typed", "tools"], "responses": ["steps", "reasoning", "tool_calls"]}
+"""Columns of tables that a release has where any row has something in them."""
 
 
 class Piece(NamedTuple):
@@ -41,22 +43,25 @@ class _Beside(NamedTuple):
     """Sorted by prompt_id."""
 
 
-def shard_rows(recipe: Recipe, inputs: Inputs, shard: Shard, has_steps: bool, *tables: str) -> Iterator[Piece]:
+def shard_rows(recipe: Recipe, inputs: Inputs, shard: Shard, optional: Sequence[str], *tables: str) -> Iterator[Piece]:
     """A shard's rows of `tables`, by default of all: first the kept pairs, then the rankings, each by prompt_id.
 
-    `has_steps`: whether any response of the data set comes with steps, which decides on columns of all rankings.
+    `optional`: those of OPTIONAL that any row of the data set has, which decides on columns of all rows.
     """
-    beside = _Beside(_prompts(inputs, shard), _responses(inputs, shard, has_steps))
+    beside = _Beside(_prompts(inputs, shard, optional), _responses(inputs, shard, optional))
     if not tables or PAIRS in tables:
         yield from (Piece(PAIRS, rows, tally_pairs(rows)) for rows in _pairs(recipe, inputs, shard, beside))
     if not tables or RANKINGS in tables:
         yield from (Piece(RANKINGS, rows, tally_rankings(rows)) for rows in _rankings(inputs, shard, beside))
 
 
-def any_steps(inputs: Inputs) -> bool:
-    """Whether any response of the data set comes with steps."""
-    steps = scan(inputs.files("responses")).select(pl.col("steps").is_not_null().any())
-    return bool(steps.collect().item())
+def optional_columns(inputs: Inputs) -> list[str]:
+    """Those of OPTIONAL that any row of the data set has."""
+    found = []
+    for table, names in OPTIONAL.items():
+        any_row = scan(inputs.files(table)).select(pl.col(names).is_not_null().any()).collect().row(0, named=True)
+        found += [name for name in names if any_row[name]]
+    return found
 
 
 def _pairs(recipe: Recipe, inputs: Inputs, shard: Shard, beside: _Beside) -> Iterator[pl.DataFrame]:
@@ -68,12 +73,14 @@ def _pairs(recipe: Recipe, inputs: Inputs, shard: Shard, beside: _Beside) -> Ite
     for piece in _in_order(pairs.collect(), "prompt_id", "pair_id").iter_slices(PIECE):
         frame = piece.join(beside.prompts, on="prompt_id", how="left", maintain_order="left")
         near = _of_prompts(piece, beside.responses)
+        more = [name for name in ("reasoning", "tool_calls") if name in near.columns]
         for side in ("chosen", "rejected"):
             one = near.select(
                 pl.col("response_id").alias(f"{side}_id"),
                 pl.col("policies").alias(f"{side}_policies"),
                 pl.col("text").alias(side),
                 pl.col("scores").alias(f"{side}_scores"),
+                *(pl.col(name).alias(f"{side}_{name}") for name in more),
             )
             frame = frame.join(one, on=f"{side}_id", how="left", maintain_order="left")
         frame = _with_reference(recipe, frame, inputs, shard)
@@ -84,14 +91,17 @@ def _pairs(recipe: Recipe, inputs: Inputs, shard: Shard, beside: _Beside) -> Ite
 def _rankings(inputs: Inputs, shard: Shard, beside: _Beside) -> Iterator[pl.DataFrame]:
     """The rankings with the texts."""
     rankings = _in_order(read_table(inputs.file("rankings", shard)), "prompt_id")
-    steps = _steps() if "steps" in beside.responses.columns else {}
+    more: dict[str, str | pl.Expr] = {
+        name: name for name in ("reasoning", "tool_calls") if name in beside.responses.columns
+    }
+    more |= _steps() if "steps" in beside.responses.columns else {}
     texts = beside.responses.drop("scores")
     leading = ["prompt_id", "prompt", "responses", "scores", "ranks", "soft_targets"]
     for piece in rankings.iter_slices(PIECE):
         long = piece.select("prompt_id", response_id="response_ids").explode("response_id", empty_as_null=False)
         long = long.join(_of_prompts(piece, texts), on="response_id", how="left", maintain_order="left")
         lists = long.group_by("prompt_id", maintain_order=True).agg(
-            responses=_turn("text"), policies="policies", **steps
+            responses=_turn("text"), policies="policies", **more
         )
         frame = piece.join(lists, on="prompt_id", how="left", maintain_order="left")
         frame = frame.join(beside.prompts, on="prompt_id", how="left", maintain_order="left")
@@ -107,19 +117,21 @@ def _steps() -> dict[str, pl.Expr]:
     }
 
 
-def _prompts(inputs: Inputs, shard: Shard) -> pl.DataFrame:
+def _prompts(inputs: Inputs, shard: Shard, optional: Sequence[str]) -> pl.DataFrame:
     """What stands beside each row, with its split."""
+    more = [name for name in OPTIONAL["prompts"] if name in optional]
     prompts = scan([inputs.file("prompts", shard)]).select(
-        "prompt_id", "source", "license", "domain", prompt="messages"
+        "prompt_id", "source", "license", "domain", *more, prompt="messages"
     )
     rows = prompts.collect()
     splits = scan([inputs.fit_file(SPLITS_TABLE)]).filter(_between(rows.get_column("prompt_id")))
     return rows.join(splits.collect(), on="prompt_id", how="left")
 
 
-def _responses(inputs: Inputs, shard: Shard, has_steps: bool) -> pl.DataFrame:
+def _responses(inputs: Inputs, shard: Shard, optional: Sequence[str]) -> pl.DataFrame:
     """A shard's responses with every judge's score, sorted by prompt_id."""
-    columns = ["prompt_id", "response_id", "policies", "text", *(["steps"] if has_steps else [])]
+    more = [name for name in OPTIONAL["responses"] if name in optional]
+    columns = ["prompt_id", "response_id", "policies", "text", *more]
     scores = scan([inputs.file("preferences", shard)]).select("response_id", "scores")
     responses = scan([inputs.file("responses", shard)]).select(columns)
     return _in_order(responses.join(scores, on="response_id", how="left", maintain_order="left").collect(), "prompt_id")

@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from pairwright.assets.auditing.given_labels import against_labels
 from pairwright.assets.judging.verdicts import judges_of
 from pairwright.assets.releasing.changes import CAUSES
 from pairwright.assets.releasing.versions import Release
@@ -72,6 +73,7 @@ def page(recipe: Recipe, workspace: Workspace, manifest: dict[str, Any]) -> str:
         causes=_by_cause(manifest),
         drift=manifest.get("drift"),
         judged=judged,
+        given=against_labels(recipe, workspace),
         policies=[one for one in manifest.get("answers", []) if one["part"] == "policy"],
         cost=sum(one["cost"] for one in judged),
         pairs=sampled_pairs(recipe, workspace),

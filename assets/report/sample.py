@@ -1,5 +1,6 @@
 """The pairs that the report shows: drawn by id, kept and dropped, with their texts and rationales."""
 
+import json
 from typing import Any
 
 import polars as pl
@@ -7,13 +8,16 @@ import polars as pl
 from pairwright.assets.display.text import shown
 from pairwright.assets.judging.verdicts import judges_of, verdicts_table
 from pairwright.assets.pairing.sides import with_texts
+from pairwright.assets.report.shown_turns import beside, block, shown_turn
+from pairwright.assets.storage.media import FOLDER
 from pairwright.assets.storage.store import Workspace, scan
+from pairwright.schemas.conversation import turns_of
 from pairwright.schemas.recipe import Recipe
 
 KEPT, DROPPED = 120, 60
 """How many pairs are shown."""
-TEXT, RATIONALE = 1_200, 300
-"""Characters of a text and of a rationale that are shown."""
+RATIONALE = 300
+"""Characters of a rationale that are shown."""
 
 
 def sampled_pairs(recipe: Recipe, workspace: Workspace) -> list[dict[str, Any]]:
@@ -22,9 +26,11 @@ def sampled_pairs(recipe: Recipe, workspace: Workspace) -> list[dict[str, Any]]:
     prompts = scan(workspace.files("prompts")).filter(pl.col("prompt_id").is_in(pairs["prompt_id"].implode()))
     responses = scan(workspace.files("responses")).filter(pl.col("prompt_id").is_in(pairs["prompt_id"].implode()))
     texts = with_texts(pairs, responses).join(
-        prompts.select("prompt_id", "messages").collect(), on="prompt_id", how="left", maintain_order="left"
+        prompts.select("prompt_id", "messages", "typed").collect(), on="prompt_id", how="left", maintain_order="left"
     )
     said = _rationales(recipe, workspace, pairs)
+    more = _beside(responses, pairs)
+    media = workspace.root / FOLDER
     return [
         {
             "pair_id": row["pair_id"],
@@ -32,12 +38,13 @@ def sampled_pairs(recipe: Recipe, workspace: Workspace) -> list[dict[str, Any]]:
             "reason": shown(row["reason"] or "", 200),
             "margin": row["margin"],
             "confidence": row["label_confidence"],
-            "prompt": [{"role": turn["role"], "text": block(turn["content"])} for turn in row["messages"][-4:]],
+            "prompt": [shown_turn(turn, media) for turn in turns_of(row["messages"], row["typed"])[-4:]],
             "sides": [
                 {
                     "side": side,
                     "score": row[f"score_{side}"],
                     "text": block(row[side]),
+                    **beside(more.get(row[f"{side}_id"], {})),
                     "rationales": said.get((row["prompt_id"], row[f"{side}_id"]), []),
                 }
                 for side in ("chosen", "rejected")
@@ -47,10 +54,15 @@ def sampled_pairs(recipe: Recipe, workspace: Workspace) -> list[dict[str, Any]]:
     ]
 
 
-def block(text: str, limit: int = TEXT) -> str:
-    """Text with its lines kept, control and direction-changing characters made visible, cut to `limit` characters."""
-    cut = "\n".join(shown(line, limit) for line in text[:limit].split("\n"))
-    return cut[:limit] + "…" if len(text) > limit else cut
+def _beside(responses: pl.LazyFrame, pairs: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Response id → its reasoning and calls, where it has some."""
+    ids = pl.concat([pairs["chosen_id"], pairs["rejected_id"]]).implode()
+    some = pl.col("reasoning").is_not_null() | pl.col("tool_calls").is_not_null()
+    found = responses.filter(pl.col("response_id").is_in(ids) & some)
+    return {
+        key: {"reasoning": reasoning, "tool_calls": json.loads(calls) if calls else None}
+        for key, reasoning, calls in found.select("response_id", "reasoning", "tool_calls").collect().iter_rows()
+    }
 
 
 def _drawn(workspace: Workspace) -> pl.DataFrame:

@@ -15,8 +15,8 @@ KEY = ["prompt_id", "number"]
 
 
 def policies_of(recipe: Recipe) -> list[Policy]:
-    """The recipe's policies, in its order."""
-    return [policy for policy in recipe.policies if isinstance(policy, Policy)]
+    """The recipe's policies, in its order, each of two twins for itself."""
+    return [one for policy in recipe.policies if isinstance(policy, Policy) for one in policy.variants]
 
 
 def samples_table(policy: Policy) -> str:
@@ -39,7 +39,7 @@ def writers(recipe: Recipe, prompt_id: str) -> set[str]:
 
 
 def _prints(recipe: Recipe) -> list[str]:
-    return sorted({policy.fingerprint for policy in policies_of(recipe)})
+    return sorted({policy.pooled_as for policy in policies_of(recipe)})
 
 
 def _drawn(pool: PoolOptions | None, prints: list[str], prompt_id: str) -> set[str]:
@@ -59,7 +59,7 @@ def draw_of(recipe: Recipe) -> list[Any]:
 def wanted_samples(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """KEY of the samples that a policy is to write in a shard."""
     ids = read_table(workspace.file("prompts", shard), columns=["prompt_id"]).get_column("prompt_id")
-    mine, prints = policy.fingerprint, _prints(recipe)
+    mine, prints = policy.pooled_as, _prints(recipe)
     ids = pl.Series("prompt_id", [one for one in ids if mine in _drawn(recipe.pool, prints, one)], pl.String)
     numbers = pl.int_ranges(0, policy.samples, dtype=pl.UInt32)
     return ids.to_frame().with_columns(number=numbers).explode("number", empty_as_null=False)

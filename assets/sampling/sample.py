@@ -3,7 +3,8 @@
 import itertools
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -12,9 +13,11 @@ from pairwright.assets.intake.reasoned import REASONING
 from pairwright.assets.intake.stages import responses_view
 from pairwright.assets.sampling.policies.base import Policy
 from pairwright.assets.sampling.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
+from pairwright.assets.sampling.typed_prompts import columns_read, missing_of, questions, unread_rows
 from pairwright.assets.stages.basis import Basis, Input, Inputs
 from pairwright.assets.stages.stage import Derived
 from pairwright.assets.storage.ledger import Ledger
+from pairwright.assets.storage.media import FOLDER
 from pairwright.assets.storage.reply_ledger import open_replies
 from pairwright.assets.storage.store import GIVEN, Shard, Workspace, read_table
 from pairwright.models.estimate import Estimate
@@ -22,13 +25,16 @@ from pairwright.models.serving.abilities import lacking
 from pairwright.models.serving.ask import ask
 from pairwright.models.serving.call import Answer, Call
 from pairwright.models.serving.endpoint import CHARACTERS_PER_TOKEN
-from pairwright.models.serving.reasoning import without_reasoning
+from pairwright.models.serving.reasoning import parted
 from pairwright.models.serving.reply_store import Budget, ReplyStore
 from pairwright.schemas.ids import response_ids
+from pairwright.schemas.paid_tables import Samples
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Responses, Samples, check, types
+from pairwright.schemas.tables import Responses, check, types, with_gained
 
-CODE = 3
+ANSWER = ["text", "reasoning", "tool_calls"]
+"""What tells responses to a prompt apart."""
+CODE = 4
 """Raised when the same samples would give other responses."""
 TYPICAL_RESPONSE = 300
 """Tokens that a plan takes an unwritten response for, unless max_tokens is less."""
@@ -43,21 +49,25 @@ def sample_shard(
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
         if ledger.is_done(work):
             return 0
-        missing = ledger.missing(wanted_samples(recipe, policy, inputs, shard))
-        if missing.height:
-            with open_replies(policy, workspace, shard, missing, budget, answers_in=samples_table(policy)) as one:
-                _draw(policy, missing, read_table(inputs.file("prompts", shard)), one, ledger)
+        missing = missing_of(recipe, policy, ledger, inputs, shard)
+        if missing.unread.height:
+            ledger.append(unread_rows(policy, missing.unread))
+        if (asked := missing.asked).height:
+            with open_replies(policy, workspace, shard, asked, budget, answers_in=samples_table(policy)) as one:
+                prompts = read_table(inputs.file("prompts", shard))
+                _draw(policy, asked, Prompts(prompts, workspace.root / FOLDER), one, ledger)
         ledger.merge(work)
-    return missing.height
+    return missing.asked.height
 
 
 def samples_basis(recipe: Recipe, policy: Policy) -> Basis:
     """What a policy's samples follow from."""
+    beyond = sorted(set(policy.input_modalities) - {"text"})
     return Basis(
         name=f"samples/{policy.name}",
         table=samples_table(policy),
         inputs=(Input("prompts"),),
-        options=[policy.samples, *draw_of(recipe)],
+        options=[policy.samples, *draw_of(recipe), *([beyond] if beyond else [])],
         code=policy.fingerprint,
     )
 
@@ -65,7 +75,7 @@ def samples_basis(recipe: Recipe, policy: Policy) -> Basis:
 def missing_samples(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """KEY of the samples that `sample_shard` would draw."""
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
-        return ledger.missing(wanted_samples(recipe, policy, workspace, shard))
+        return missing_of(recipe, policy, ledger, workspace, shard).asked
 
 
 def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
@@ -73,18 +83,21 @@ def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
     total = Estimate()
     for shard in workspace.each_shard():
         missing = missing_samples(recipe, policy, workspace, shard)
-        prompts = read_table(workspace.file("prompts", shard), columns=["prompt_id", "messages"])
-        total = total + policy.estimate((messages, numbers) for _, messages, numbers in _grouped(missing, prompts))
+        prompts = read_table(workspace.file("prompts", shard), columns=columns_read())
+        total = total + policy.estimate((one.messages, one.numbers) for one in questions(missing, prompts, None))
     return total
 
 
-def _grouped(missing: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[tuple[str, list[dict[str, str]], list[int]]]:
-    numbers = missing.group_by("prompt_id", maintain_order=True).agg("number")
-    joined = numbers.join(prompts.select("prompt_id", "messages"), on="prompt_id", how="left", maintain_order="left")
-    return joined.select("prompt_id", "messages", "number").iter_rows()
+class Prompts(NamedTuple):
+    """What policies write for."""
+
+    rows: pl.DataFrame
+    """Of the prompts table."""
+    media: Path
+    """The folder of what they show."""
 
 
-def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, replies: ReplyStore, ledger: Ledger) -> None:
+def _draw(policy: Policy, missing: pl.DataFrame, prompts: Prompts, replies: ReplyStore, ledger: Ledger) -> None:
     """First with `n` in one call; what such a call leaves out (many servers ignore it; a text may be empty), one by
     one. So nothing that was paid for is thrown away with what is missing."""
     total, left, cost = missing.height, missing, 0.0
@@ -105,10 +118,10 @@ def _draw(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, replies:
         left = pl.DataFrame(short, schema=dict(types(Samples))).select(KEY).sort(KEY)
 
 
-def _calls(policy: Policy, missing: pl.DataFrame, prompts: pl.DataFrame, alone: bool) -> Iterator[Call]:
-    for prompt_id, messages, numbers in _grouped(missing, prompts):
-        for group in [[one] for one in sorted(numbers)] if alone else policy.groups(numbers):
-            yield policy.call(prompt_id, messages, group)
+def _calls(policy: Policy, missing: pl.DataFrame, prompts: Prompts, alone: bool) -> Iterator[Call]:
+    for one in questions(missing, prompts.rows, prompts.media):
+        for group in [[number] for number in sorted(one.numbers)] if alone else policy.groups(one.numbers):
+            yield policy.call(one.prompt_id, one.messages, group, one.tools)
 
 
 def _rows(policy: Policy, answer: Answer) -> Iterator[dict[str, Any]]:
@@ -166,7 +179,8 @@ def _responses(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
     for policy in policies_of(recipe):
         frames.append(
             _answers(samples_of(recipe, policy, inputs, inputs.shard)).select(
-                *KEY[:1], "text", "sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens",
+                *KEY[:1], *ANSWER, "thought", "sampling",
+                "logprob", "finish_reason", "prompt_tokens", "completion_tokens",
                 policies=pl.concat_list(pl.lit(policy.name)),
                 sample_count=pl.lit(1, pl.UInt32),
                 _order=pl.col("number").cast(pl.Int64) + 1,
@@ -176,48 +190,59 @@ def _responses(recipe: Recipe, inputs: Inputs) -> pl.DataFrame:
 
 
 def _answers(drawn: pl.DataFrame) -> pl.DataFrame:
-    """The samples that were written, each with its answer as `text`: without the reasoning that it opens with, which
-    stays in the samples table. Log-prob and token count would be those of both, and so are left out then.
+    """The samples that were written, each with its answer as `text`, and as `thought` the reasoning that it opened with
+    where nobody had told the two apart. Log-prob and token count would be those of both, and so are left out then.
     """
     drawn = drawn.filter(pl.col("text").is_not_null())
-    answers = pl.Series("answer", [without_reasoning(text) for text in drawn.get_column("text")], pl.String)
-    whole = pl.col("answer") == pl.col("text")
+    parts = [
+        (None, text) if reasoning is not None else parted(text)
+        for text, reasoning in drawn.select("text", "reasoning").iter_rows()
+    ]
+    split = pl.DataFrame(parts, schema={"thought": pl.String, "answer": pl.String}, orient="row")
+    whole = (pl.col("answer") == pl.col("text")) & pl.col("reasoning").is_null()
     counts = [pl.when(whole).then(name).alias(name) for name in ("logprob", "completion_tokens")]
-    return drawn.with_columns(answers).drop_nulls("answer").with_columns(counts).with_columns(text="answer")
+    return drawn.hstack(split).drop_nulls("answer").with_columns(counts).with_columns(text="answer")
 
 
 def samples_of(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """The samples of a policy that the recipe asks for, written or failed; others may be kept beside them."""
-    rows = read_table(workspace.file(samples_table(policy), shard))
+    rows = with_gained(read_table(workspace.file(samples_table(policy), shard)), Samples)
     wanted = wanted_samples(recipe, policy, workspace, shard)
     return rows.join(wanted, on=KEY, how="semi", maintain_order="left")
 
 
 def merged(rows: pl.DataFrame) -> pl.DataFrame:
-    """One row a distinct text, with everyone who wrote it and how often; its parameters are those of the first."""
+    """One row a distinct answer, with everyone who wrote it and how often; its parameters are those of the first."""
     first = ["sampling", "logprob", "finish_reason", "prompt_tokens", "completion_tokens", "steps"]
-    rows = rows.sort("prompt_id", "text", "_order", "sampling", maintain_order=True)
-    frame = rows.group_by("prompt_id", "text", maintain_order=True).agg(
+    rows = with_gained(rows, Responses)
+    told = [name for name in ANSWER if name == "text" or rows.get_column(name).null_count() < rows.height]
+    rows = rows.sort("prompt_id", *told, "_order", "sampling", maintain_order=True)
+    frame = rows.group_by("prompt_id", *told, maintain_order=True).agg(
         pl.col("policies").explode(empty_as_null=False).unique().sort(),
         pl.col("sample_count").sum(),
         pl.col(first).first(),
+        pl.col("thought").drop_nulls().first(),
     )
-    ids = response_ids(frame.get_column("prompt_id"), frame.get_column("text")).alias("response_id")
-    frame = frame.with_columns(ids).cast({"sample_count": pl.UInt32})
+    frame = _identified(with_gained(frame, Responses)).cast({"sample_count": pl.UInt32})
+    frame = frame.with_columns(reasoning=pl.coalesce("reasoning", "thought"))
     return check(frame.sort("prompt_id", "response_id"), Responses)
+
+
+def _identified(rows: pl.DataFrame) -> pl.DataFrame:
+    """With the ids of responses. What was cut out of a text is not told apart by it: verdicts on the answer stand."""
+    return rows.with_columns(response_ids(*(rows.get_column(name) for name in ("prompt_id", *ANSWER))))
 
 
 def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl.DataFrame:
     """The responses that a shard will have: those that are there, and for each missing sample a text of its likely
     length. For plans."""
-    frames = [read_table(workspace.file(GIVEN, shard)).select("prompt_id", "text")]
+    columns = ["prompt_id", *ANSWER]
+    frames = [with_gained(read_table(workspace.file(GIVEN, shard)), Responses).select(columns)]
     for policy in policies_of(recipe):
         path = workspace.file(samples_table(policy), shard)
         if path.exists():
-            frames.append(_answers(samples_of(recipe, policy, workspace, shard)).select("prompt_id", "text"))
+            frames.append(_answers(samples_of(recipe, policy, workspace, shard)).select(columns))
         length = int(min(policy.max_tokens, TYPICAL_RESPONSE) * CHARACTERS_PER_TOKEN)
         filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit(" the" * (length // 4))
         frames.append(missing_samples(recipe, policy, workspace, shard).select("prompt_id", text=filler))
-    rows = pl.concat(frames).unique()
-    ids = response_ids(rows.get_column("prompt_id"), rows.get_column("text")).alias("response_id")
-    return rows.with_columns(ids).sort("prompt_id", "response_id")
+    return _identified(pl.concat(frames, how="diagonal").unique()).sort("prompt_id", "response_id")

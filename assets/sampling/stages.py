@@ -18,8 +18,8 @@ from pairwright.assets.stages.stage import Expected, Paid
 from pairwright.assets.stages.view import View
 from pairwright.assets.storage.store import Shard, Workspace, scan
 from pairwright.models.estimate import Estimate
+from pairwright.schemas.paid_tables import Samples
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Samples
 
 
 def samples_stage(recipe: Recipe, policy: Policy) -> Paid:

@@ -17,10 +17,13 @@ from pairwright.models.serving.reply_store import Budget, Kept, ReplyStore, Spen
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.kinds import Kind
+from pairwright.schemas.paid_tables import Replies
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Replies, types
+from pairwright.schemas.tables import types
 
 COUNTED = ("calls", "prompt_tokens", "completion_tokens", "cost_usd")
+THOUGHT = "reasoning_tokens"
+"""Counted beside them: of the completion tokens."""
 
 
 def replies_table(asker: Kind) -> str:
@@ -81,7 +84,7 @@ def findings_file(data: Path) -> Path:
 
 
 def spending(folders: Iterable[str], workspace: Workspace) -> pl.DataFrame:
-    """What calls came to: a row with COUNTED. `folders` are names from `replies_table`, `*` for all."""
+    """What calls came to: a row with COUNTED and THOUGHT. `folders` are names from `replies_table`, `*` for all."""
     frames = [_counts(pl.LazyFrame(schema=dict(types(Replies))))]
     for folder in folders:
         for path in sorted(workspace.root.glob(f"{folder}/*.parquet")):
@@ -92,13 +95,15 @@ def spending(folders: Iterable[str], workspace: Workspace) -> pl.DataFrame:
 
 
 def costs(askers: Iterable[Kind], workspace: Workspace) -> dict[str, dict[str, float]]:
-    """COUNTED of each judge and policy that paid calls were made for, over all builds and nights, by name."""
+    """COUNTED of each judge and policy that paid calls were made for, over all builds and nights, by name; and THOUGHT,
+    where there is any."""
     found = {}
     for asker in askers:
         folder = replies_table(asker)
         row = spending([folder, f"{folder}-*"], workspace).row(0, named=True)
         if row["calls"]:
-            found[asker.name] = row | {"cost_usd": round(row["cost_usd"], 6)}
+            thought = {name: number for name in (THOUGHT,) if (number := row.pop(name))}
+            found[asker.name] = row | {"cost_usd": round(row["cost_usd"], 6)} | thought
     return found
 
 
@@ -112,13 +117,17 @@ def _table_counts(path: Path) -> pl.DataFrame:
 
 def _counts(rows: pl.LazyFrame) -> pl.DataFrame:
     """COUNTED of what was paid for here: replies that were taken over stand in the books of where they come from."""
-    if "adopted" in rows.collect_schema():
+    columns = rows.collect_schema()
+    if "adopted" in columns:
         rows = rows.filter(~pl.col("adopted").fill_null(False))
+    if THOUGHT not in columns:
+        rows = rows.with_columns(pl.lit(None, pl.UInt32).alias(THOUGHT))
     return rows.select(
         calls=pl.len().cast(pl.Int64),
         prompt_tokens=pl.col("prompt_tokens").sum().cast(pl.Int64),
         completion_tokens=pl.col("completion_tokens").sum().cast(pl.Int64),
         cost_usd=pl.col("cost_usd").sum().cast(pl.Float64),
+        reasoning_tokens=pl.col(THOUGHT).sum().cast(pl.Int64),
     ).collect()
 
 

@@ -14,11 +14,12 @@ import pyarrow as pa
 from pairwright.assets.storage import integrity
 from pairwright.schemas.errors import DamagedError, StoreError
 from pairwright.schemas.files import replacing
+from pairwright.schemas.tables import GAINED
 
 STAMP = "pairwright"
 GIVEN = "given"
 """The responses of the sources, where there are others besides."""
-DERIVED = ("prompts", GIVEN, "responses", "preferences", "candidates", "pairs", "rankings")
+DERIVED = ("prompts", GIVEN, "responses", "labels", "given_scores", "preferences", "candidates", "pairs", "rankings")
 """Tables that cost nothing to make again."""
 ROW_GROUP = 65_536
 """Rows of a Parquet row group: what a streaming reader holds at a time."""
@@ -126,10 +127,15 @@ def read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
 
 
 def scan(paths: Sequence[Path]) -> pl.LazyFrame:
-    """Lazy rows of several files of one table, in the order given. Raises DamagedError as `read_table` does."""
+    """Lazy rows of several files of one table, in the order given. Raises DamagedError as `read_table` does.
+
+    The columns are those of the first file: others may be older, or younger.
+    """
     for path in paths:
         integrity.verify(path)
-    return pl.scan_parquet(list(paths), glob=False)  # noqa: TID251 - verified above
+    return pl.scan_parquet(  # noqa: TID251 - verified above
+        list(paths), glob=False, missing_columns="insert", extra_columns="ignore"
+    )
 
 
 def stamp_of(path: Path) -> dict[str, Any]:
@@ -177,6 +183,8 @@ def content_version(frame: pl.DataFrame) -> str:
     hashed = _Hashed()
     plain = pl.CompatLevel.oldest()  # newer string views have other bytes for equal texts, by where they came from
     for column in frame.iter_columns():
+        if column.name in GAINED and column.null_count() == frame.height:
+            continue
         column = column.cast(pl.UInt8) if column.dtype == pl.Boolean else column  # bitmaps may end in any bits
         for part in (column.drop_nulls(), column.is_null().arg_true()):  # nulls may hide any value
             sink = cast(IO[bytes], hashed)

@@ -16,6 +16,7 @@ class Bleu(Judge):
 
     reads: ClassVar = ("references",)
     kind: Literal["bleu"] = "bleu"
+    sees_prompt = False
     variant: Literal["nmt", "sacrebleu"] = "nmt"
     """nmt: smoothed on every order, brevity against the shortest reference, 0 to 1. sacrebleu: as that library's
     sentence score, 0 to 100."""

@@ -14,15 +14,14 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pairwright.judges.base import Batch, Judge
 from pairwright.judges.llm.prompts import TemplateError, source_of
 from pairwright.judges.llm.trial import try_out
-from pairwright.judges.llm.units import Ask as Ask
-from pairwright.judges.llm.units import Prompt as Prompt
-from pairwright.judges.llm.units import Unit as Unit
-from pairwright.judges.llm.units import units_of
+from pairwright.judges.llm.typed import Sees, with_media
+from pairwright.judges.llm.units import Ask, Prompt, Unit, units_of
 from pairwright.models.estimate import Estimate
 from pairwright.models.serving.abilities import lacking
 from pairwright.models.serving.ask import ask
 from pairwright.models.serving.call import Answer, Call
 from pairwright.models.serving.endpoint import TYPICAL_ANSWER, Endpoint, Tokens
+from pairwright.models.serving.reasoning import told_apart
 from pairwright.models.serving.reply import Choice, UnusableError, answer_of
 from pairwright.models.serving.reply_store import ReplyStore, Spent
 from pairwright.models.serving.structured import object_schema, response_format
@@ -51,6 +50,8 @@ class LlmJudge(Judge, Endpoint):
     """Calls a verdict, with seeds of their own; their agreement is kept as confidence."""
     reference: bool = False
     """Show the prompt's gold answers to the judge."""
+    sees: Sees = "answer"
+    """What of a response is shown: its answer with the calls in it, what it thought before, or both."""
     answer_first: bool = False
     """The judge writes its own answer before it judges (Self-Reference)."""
     structured: bool = True
@@ -94,8 +95,19 @@ class LlmJudge(Judge, Endpoint):
         by_domain = set(self.criteria) - {DEFAULT_CRITERIA}
         return (*(("references",) if self.reference else ()), *(("domain",) if by_domain else ()))
 
+    reads_calls: ClassVar[bool] = True
     repeatable: ClassVar[bool] = False
     calls_server: ClassVar[bool] = True
+
+    @property
+    def modalities(self) -> Sequence[str]:
+        """As the recipe says that the model reads."""
+        return self.input_modalities
+
+    @property
+    def wants_reasoning(self) -> bool:
+        """Where nothing else is shown."""
+        return self.sees == "reasoning"
 
     @property
     def audited(self) -> tuple[float, int]:
@@ -132,7 +144,7 @@ class LlmJudge(Judge, Endpoint):
 
     def judge(self, work: Batch) -> Iterator[pl.DataFrame]:
         """Verdicts as they come in; a reply that is already on the replies costs nothing."""
-        without = self._goes_without(work.replies or ReplyStore())
+        without = self.goes_without(work.replies or ReplyStore())
         schema = {
             name: dtype for name, dtype in types(self.table).items() if name not in {"evidence", "fingerprint", "round"}
         }
@@ -151,10 +163,10 @@ class LlmJudge(Judge, Endpoint):
             if rows:
                 yield pl.DataFrame(rows, schema=schema)
 
-    def _goes_without(self, replies: ReplyStore) -> frozenset[str]:
+    def goes_without(self, replies: ReplyStore) -> frozenset[str]:
         """What calls leave out because the server cannot do it. Raises JudgeError where the recipe wants it."""
         wanted = {name for name, yes in {"schema": self.structured, "logprobs": bool(self.logprobs)}.items() if yes}
-        found = lacking(self, wanted, replies) if wanted else {}
+        found = lacking(self, wanted, replies)
         if "logprobs" in found and self.logprobs is True:
             raise JudgeError(
                 f"{self.base_url}, model {self.model!r}: {found['logprobs'].detail}; `pairwright doctor` asks again"
@@ -164,7 +176,7 @@ class LlmJudge(Judge, Endpoint):
     def estimate(self, work: Batch) -> Estimate:
         """Calls that are missing, with their tokens, cost and time at the stated rate."""
         tokens, replies, calls, prompt_tokens = Tokens(self.model), work.replies or ReplyStore(), 0, 0
-        for unit in units_of(work, self.keys, self.units):
+        for unit in units_of(work._replace(media=None), self.keys, self.units, self.sees):
             for one in unit.asks:
                 if not replies.known(self._key(unit.prompt, one)):
                     with contextlib.suppress(TemplateError):  # a row of its own, and no call
@@ -175,7 +187,7 @@ class LlmJudge(Judge, Endpoint):
 
     def _calls(self, work: Batch, without: frozenset[str], unasked: list[Answer]) -> Iterator[Call]:
         """The calls; those that the template gives no prompt for go to `unasked`, as failures."""
-        for unit in units_of(work, self.keys, self.units):
+        for unit in units_of(work, self.keys, self.units, self.sees):
             for place, one in enumerate(unit.asks):
                 try:
                     call = self._call(unit, place, one, without)
@@ -189,7 +201,7 @@ class LlmJudge(Judge, Endpoint):
     def _call(self, unit: Unit, place: int, one: Ask, without: frozenset[str]) -> Call:
         prompt = unit.prompt
         text, schema = self.chat(prompt, one)
-        body = self.sampling() | {"messages": self._chat(text), "seed": self._seed(unit, one)}
+        body = self.sampling() | {"messages": self._chat(prompt, text), "seed": self._seed(unit, one)}
         if self.structured and "schema" not in without:
             body["response_format"] = response_format(schema)
         if self.logprobs and "logprobs" not in without:
@@ -197,7 +209,7 @@ class LlmJudge(Judge, Endpoint):
         most = self.bound(body["messages"], self.max_tokens)
 
         def read(reply: str) -> Any:
-            choice = answer_of(reply)
+            choice = told_apart(answer_of(reply, self.thinking), self.thinking)
             if self.logprobs is True and not choice.tokens:
                 raise UnusableError(choice.without_tokens)
             return self.read(prompt, one, choice)
@@ -215,12 +227,12 @@ class LlmJudge(Judge, Endpoint):
         criteria = self.criteria_of(prompt)
         return digest(prompt.prompt_id, *one.shown, one.purpose, str(one.vote), criteria, *references)
 
-    def _messages(self, prompt: Prompt, one: Ask) -> list[dict[str, str]]:
-        return self._chat(self.chat(prompt, one)[0])
+    def _messages(self, prompt: Prompt, one: Ask) -> list[dict[str, Any]]:
+        return self._chat(prompt, self.chat(prompt, one)[0])
 
-    def _chat(self, text: str) -> list[dict[str, str]]:
+    def _chat(self, prompt: Prompt, text: str) -> list[dict[str, Any]]:
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return [*system, {"role": "user", "content": text}]
+        return [*system, {"role": "user", "content": with_media(text, prompt.media, prompt.address)}]
 
     def criteria_of(self, prompt: Prompt) -> str:
         """The criteria for a prompt: those of its domain, else the default."""

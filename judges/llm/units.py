@@ -1,9 +1,14 @@
 """What a judge that asks a model is asked about: prompts, the units that make one verdict each, and their calls."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars as pl
+
 from pairwright.judges.base import Batch
+from pairwright.judges.llm.typed import Sees, shown_conversation, shown_response
+from pairwright.schemas.media import data_uri
 
 
 class Prompt(NamedTuple):
@@ -15,6 +20,16 @@ class Prompt(NamedTuple):
     domain: str | None
     responses: dict[str, str]
     """Id → text, in id order."""
+    media: Sequence[Mapping[str, str]] = ()
+    """What the conversation shows, as canonical parts, in the order of the numbers that stand for them in its text."""
+    folder: Path | None = None
+    """Where the files of that lie."""
+
+    def address(self, part: Mapping[str, str]) -> str:
+        """A part as a server is sent it: its URL, or its file as a data URI. Raises StoreError where that is gone."""
+        if "url" in part or self.folder is None:
+            return part.get("url", "")
+        return data_uri(self.folder, part["media"])
 
 
 class Ask(NamedTuple):
@@ -55,18 +70,32 @@ def by_round(work: Batch, keys: list[str]) -> Wanted:
     return found
 
 
-def units_of(work: Batch, keys: list[str], units: UnitsOf) -> Iterator[Unit]:
-    """All units that a batch takes, numbered, prompt by prompt and round by round."""
+def units_of(work: Batch, keys: list[str], units: UnitsOf, sees: Sees = "answer") -> Iterator[Unit]:
+    """All units that a batch takes, numbered, prompt by prompt and round by round. `sees`: what of each response."""
     wanted = by_round(work, keys)
-    texts: dict[str, dict[str, str]] = {}
-    for prompt_id, response_id, text in work.responses.select("prompt_id", "response_id", "text").iter_rows():
-        texts.setdefault(prompt_id, {})[response_id] = text
+    texts = _texts(work.responses, sees)
+    more = [name for name in ("typed", "tools") if name in work.prompts.columns]
     number = 0
-    for row in work.prompts.select("prompt_id", "messages", "references", "domain").iter_rows(named=True):
+    for row in work.prompts.select("prompt_id", "messages", "references", "domain", *more).iter_rows(named=True):
         if row["prompt_id"] not in wanted:
             continue
+        shown = shown_conversation(row["messages"], row.pop("typed", None), row.pop("tools", None))
+        row |= {"messages": shown.messages, "media": shown.media, "folder": work.media}
         prompt = Prompt(**row, responses=texts.get(row["prompt_id"], {}))
         for round_number, ids in wanted[prompt.prompt_id].items():
             for subject, asks in units(prompt, ids):
                 yield Unit(number, prompt, subject, asks, round_number)
                 number += 1
+
+
+def _texts(responses: pl.DataFrame, sees: Sees) -> dict[str, dict[str, str]]:
+    """Prompt id → response id → what is shown of the response."""
+    beside = [
+        pl.col(name) if name in responses.columns else pl.lit(None, pl.String).alias(name)
+        for name in ("reasoning", "tool_calls")
+    ]
+    texts: dict[str, dict[str, str]] = {}
+    rows = responses.select("prompt_id", "response_id", "text", *beside).iter_rows()
+    for prompt_id, response_id, text, reasoning, tool_calls in rows:
+        texts.setdefault(prompt_id, {})[response_id] = shown_response(text, reasoning, tool_calls, sees)
+    return texts

@@ -1,6 +1,6 @@
 """From prompts and responses to rows of the likelihoods table: render, read, reduce."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
@@ -11,7 +11,9 @@ from pairwright.models.local.backend import Backend, Readings
 from pairwright.models.local.packing import Branch
 from pairwright.models.local.rendering import RefusalError, Renderer, Text
 from pairwright.models.local.request import PassRequest, utterance_id
-from pairwright.schemas.tables import Likelihoods, types
+from pairwright.models.local.turns import CALLS, Turns, each_turns
+from pairwright.schemas.paid_tables import Likelihoods
+from pairwright.schemas.tables import types
 
 WINDOW = 250_000
 """Characters of prompts and responses that are rendered, read and yielded at a time: what a kill can cost."""
@@ -26,7 +28,7 @@ class Work(Protocol):
 
     @property
     def responses(self) -> pl.DataFrame:
-        """prompt_id, response_id, text."""
+        """prompt_id, response_id, text and, where it is known, tool_calls."""
 
 
 class _Prompt(NamedTuple):
@@ -37,8 +39,8 @@ class _Prompt(NamedTuple):
     texts: list[Text | None]
     tails: list[tuple[int, list[tuple[list[int], int]]] | None]
     """Per response: how many of its tokens the follow-ups go on from, and each one's ids and first token."""
-    refused: str | None = None
-    """Why the model's template does not take the prompt's turns; no response of it is read then."""
+    refused: Mapping[int, str] = {}
+    """Why responses are not read, by their place: all of them where the model's template does not take the prompt."""
 
 
 def read(work: Work, need: PassRequest, backend: Backend) -> Iterator[pl.DataFrame]:
@@ -47,8 +49,8 @@ def read(work: Work, need: PassRequest, backend: Backend) -> Iterator[pl.DataFra
     tails = renderer.tails(need.follow_ups) if need.follow_ups else []
     for prompts, responses in windows(need.context.apply(work.prompts), work.responses):
         rendered = [
-            _render(renderer, prompt_id, messages, responses[prompt_id], need.follow_ups, tails)
-            for prompt_id, messages in prompts
+            _render(renderer, prompt_id, turns, responses[prompt_id], need.follow_ups, tails)
+            for prompt_id, turns in prompts
         ]
         groups = [_branches(index, one, "hidden" in need.wants) for index, one in enumerate(rendered)]
         readings = backend.read(groups)
@@ -64,15 +66,20 @@ def count_tokens(work: Work, need: PassRequest, tokenizer: Any, limit: int) -> i
     tails = sum(len(ids) - start for ids, start in renderer.tails(need.follow_ups)) if need.follow_ups else 0
     count = 0
     for prompts, responses in windows(need.context.apply(work.prompts), work.responses):
-        for prompt_id, messages in prompts:
+        for prompt_id, turns in prompts:
             with suppress(RefusalError):  # nothing of it will be read
-                texts = renderer.texts(messages, [text for _, text in responses[prompt_id]])
+                texts = renderer.texts_of(turns, [text for _, text in responses[prompt_id] if text is not None])
                 count += sum(len(text.ids) - 1 + tails for text in texts if text)
     return count
 
 
 def windows(prompts: pl.DataFrame, responses: pl.DataFrame) -> Iterator[tuple[list[Any], dict[str, list[Any]]]]:
-    """Some prompts at a time as (prompt_id, messages), and their responses as prompt_id → [(response_id, text)]."""
+    """Some prompts at a time as (prompt_id, turns), and their responses as prompt_id → [(response_id, text)].
+
+    Of a response with tool calls, which no text holds, the text is None.
+    """
+    if "tool_calls" in responses.columns:
+        responses = responses.with_columns(text=pl.when(pl.col("tool_calls").is_null()).then("text"))
     sizes = responses.group_by("prompt_id").agg(texts=pl.col("text").str.len_chars().sum(), count=pl.len())
     own = pl.col("messages").list.eval(pl.element().struct.field("content").str.len_chars()).list.sum()
     sized = prompts.join(sizes, on="prompt_id", maintain_order="left")
@@ -81,27 +88,30 @@ def windows(prompts: pl.DataFrame, responses: pl.DataFrame) -> Iterator[tuple[li
         theirs = responses.join(some, on="prompt_id", how="semi", maintain_order="left")
         grouped = theirs.group_by("prompt_id", maintain_order=True).agg("response_id", "text")
         by_prompt = {pid: list(zip(ids, texts, strict=True)) for pid, ids, texts in grouped.iter_rows()}
-        yield list(some.select("prompt_id", "messages").iter_rows()), by_prompt
+        yield list(each_turns(some)), by_prompt
 
 
 def _render(
     renderer: Renderer,
     prompt_id: str,
-    messages: Any,
-    responses: list[tuple[str, str]],
+    turns: Turns,
+    responses: list[tuple[str, str | None]],
     follow_ups: Sequence[str],
     tails: list[tuple[list[int], int]],
 ) -> _Prompt:
     ids = [response_id for response_id, _ in responses]
+    readable = {number: text for number, (_, text) in enumerate(responses) if text is not None}
     try:
-        texts = renderer.texts(messages, [text for _, text in responses])
+        found = dict(zip(readable, renderer.texts_of(turns, list(readable.values())), strict=True))
     except RefusalError as refusal:
-        return _Prompt(prompt_id, ids, [None] * len(ids), [None] * len(ids), str(refusal))
+        why = dict.fromkeys(range(len(ids)), str(refusal))
+        return _Prompt(prompt_id, ids, [None] * len(ids), [None] * len(ids), why)
+    texts = [found.get(number) for number in range(len(ids))]
     behind = [
-        _tails(renderer, text, response, follow_ups, tails) if text and follow_ups else None
-        for text, (_, response) in zip(texts, responses, strict=True)
+        _tails(renderer, text, readable[number], follow_ups, tails) if text and follow_ups else None
+        for number, text in enumerate(texts)
     ]
-    return _Prompt(prompt_id, ids, texts, behind)
+    return _Prompt(prompt_id, ids, texts, behind, dict.fromkeys(set(range(len(ids))) - set(readable), CALLS))
 
 
 def _tails(
@@ -153,7 +163,8 @@ def _rows(
     for number, (response_id, text) in enumerate(zip(prompt.response_ids, prompt.texts, strict=True)):
         row: dict[str, Any] = {"prompt_id": prompt.prompt_id, "response_id": response_id, "retry": False}
         if text is None:
-            yield {**row, "failure": prompt.refused or f"the response does not fit in the model's {limit} tokens"}
+            unfit = f"the response does not fit in the model's {limit} tokens"
+            yield {**row, "failure": prompt.refused.get(number, unfit)}
             continue
         if not _all_finite(index, number, prompt, readings):
             found = (readings.get(sink) for sink in _sinks(index, number, prompt))  # behind what failed is nothing

@@ -8,9 +8,11 @@ first of the response. Nothing is added by the tokenizer, so a template with BOS
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pairwright.models.local.turns import Turns
 from pairwright.schemas.errors import JudgeError
 
-Messages = Sequence[Mapping[str, str]]
+Messages = Sequence[Mapping[str, Any]]
+Tools = list[dict[str, Any]] | None
 PLAIN_TURN = "### {role}\n{content}\n\n"
 """How a model without a chat template is shown a turn; the assistant's turn begins with its heading."""
 ANSWER, REMARK = "An answer of one line", "A remark of one line"
@@ -56,25 +58,33 @@ class Renderer:
         self.end = self._end_token(closing)
         self.closing: list[int] = list(tokenizer(closing, add_special_tokens=False)["input_ids"]) if closing else []
 
-    def prompt(self, messages: Messages) -> str:
+    def prompt(self, messages: Messages, tools: Tools = None) -> str:
         """The conversation as text, up to where the assistant's answer begins."""
         if self.tokenizer.chat_template:
-            return str(self._template(list(messages), answer=True))
+            return str(self._template(list(messages), answer=True, tools=tools))
+        if tools or any("tool_calls" in message for message in messages):
+            raise RefusalError("the model has no chat template, without which it cannot read tools and calls of them")
         turns = "".join(PLAIN_TURN.format(role=_role(m["role"]), content=m["content"]) for m in messages)
         return f"{self._bos()}{turns}### Assistant\n"
 
-    def texts(self, messages: Messages, responses: Sequence[str]) -> list[Text | None]:
+    def texts_of(self, turns: Turns, responses: Sequence[str]) -> list[Text | None]:
+        """As `texts`, of a prompt's turns. Raises RefusalError also where they show what no text holds."""
+        if turns.refused is not None:
+            raise RefusalError(turns.refused)
+        return self.texts(turns.messages, responses, turns.tools)
+
+    def texts(self, messages: Messages, responses: Sequence[str], tools: Tools = None) -> list[Text | None]:
         """Each response after the prompt; None for one that does not fit in `limit` tokens.
 
         Raises RefusalError where the template does not take the prompt's turns.
         """
-        prompt = self.prompt(messages)
+        prompt = self.prompt(messages, tools)
         end = 0 if self.end is None else self.end
         made: list[Text | None] = []
         for response, (ids, start) in zip(responses, self._split(prompt, responses), strict=True):
             shown, shorter = prompt, messages
             while len(ids) >= self.limit and len(kept := _without_oldest(shorter)) < len(shorter):
-                shorter, shown = kept, self.prompt(kept)
+                shorter, shown = kept, self.prompt(kept, tools)
                 ids, start = self._split(shown, [response])[0]
             cut = max(0, len(ids) + 1 - self.limit)
             if cut >= start:  # not one token of the prompt would be left to predict from
@@ -118,9 +128,12 @@ class Renderer:
             found.append((ids, start))
         return found
 
-    def _template(self, messages: list[Any], *, answer: bool) -> str:
+    def _template(self, messages: list[Any], *, answer: bool, tools: Tools = None) -> str:
+        given = {"tools": tools} if tools else {}
         try:
-            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer))
+            return str(
+                self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer, **given)
+            )
         except Exception as error:  # templates raise whatever their author chose
             roles = ", ".join(message["role"] for message in messages)
             reason = " ".join(str(error).split())

@@ -34,7 +34,8 @@ RETRIES = 4
 def endpoint_of(model: CausalModel) -> Endpoint:
     """Where a served model is; its key is sent only if the recipe names one."""
     name = model.served_as or model.id
-    return Endpoint(model=name, base_url=str(model.base_url), api_key_env=model.api_key_env, concurrency=CALLS)
+    reached_by = {"base_url": str(model.base_url), "api_key_env": model.api_key_env, "headers_env": model.headers_env}
+    return Endpoint.model_validate({"model": name, "concurrency": CALLS, **reached_by})
 
 
 def limit_of(model: CausalModel) -> int:
@@ -53,15 +54,18 @@ def limit_of(model: CausalModel) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _listed(url: str, key: str | None) -> str:
-    with open_blocking_client(Endpoint(model="-", base_url=url, api_key_env=key, deadline=10.0), 0) as client:
+def _listed(url: str, key: str | None, headers: tuple[tuple[str, str], ...]) -> str:
+    there = Endpoint(model="-", base_url=url, api_key_env=key, headers_env=dict(headers), deadline=10.0)
+    with open_blocking_client(there, 0) as client:
         return str(client.get("/models", cast_to=httpx2.Response).content.decode(errors="replace"))
 
 
 def stated_limit(endpoint: Endpoint) -> int | None:
     """`max_model_len` of the model in the server's list, as vLLM tells it; None where it cannot be had."""
     try:
-        listed = envelope(_listed(endpoint.base_url, endpoint.api_key_env)).get("data")
+        listed = envelope(_listed(endpoint.base_url, endpoint.api_key_env, tuple(endpoint.headers_env.items()))).get(
+            "data"
+        )
     except (openai.OpenAIError, UnusableError, JudgeError):
         return None
     for one in listed if isinstance(listed, list) else ():

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from pairwright.models.serving.endpoint import Endpoint
+from pairwright.models.serving.fields import check, features_of, refused_in
 from pairwright.models.serving.finding import Finding
 from pairwright.models.serving.reply_store import ReplyStore, Spent
 from pairwright.schemas.errors import BudgetError, JudgeError, StoreError
@@ -22,19 +23,35 @@ def lacking(
     """The features that a server was found to be without: by what is kept, else by probing, at most once.
 
     What a server leaves open counts as there: each reply is checked all the same. Nobody probes on a spent budget, nor
-    a server that cannot be reached: the calls that follow tell that better.
+    a server that cannot be reached: the calls that follow tell that better. Raises JudgeError where the server refuses
+    a field that the recipe asks for.
     """
-    known = read(replies.findings, endpoint)
-    unknown = features - known.keys()
+    known = _known(endpoint, features, replies, path)
+    check(endpoint, refused_in(endpoint.fields(), known))
+    return {name: one for name, one in known.items() if name in features and one.state == "no"}
+
+
+def refused(endpoint: Endpoint, replies: ReplyStore, path: str) -> list[str]:
+    """The fields that calls go without since their server refuses them; raises JudgeError as `lacking` does."""
+    found = refused_in(endpoint.fields(), _known(endpoint, set(), replies, path))
+    check(endpoint, found)
+    return list(found)
+
+
+def _known(endpoint: Endpoint, features: set[str], replies: ReplyStore, path: str) -> dict[str, Finding]:
+    """What is known of features, and of the fields that calls carry, once it was looked for."""
+    known = replies.seen | read(replies.findings, endpoint)
+    unknown = (features | features_of(endpoint.fields()).keys()) - known.keys()
     if unknown and _has_room(endpoint, replies):
         from pairwright.models.serving.probe import probe  # and with it the client, which takes long to import
 
         try:
-            found = probe(endpoint, unknown, path)
+            found = probe(endpoint, unknown, path, refused_in(endpoint.fields(), known))
         except JudgeError:
             found = []
         known |= keep(replies.findings, endpoint, found)
-    return {name: one for name, one in known.items() if name in features and one.state == "no"}
+        replies.seen |= known
+    return known
 
 
 def keep(file: Path | None, endpoint: Endpoint, found: list[Finding]) -> dict[str, Finding]:
@@ -70,7 +87,10 @@ def _everything(file: Path) -> dict[str, Any]:
 
 
 def _key(endpoint: Endpoint) -> str:
-    return digest("endpoint", endpoint.base_url, endpoint.model)
+    """Of an endpoint: what a model refuses may depend on how much it is to think, and on whatever else is asked."""
+    further = [endpoint.reasoning_effort, endpoint.extra]
+    told = [orjson.dumps(further, option=orjson.OPT_SORT_KEYS)] if any(further) else []
+    return digest("endpoint", endpoint.base_url, endpoint.model, *told)
 
 
 def _has_room(endpoint: Endpoint, replies: ReplyStore) -> bool:

@@ -13,11 +13,12 @@ def text_of(answer: Answer) -> str | None:
 
 
 def text_in(reply: str) -> str:
-    """The text of a reply; all of the reply where it cannot be taken apart."""
+    """The text of a reply, the reasoning that came beside it before; the whole reply where it cannot be taken apart."""
     try:
-        return answer_of(reply).text
+        found = answer_of(reply)
     except UnusableError:
         return reply
+    return found.text if found.reasoning is None else f"<think>\n{found.reasoning}\n</think>\n\n{found.text}"
 
 
 def joined(texts: Sequence[str | None]) -> str | None:

@@ -8,9 +8,12 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
+from pairwright.models.serving.abilities import refused
 from pairwright.models.serving.call import Answer, Call
 from pairwright.models.serving.endpoint import Endpoint
+from pairwright.models.serving.fields import fitted
 from pairwright.models.serving.reply_store import ReplyStore
 
 GATHER = 0.2
@@ -22,14 +25,24 @@ LOOK = 1.0
 def ask(endpoint: Endpoint, calls: Iterable[Call], replies: ReplyStore) -> Iterator[list[Answer]]:
     """Answers to all calls, in lists, as they come in.
 
-    `calls` is drawn from only as places get free. Raises JudgeError when the server is down or refuses everyone, and
-    BudgetError when the next call could pass a cap, in both cases after all answers that came in were handed out.
+    `calls` is drawn from only as places get free. Fields that the server refuses are left out of them, or replaced.
+    Raises JudgeError when the server is down or refuses everyone, or a field that the recipe asks for, and BudgetError
+    when the next call could pass a cap; what came in before that was handed out.
     """
+    drawn = iter(calls)
+    first = next(drawn, None)
+    if first is None:
+        return
+    gone = refused(endpoint, replies, first.path)
+    fit: Iterator[Call] = chain((first,), drawn)
+    if gone:
+        fit = (call._replace(body=fitted(call.body, gone)) for call in fit)
     if endpoint.transport == "batch":
         from pairwright.models.serving.batch import ask_in_batches
 
-        return ask_in_batches(endpoint, iter(calls), replies)
-    return _Asking(endpoint, iter(calls), replies).answers()
+        yield from ask_in_batches(endpoint, fit, replies)
+    else:
+        yield from _Asking(endpoint, fit, replies).answers()
 
 
 class _Asking:

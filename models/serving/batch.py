@@ -16,11 +16,10 @@ from pairwright.models.serving.batch_files import Entry, Journal
 from pairwright.models.serving.batch_item import Item, most_of
 from pairwright.models.serving.batch_server import ENDED, LONGEST, Result, Server, State, line_of, results, told
 from pairwright.models.serving.bounded import FLOOR, most_bytes
-from pairwright.models.serving.call import Answer, Call
+from pairwright.models.serving.call import Answer, Call, kept_of
 from pairwright.models.serving.endpoint import BATCH_CALLS, Endpoint
 from pairwright.models.serving.patience import FirstReplies
-from pairwright.models.serving.reply import usage_of
-from pairwright.models.serving.reply_store import Kept, ReplyStore, Spent
+from pairwright.models.serving.reply_store import ReplyStore, Spent
 from pairwright.models.serving.under_way import UnderWayError, rounds_around
 from pairwright.schemas.errors import BudgetError, JudgeError
 
@@ -227,10 +226,8 @@ class _Batches:
         self.journal.forget(entry)
 
     def _keep(self, one: Item, body: str, seconds: float) -> None:
-        prompt, completion = usage_of(body)
-        cost = self.endpoint.cost(prompt, completion)
-        kept = Kept(one.call.key, one.call.prompt_id, one.attempt, body, prompt, completion, cost, max(seconds, 0.0))
+        kept = kept_of(self.endpoint, one.call, one.attempt, body, max(seconds, 0.0))
         self.replies.keep(kept)
-        self.replies.budget.settle(Spent(), Spent(1, prompt + completion, cost))
+        self.replies.budget.settle(Spent(), Spent(1, kept.prompt_tokens + kept.completion_tokens, kept.cost_usd))
         one.calls += 1
         one.take(kept, counts=True)

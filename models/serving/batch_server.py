@@ -13,7 +13,7 @@ import orjson
 
 from pairwright.models.serving.bounded import FLOOR, TooLargeError, at_most
 from pairwright.models.serving.endpoint import WINDOW, Endpoint
-from pairwright.models.serving.redact import excerpt, without
+from pairwright.models.serving.redact import Secret, excerpt, without
 from pairwright.models.serving.under_way import UnderWayError
 from pairwright.models.serving.wire import BUSY, open_blocking_client, sealed, trouble
 from pairwright.schemas.errors import JudgeError
@@ -158,7 +158,7 @@ class Result(NamedTuple):
     refusal: str | None = None
 
 
-def results(lines: IO[bytes], most: int, secret: str | None = None) -> Iterator[Result]:
+def results(lines: IO[bytes], most: int, secret: Secret = None) -> Iterator[Result]:
     """The lines of a result file that can be read; of one of more than `most` bytes, that it is too long."""
     while line := lines.readline(most + 1):
         if len(line) > most and not line.endswith(b"\n"):

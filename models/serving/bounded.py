@@ -29,7 +29,7 @@ class TooLargeError(openai.OpenAIError):
 
 def most_bytes(body: dict[str, Any]) -> int:
     """Bytes that the reply to a request may have: what its tokens can take, and FLOOR at least."""
-    tokens = (body.get("max_tokens") or 0) * (body.get("n") or 1)
+    tokens = (body.get("max_tokens") or body.get("max_completion_tokens") or 0) * (body.get("n") or 1)
     if body.get("echo"):
         tokens += len(body["prompt"])
     shown = 1 + max(int(body.get("top_logprobs") or 0), int(body.get("logprobs") or 0))

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pairwright.models.serving.reply import UnusableError
-from pairwright.models.serving.reply_store import Spent
+from pairwright.models.serving.endpoint import Endpoint
+from pairwright.models.serving.reply import UnusableError, usage_of
+from pairwright.models.serving.reply_store import Kept, Spent
 
 TRIES = 3
 """Replies to one request that are read, per build, before it is given up as a failure row."""
@@ -35,6 +36,14 @@ class Call(NamedTuple):
             raise
         except Exception as error:  # of any kind: readers may be a package's own
             raise UnusableError(f"the reply cannot be read: {type(error).__name__}: {error}") from error
+
+
+def kept_of(endpoint: Endpoint, call: Call, attempt: int, body: str, seconds: float) -> Kept:
+    """A reply to a call with what it says that it took, at the endpoint's prices."""
+    used = usage_of(body)
+    cost = endpoint.cost(used.prompt, used.completion)
+    thought = used.reasoning or None
+    return Kept(call.key, call.prompt_id, attempt, body, used.prompt, used.completion, cost, seconds, thought)
 
 
 class Answer(NamedTuple):

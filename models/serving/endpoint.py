@@ -1,23 +1,26 @@
 """Which model answers, and how to reach it. Only the former can change an answer."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import model_validator
 
 from pairwright.models.estimate import Estimate
 from pairwright.models.serving.reply_store import Spent
 from pairwright.schemas.errors import JudgeError
-from pairwright.schemas.kinds import Runtime
+from pairwright.schemas.served import Price as Price
+from pairwright.schemas.served import ServedModel
 
 CHARACTERS_PER_TOKEN = 4.0
 """The stated estimate where a model's tokenizer is not at hand: English text in common vocabularies."""
 MESSAGE_TOKENS = 4
 """What a chat template adds to each message, in the same estimate."""
-
-
+SHORTEST = 8
+"""Characters of a header's value that is kept secret: to blot out shorter ones would blot out words."""
+MEDIUM_TOKENS = 1_000
+"""What an image or a sound is taken for, in the same estimate."""
 WINDOW = 24 * 3600.0
 """Seconds within which a server promises to have ended a batch."""
 BATCH_CALLS = 5_000
@@ -29,78 +32,36 @@ TYPICAL_ANSWER = 200
 """Tokens that an answer is estimated at, unless max_tokens is less: a short rationale and the verdict."""
 
 
-class Price(BaseModel):
-    """USD per million tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: Annotated[float, Field(ge=0)] = 0.0
-    """Of the prompt."""
-    output: Annotated[float, Field(ge=0)] = 0.0
-    """Of the completion."""
-    batch: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """What `transport: batch` takes of these prices: 0.5 for half."""
-
-    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """USD for one call."""
-        return (prompt_tokens * self.input + completion_tokens * self.output) / 1e6
-
-
-class Endpoint(BaseModel):
+class Endpoint(ServedModel):
     """Options of everything that calls a model on a server that speaks the OpenAI protocol."""
 
-    model: Annotated[str, Field(min_length=1)]
-    """Name of the model, as the server knows it."""
-    revision: str = ""
-    """Part of the fingerprint only: change it when the server starts to serve other weights under the same name."""
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """Of sampling."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Of sampling."""
-    max_tokens: Annotated[int, Field(ge=1)] = 1024
-    """Longest answer; one that reaches it counts as truncated."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Sent with each call and used for every shuffle."""
-    base_url: Annotated[str, Runtime] = "https://api.openai.com/v1"
-    """Where the server is."""
-    api_key_env: Annotated[str | None, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), Runtime] = None
-    """Name of the environment variable that holds the key; the key itself never stands in a recipe. Without it no key
-    is sent, whatever the environment holds, not to the default `base_url` either."""
-    concurrency: Annotated[int, Field(ge=1, le=1024), Runtime] = 32
-    """Most calls in flight; fewer while the server pushes back."""
-    rpm: Annotated[int | None, Field(ge=1), Runtime] = None
-    """Most requests a minute."""
-    tpm: Annotated[int | None, Field(ge=1), Runtime] = None
-    """Most tokens a minute, prompts and answers together."""
-    deadline: Annotated[float, Field(gt=0), Runtime] = 120.0
-    """Seconds that one request may take."""
-    price: Annotated[Price, Runtime] = Price()
-    """USD per million tokens."""
-    transport: Annotated[Literal["live", "batch"], Runtime] = "live"
-    """batch: calls go through the server's Batch API, as files, and are answered within a day."""
-    poll: Annotated[float, Field(gt=0), Runtime] = 30.0
-    """Of `transport: batch`: seconds between looks at a batch."""
+    @property
+    def key(self) -> str | None:
+        """The key from the environment. Raises JudgeError when the named variable is not set."""
+        return None if self.api_key_env is None else self._variable(self.api_key_env, "the key")
 
-    @field_validator("base_url")
-    @classmethod
-    def _plain_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{value!r} is no http or https URL")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("a URL with a user, password or query would put a secret into the recipe; use api_key_env")
-        return value.rstrip("/")
+    @model_validator(mode="after")
+    def _sends_media_live(self) -> Self:
+        if self.transport == "batch" and set(self.input_modalities) - {"text"}:
+            raise ValueError("transport: batch sends files of texts; use transport: live for a model that reads images")
+        return self
 
     @property
-    def secret(self) -> str | None:
-        """The key from the environment. Raises JudgeError when the named variable is not set."""
-        if self.api_key_env is None:
-            return None
-        value = os.environ.get(self.api_key_env, "").strip()
-        if not value:
-            raise JudgeError(
-                f"the environment variable {self.api_key_env} is not set; it must hold the key for {self.base_url}"
-            )
+    def headers(self) -> dict[str, str]:
+        """Further headers, their values from the environment. Raises JudgeError when a variable is not set."""
+        return {name: self._variable(variable, f"the header {name}") for name, variable in self.headers_env.items()}
+
+    @property
+    def secret(self) -> tuple[str, ...]:
+        """What no text may show: the key, and the values of headers, but for those too short to be secrets."""
+        values = (one for one in self.headers.values() if len(one) >= SHORTEST)
+        return (*((self.key,) if self.key else ()), *values)
+
+    def _variable(self, name: str, what: str) -> str:
+        value = os.environ.get(name, "").strip()
+        if not value or not value.isprintable() or not value.isascii():
+            wrong = "is not set" if not value else "holds what no header can"
+            raise JudgeError(f"the environment variable {name} {wrong}; it must hold {what} for {self.base_url}")
         return value
 
     @property
@@ -113,9 +74,9 @@ class Endpoint(BaseModel):
         share = self.price.batch if self.transport == "batch" else 1.0
         return self.price.cost(prompt_tokens, completion_tokens) * share
 
-    def bound(self, messages: list[dict[str, str]], answer: int) -> Spent:
+    def bound(self, messages: Sequence[Mapping[str, Any]], answer: int) -> Spent:
         """What one call with an answer of so many tokens may take at most: a token for every two bytes of prompt."""
-        prompt = sum(len(one["content"].encode()) // 2 + 8 for one in messages)
+        prompt = sum(len(text_of(one).encode()) // 2 + 8 + media_tokens(one) for one in messages)
         return Spent(1, prompt + answer, self.cost(prompt, answer))
 
     def batches(self, calls: int) -> int:
@@ -148,18 +109,38 @@ class Endpoint(BaseModel):
 
     def sampling(self) -> dict[str, Any]:
         """The request's fields that steer sampling."""
+        effort = {"reasoning_effort": self.reasoning_effort} if self.reasoning_effort else {}
         return {
             "model": self.model,
             "temperature": self.temperature,
             "top_p": self.top_p,
             "max_tokens": self.max_tokens,
             "seed": self.seed,
+            **effort,
+            **self.extra,
         }
 
+    def fields(self) -> dict[str, Any]:
+        """What all its calls carry beside their question; a server may refuse some of it."""
+        return {name: value for name, value in self.sampling().items() if name != "model"}
 
-def estimated_tokens(messages: list[dict[str, str]]) -> int:
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """The text of a message of a request."""
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+def media_tokens(message: Mapping[str, Any]) -> int:
+    """About how many tokens the images and sounds of a message take."""
+    content = message.get("content") or ""
+    return 0 if isinstance(content, str) else MEDIUM_TOKENS * sum(part["type"] != "text" for part in content)
+
+
+def estimated_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
     """About how many tokens a chat takes: four characters a token and four tokens a message."""
-    return sum(int(len(one["content"]) / CHARACTERS_PER_TOKEN) + 1 + MESSAGE_TOKENS for one in messages)
+    texts = sum(int(len(text_of(one)) / CHARACTERS_PER_TOKEN) + 1 + MESSAGE_TOKENS for one in messages)
+    return texts + sum(map(media_tokens, messages))
 
 
 class Tokens:
@@ -173,8 +154,9 @@ class Tokens:
 
             self._tokenizer = Tokenizer.from_file(str(path))
 
-    def of(self, messages: list[dict[str, str]]) -> int:
+    def of(self, messages: Sequence[Mapping[str, Any]]) -> int:
         """Tokens of a chat."""
         if self._tokenizer is None:
             return estimated_tokens(messages)
-        return sum(len(self._tokenizer.encode(one["content"]).ids) + MESSAGE_TOKENS for one in messages)
+        counts = (len(self._tokenizer.encode(text_of(one)).ids) + media_tokens(one) for one in messages)
+        return sum(count + MESSAGE_TOKENS for count in counts)

@@ -8,12 +8,12 @@ from typing import Any
 import openai
 
 from pairwright.models.serving.answers import text_in
-from pairwright.models.serving.call import TRIES, Answer, Call
+from pairwright.models.serving.call import TRIES, Answer, Call, kept_of
 from pairwright.models.serving.endpoint import Endpoint
 from pairwright.models.serving.patience import FirstReplies, Patience
 from pairwright.models.serving.probe import small
 from pairwright.models.serving.rate_limit import Gate, PerMinute, backoff
-from pairwright.models.serving.reply import UnusableError, usage_of
+from pairwright.models.serving.reply import UnusableError
 from pairwright.models.serving.reply_store import Kept, ReplyStore, Spent
 from pairwright.models.serving.wire import Wire, request
 from pairwright.schemas.errors import BudgetError
@@ -202,6 +202,4 @@ class LiveCalls:
             raise asyncio.CancelledError
 
     def _kept(self, call: Call, attempt: int, body: str, seconds: float) -> Kept:
-        prompt, completion = usage_of(body)
-        cost = self.endpoint.cost(prompt, completion)
-        return Kept(call.key, call.prompt_id, attempt, body, prompt, completion, cost, seconds)
+        return kept_of(self.endpoint, call, attempt, body, seconds)

@@ -2,12 +2,16 @@
 
 import asyncio
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from pairwright.models.serving.endpoint import Endpoint
+from pairwright.models.serving.fields import features_of, fitted
 from pairwright.models.serving.finding import Finding, State
+from pairwright.models.serving.probe_fields import ROOM, what_is_taken
 from pairwright.models.serving.rate_limit import backoff
-from pairwright.models.serving.reply import Choice, UnusableError, choices_of, envelope, logprob_of
+from pairwright.models.serving.reply import USUAL as MARKS
+from pairwright.models.serving.reply import Choice, UnusableError, choices_of, envelope, logprob_of, usage_of
 from pairwright.models.serving.structured import objects_in
 from pairwright.models.serving.wire import Wire, hint, open_client, request
 from pairwright.schemas.errors import JudgeError
@@ -25,38 +29,52 @@ AGAIN = 3
 """Requests for one probe, where the server is busy or breaks off."""
 LONGEST_ANSWER, LONGEST_PAUSE = 60.0, 5.0
 """Seconds to wait for one."""
+FEW = 24
+"""Tokens of an answer to a probe."""
 CLOSE = 0.05
 """Nats that an echoed log-prob may be off the generated one's."""
 
 
-def probe(endpoint: Endpoint, features: set[str], path: str = "/chat/completions") -> list[Finding]:
-    """Probe the path, and of limits, n, logprobs, schema and echo those in `features`; echo alone wants no path.
+def probe(
+    endpoint: Endpoint, features: set[str], path: str = "/chat/completions", gone: Iterable[str] = ()
+) -> list[Finding]:
+    """Probe the path, and of limits, n, logprobs, schema, echo and the fields that calls carry those in `features`;
+    echo alone wants no path. The fields `gone` are known to be refused.
 
-    Costs one call of a few tokens each. `unknown` is what a busy or broken server leaves open. Raises JudgeError when
-    the server cannot be reached or refuses the model.
+    A call of a few tokens each; refusals are free. `unknown` is what a busy or broken server leaves open. Raises
+    JudgeError when the server cannot be reached or refuses the model.
     """
-    return asyncio.run(_probe(endpoint, features, path))
+    return asyncio.run(_probe(endpoint, features, path, dict.fromkeys(gone, "")))
 
 
-async def _probe(endpoint: Endpoint, features: set[str], path: str) -> list[Finding]:
+async def _probe(endpoint: Endpoint, features: set[str], path: str, refused: dict[str, str]) -> list[Finding]:
     said = {"messages": [{"role": "user", "content": HELLO}]} if path.startswith("/chat") else {"prompt": HELLO}
     async with open_client(endpoint) as client:
 
-        async def post(to: str, **extra: Any) -> Wire:
-            body = {"model": endpoint.model, "max_tokens": 24, "temperature": 0, "seed": 1, **extra}
-            return await _post(client, endpoint, to, body)
+        async def post(to: str, **body: Any) -> Wire:
+            return await _post(client, endpoint, to, {"model": endpoint.model, **body})
 
-        async def talk(**extra: Any) -> Wire:
-            return await post(path, **said, **extra)
-
-        found = []
+        found = list[Finding]()
+        told = {name: field for name, field in features_of(endpoint.fields()).items() if name in features}
+        carried = {field: endpoint.fields()[field] for field in told.values()} or {"temperature": 0, "seed": 1}
+        carried["max_tokens"] = FEW
         if features != {"echo"}:
-            first = await talk()
+            first, refused = await what_is_taken(lambda body: post(path, **said, **body), carried, refused)
             found.append(_chat(endpoint, first))
             if first.body is None:  # what is refused even without the feature says nothing about it
                 return [*found, *(Finding(one, "unknown", first.problem or "no answer") for one in sorted(features))]
+            for name, field in told.items():
+                found.append(Finding(name, "no" if field in refused else "yes", refused.get(field, "")))
             if "limits" in features:
                 found.append(_limits(endpoint, first))
+            if (thinks := _reasoning(first)) is not None:
+                found.append(thinks)
+                carried["max_tokens"] = ROOM
+
+        async def talk(**extra: Any) -> Wire:
+            body = {**carried, **extra} | ({"max_tokens": ROOM} if carried["max_tokens"] == ROOM else {})
+            return await post(path, **said, **fitted(body, refused))
+
         if "n" in features:
             found.append(_n(await talk(n=2, temperature=1)))
         if "logprobs" in features:
@@ -66,7 +84,7 @@ async def _probe(endpoint: Endpoint, features: set[str], path: str) -> list[Find
             form = {"type": "json_schema", "json_schema": {"name": "probe", "strict": True, "schema": SCHEMA}}
             found.append(_schema(await talk(response_format=form, max_tokens=64)))
         if "echo" in features:
-            found.append(await _echo(post))
+            found.append(await _echo(lambda to, **body: post(to, **{"temperature": 0, "seed": 1, **body})))
         return found
 
 
@@ -90,7 +108,21 @@ def small(body: dict[str, Any]) -> dict[str, Any]:
     """A request with the same options, but a few words to go by and one short answer to give."""
     said = {"messages": [{"role": "user", "content": HELLO}]} if "messages" in body else {"prompt": HELLO}
     rest = {key: value for key, value in body.items() if key != "n"}
-    return {**rest, **said, **({"max_tokens": min(24, body["max_tokens"])} if "max_tokens" in body else {})}
+    most: dict[str, Any] = {
+        name: min(FEW, body[name]) for name in ("max_tokens", "max_completion_tokens") if name in body
+    }
+    return {**rest, **said, **most}
+
+
+def _reasoning(wire: Wire) -> Finding | None:
+    """How a model's reasoning comes, if it thinks before it answers."""
+    choice, counted = _one(wire), usage_of(wire.body or "").reasoning
+    if isinstance(choice, str) or not (choice.reasoning or counted or choice.text.lstrip().startswith(MARKS.open)):
+        return None
+    sent = "sends its reasoning apart" if choice.reasoning else "keeps its reasoning to itself"
+    if not choice.reasoning and choice.text.lstrip().startswith(MARKS.open):
+        sent = f"writes its reasoning into the text; set thinking: {{open: {MARKS.open}, close: {MARKS.close}}}"
+    return Finding("reasoning", "yes", sent + (", and counts its tokens" if counted else ""))
 
 
 def _chat(endpoint: Endpoint, wire: Wire) -> Finding:
@@ -146,7 +178,8 @@ def _refused(wire: Wire) -> State:
 def _logprobs(wire: Wire) -> Finding:
     choice = _one(wire)
     if isinstance(choice, str):
-        return Finding("logprobs", _refused(wire), choice)
+        refused = _refused(wire)
+        return Finding("logprobs", refused, f"{choice}; {WITHOUT_LOGPROBS}" if refused == "no" else choice)
     if not choice.tokens:
         ignored = choice.without_tokens == Choice("", None, []).without_tokens
         said = "logprobs was ignored in silence" if ignored else choice.without_tokens
@@ -210,9 +243,7 @@ def _text_logprobs(wire: Wire) -> tuple[list[str], list[float | None]] | str:
 
 
 def _one(wire: Wire) -> Choice | str:
-    if wire.body is None:
-        return str(wire.problem)
     try:
-        return choices_of(wire.body)[0]
+        return str(wire.problem) if wire.body is None else choices_of(wire.body)[0]
     except UnusableError as problem:
         return str(problem)

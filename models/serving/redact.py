@@ -15,8 +15,18 @@ _SPELT = re.compile(r"\\u00|\\x|\\/|%[2-7]|&#")
 _PLAIN = re.compile(r"[\w.~-]*", re.ASCII)
 
 
-def without(text: str, secret: str | None) -> str:
-    """The text with the key blotted out, should a server echo it."""
+Secret = str | tuple[str, ...] | None
+"""What is to be blotted out: one text or several, or nothing."""
+
+
+def without(text: str, secret: Secret) -> str:
+    """The text with the key blotted out, and whatever else is secret, should a server echo it."""
+    for one in (secret,) if isinstance(secret, str) else secret or ():
+        text = _without(text, one)
+    return text
+
+
+def _without(text: str, secret: str) -> str:
     if not secret:
         return text
     text = text.replace(secret, BLOT)
@@ -25,7 +35,7 @@ def without(text: str, secret: str | None) -> str:
     return _spellings(secret).sub(BLOT, text)
 
 
-def excerpt(text: str, secret: str | None, most: int = 500) -> str:
+def excerpt(text: str, secret: Secret, most: int = 500) -> str:
     """The beginning of a text on one line, without the key: blotted out first, since half a key is no key any more."""
     return " ".join(without(text, secret).split())[:most]
 

@@ -5,26 +5,21 @@ from typing import Any, NamedTuple
 
 import orjson
 
-LONGEST_REASON = 500
-"""Characters of a reason that are kept; the reply itself is kept whole."""
+from pairwright.models.serving.message import beside, text_of
+from pairwright.models.serving.unusable import UnusableError as UnusableError
+from pairwright.models.serving.unusable import storable as storable
+from pairwright.schemas.served import Thinking
+
 SURE, LEAST = 0.01, -1e6
 """Log-probs lie between these, give or take what rounding to 16 bits adds to certainty."""
 
 
-class UnusableError(Exception):
-    """A reply that holds no answer; the message says why."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(storable(why)[:LONGEST_REASON])
-
-
-def storable(text: str) -> str:
-    """The text without halves of surrogate pairs, which JSON can spell and no table can hold."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
 MOST_TOKENS = 2**31
 """A count that is greater is no count."""
+CUT_THINKING = "truncated thinking"
+"""How the reasons begin of answers that were never come to."""
+USUAL = Thinking()
+"""The marks of reasoning in a text that are known without being told."""
 
 
 class Token(NamedTuple):
@@ -44,6 +39,10 @@ class Choice(NamedTuple):
     """Empty where the server sent no log-probs, or some that cannot be."""
     without_tokens: str = "the answer came without log-probs"
     """Why there are none."""
+    reasoning: str | None = None
+    """What the model thought before, where the server sends it apart."""
+    tool_calls: str | None = None
+    """Canonical JSON of a list of {id, name, arguments}."""
 
 
 def envelope(body: str) -> dict[str, Any]:
@@ -93,24 +92,18 @@ def _choice(one: dict[str, Any]) -> Choice:
     refusal = message.get("refusal") if isinstance(message, dict) else None
     if isinstance(refusal, str) and refusal:
         return Choice(refusal, "refusal", [])
-    text = _text(message.get("content")) if isinstance(message, dict) else one.get("text")
+    text = text_of(message.get("content")) if isinstance(message, dict) else one.get("text")
     reason = one.get("finish_reason")
     if text is None:
         text = ""
     if not isinstance(text, str):
         raise UnusableError("the reply's content is no text")
     reason = reason if isinstance(reason, str) else None
+    further = beside(message) if isinstance(message, dict) else {}
     try:
-        return Choice(text, reason, _tokens(one.get("logprobs")))
+        return Choice(text, reason, _tokens(one.get("logprobs")), **further)
     except UnusableError as problem:
-        return Choice(text, reason, [], str(problem))
-
-
-def _text(content: Any) -> Any:
-    """A message's content; some servers send it as a list of parts, of which those with text count."""
-    if isinstance(content, list) and all(isinstance(one, dict) for one in content):
-        return "".join(one["text"] for one in content if isinstance(one.get("text"), str))
-    return content
+        return Choice(text, reason, [], str(problem), **further)
 
 
 def _tokens(found: Any) -> list[Token]:
@@ -171,27 +164,57 @@ def _of_completion(found: dict[str, Any]) -> Any:
     ]
 
 
-def answer_of(body: str) -> Choice:
-    """The one whole answer of a reply. Raises UnusableError for a truncated, refused or empty one."""
+def answer_of(body: str, marks: Thinking | None = None) -> Choice:
+    """The one whole answer of a reply. Raises UnusableError for a truncated, refused or empty one; `marks` tell whether
+    it was cut in its reasoning."""
     (choice,) = choices_of(body)
     if choice.finish_reason in {"refusal", "content_filter"}:
         raise UnusableError(f"refused: {choice.text[:200]}")
     if choice.finish_reason == "length":
-        raise UnusableError("truncated: the answer reached max_tokens")
+        raise UnusableError(cut(choice, body, marks or USUAL) or "truncated: the answer reached max_tokens")
     if not choice.text.strip():
         raise UnusableError("the answer is empty")
     return choice
 
 
-def usage_of(body: str) -> tuple[int, int]:
-    """Prompt and completion tokens that a reply states; zeros where it states none that can be."""
+def cut(choice: Choice, body: str, marks: Thinking = USUAL) -> str | None:
+    """Why a reply holds no answer, where all of max_tokens went into the reasoning before it."""
+    text = choice.text.strip()
+    if choice.finish_reason != "length":
+        return None
+    thinks = text.startswith(marks.open) and marks.close not in text
+    if not thinks if text else choice.reasoning is None and not usage_of(body).reasoning:
+        return None
+    return f"{CUT_THINKING}: max_tokens was reached before the answer; raise max_tokens, or lower reasoning_effort"
+
+
+class Usage(NamedTuple):
+    """Tokens of a reply."""
+
+    prompt: int = 0
+    completion: int = 0
+    """Those of the reasoning among them."""
+    reasoning: int = 0
+
+
+def usage_of(body: str) -> Usage:
+    """What a reply states; zeros where it states none that can be."""
     if '"usage"' not in body:
-        return 0, 0
+        return Usage()
     try:
         usage = envelope(body).get("usage")
     except UnusableError:
-        return 0, 0
+        return Usage()
     if not isinstance(usage, dict):
-        return 0, 0
-    prompt, completion = (_whole(usage.get(f"{name}_tokens"), 0) for name in ("prompt", "completion"))
-    return (prompt if 0 <= prompt < MOST_TOKENS else 0), (completion if 0 <= completion < MOST_TOKENS else 0)
+        return Usage()
+    details = usage.get("completion_tokens_details")
+    thought = _count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
+    prompt, completion, total = (_count(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total"))
+    if thought and total == prompt + completion + thought:  # some servers count the reasoning apart
+        completion += thought
+    return Usage(prompt, completion, min(thought, completion))
+
+
+def _count(value: Any) -> int:
+    found = _whole(value, 0)
+    return found if 0 <= found < MOST_TOKENS else 0

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from pairwright.models.serving.finding import Finding
 from pairwright.schemas.errors import BudgetError
 
 
@@ -20,6 +21,8 @@ class Kept(NamedTuple):
     completion_tokens: int
     cost_usd: float
     seconds: float
+    reasoning_tokens: int | None = None
+    """Of the completion's; None where the server tells of none."""
 
 
 class Spent(NamedTuple):
@@ -166,6 +169,8 @@ class ReplyStore:
         self.budget = budget or Budget()
         self.keep = write
         self.folder, self.tell, self.findings, self.proven = folder, tell, findings, proven
+        self.seen: dict[str, Finding] = {}
+        """What was found out about the server meanwhile, by feature."""
         self._known: dict[str, list[tuple[Kept, bool]]] = {}
         for reply, current in known:
             self._known.setdefault(reply.key, []).append((reply, current))

@@ -10,7 +10,7 @@ import orjson
 
 from pairwright.models.serving.bounded import AsyncTransport, TooLargeError, Transport, at_most, most_bytes
 from pairwright.models.serving.endpoint import Endpoint
-from pairwright.models.serving.redact import excerpt, without
+from pairwright.models.serving.redact import Secret, excerpt, without
 
 BUSY = {408, 409, 425, 429, 503, 529}
 """Statuses of a server that wants less, or the same later."""
@@ -20,6 +20,8 @@ CONNECT = 10.0
 """Seconds to wait for a connection."""
 LONGEST_WAIT = 300.0
 """Longest Retry-After that is honoured in full."""
+PLAIN: dict[str, Any] = {"trust_env": False, "follow_redirects": False}
+"""Nothing is taken from the environment, and no key goes where a server points."""
 
 
 class Wire(NamedTuple):
@@ -45,9 +47,9 @@ def open_client(endpoint: Endpoint) -> openai.AsyncOpenAI:
     limits = httpx2.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency)
     transport = AsyncTransport(endpoint.deadline, limits=limits, **_security(endpoint))
     timeout = _timeout(endpoint)
-    http = httpx2.AsyncClient(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
+    http = httpx2.AsyncClient(headers=endpoint.headers, transport=transport, timeout=timeout, **PLAIN)
     client = openai.AsyncOpenAI(
-        api_key=endpoint.secret or "none",
+        api_key=endpoint.key or "none",
         base_url=endpoint.base_url,
         max_retries=0,
         timeout=timeout,
@@ -60,9 +62,9 @@ def open_blocking_client(endpoint: Endpoint, retries: int) -> openai.OpenAI:
     """The same for threads, with the client's own retries. A whole reply may take as long as the deadline."""
     transport = Transport(endpoint.deadline, **_security(endpoint))
     timeout = _timeout(endpoint)
-    http = httpx2.Client(transport=transport, timeout=timeout, trust_env=False, follow_redirects=False)
+    http = httpx2.Client(headers=endpoint.headers, transport=transport, timeout=timeout, **PLAIN)
     client = openai.OpenAI(
-        api_key=endpoint.secret or "none",
+        api_key=endpoint.key or "none",
         base_url=endpoint.base_url,
         max_retries=retries,
         timeout=timeout,
@@ -87,7 +89,7 @@ def sealed(client: Any) -> Any:
     return client
 
 
-async def request(client: openai.AsyncOpenAI, path: str, body: dict[str, Any], secret: str | None) -> Wire:
+async def request(client: openai.AsyncOpenAI, path: str, body: dict[str, Any], secret: Secret) -> Wire:
     """Post a body and sort what comes back. Raises nothing that a server can cause.
 
     The caller sets the deadline of the whole request; the client's own only bounds the wait for the next byte.
@@ -111,7 +113,7 @@ async def request(client: openai.AsyncOpenAI, path: str, body: dict[str, Any], s
         return Wire(problem=trouble(error, secret), kind="broken")
 
 
-def _status(error: openai.APIStatusError, secret: str | None) -> Wire:
+def _status(error: openai.APIStatusError, secret: Secret) -> Wire:
     code = error.status_code
     found = Wire(problem=trouble(error, secret), heard=True, status=code)
     if code in BUSY:
@@ -121,7 +123,7 @@ def _status(error: openai.APIStatusError, secret: str | None) -> Wire:
     return found._replace(kind="refused" if code in REFUSED else "unfit")
 
 
-def trouble(error: Exception, secret: str | None) -> str:
+def trouble(error: Exception, secret: Secret) -> str:
     """What went wrong with a request, on one line: the server's own reason where it gave one."""
     if isinstance(error, openai.APIStatusError):
         return excerpt(f"status {error.status_code}: {_message(error)}", secret)

@@ -1,6 +1,7 @@
 """Which assets an asset reads: what the stages of the flow declare, seen from Dagster."""
 
 from pairwright.assets.flow import flow
+from pairwright.assets.intake.source import said_tables
 from pairwright.schemas.recipe import Recipe
 
 Path = tuple[str, ...]
@@ -37,6 +38,8 @@ def _direct(recipe: Recipe) -> dict[Path, list[Path]]:
     found: dict[Path, dict[Path, None]] = {asset_path(stage.name): {} for stage in stages}
     if not recipe.policies:  # taken in with the prompts
         found["responses",] = {("prompts",): None}
+    for table in said_tables(recipe):
+        found[table,] = {("prompts",): None}
     for stage in stages:
         mine = asset_path(stage.name)
         found[mine] |= {other: None for one in stage.inputs for other in makers[one.table] if other != mine}

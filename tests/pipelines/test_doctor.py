@@ -280,20 +280,17 @@ def test_served_models_and_base_models_are_asked_by_their_own_path(tmp_path: Pat
 
 
 def test_what_is_refused_without_the_feature_too_says_nothing_about_it(tmp_path: Path) -> None:
-    """Some models want another name for max_tokens: their refusal is told, and no feature is held against them."""
+    """Its refusal is told, and no feature is held against the server."""
 
-    class Newer(Able):
+    class Closed(Able):
         async def complete(self, body: dict[str, Any], send: Any) -> None:
-            if "max_tokens" in body:
-                said = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
-                return await reply(send, 400, {"error": {"message": said}})
-            return await super().complete(body, send)
+            await reply(send, 400, {"error": {"message": "not before noon"}})
 
     write_jsonl(tmp_path / "rows.jsonl", wide(1))
-    with serving(Newer(Settings())) as url:
+    with serving(Closed(Settings())) as url:
         (checked,) = examine(recipe_of(tmp_path, "rows.jsonl", judges=[duel(url)]), tmp_path / "data")
     found = {one.feature: one for one in checked.findings}
-    assert found["schema"].state == "unknown" and "max_completion_tokens" in found["chat"].detail
+    assert found["schema"].state == "unknown" and "not before noon" in found["chat"].detail
     assert not checked.fit and not findings_file(tmp_path / "data").exists()
 
 

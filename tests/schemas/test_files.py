@@ -15,7 +15,7 @@ from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.store import Shard, Workspace, write
 from pairwright.schemas.errors import StoreError
 from pairwright.schemas.files import locked, replacing, sweep
-from pairwright.schemas.tables import Replies
+from pairwright.schemas.paid_tables import Replies
 
 
 @contextlib.contextmanager

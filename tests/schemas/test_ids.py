@@ -29,6 +29,7 @@ def test_golden_ids() -> None:
     assert digest("a", "bc") == "95881179b567b09c5fdcaa10"
     assert prompt_id(USER) == "373b9823df5c39911dde259f"
     assert response_id("373b9823df5c39911dde259f", "4 — naïve 東京 🙂\n") == "7e81ccc20c71837dd479c220"
+    assert response_id("373b9823df5c39911dde259f", "4 — naïve 東京 🙂\n", None, None) == "7e81ccc20c71837dd479c220"
     assert references_id(["4", "four"]) == "4d13947238220ac3613cdf97"
     assert fingerprint({"kind": "bleu", "b": [1, 2.5, None, True], "ü": "東"}) == "09e1d2fc81795a11"
 
@@ -74,6 +75,15 @@ def test_parts_do_not_run_into_each_other() -> None:
         [{"role": "user", "content": "auserb"}]
     )
     assert references_id(["a", "b"]) not in {references_id(["b", "a"]), references_id(["ab"]), references_id([])}
+
+
+def test_what_led_to_an_answer_tells_responses_apart() -> None:
+    calls = '[{"arguments":{},"id":"c","name":"f"}]'
+    several = [{}, {"reasoning": "so"}, {"reasoning": calls}, {"tool_calls": calls}]
+    several.append({"reasoning": "so", "tool_calls": calls})
+    assert len({response_id("p", "a", **one) for one in several}) == 5
+    assert response_id("p", "a", "", "") == response_id("p", "a")
+    assert response_id("p", "a", "so") == digest("response", "p", "a", "reasoning", "so")
 
 
 def test_text_is_not_normalised() -> None:

@@ -42,6 +42,8 @@ JUDGES: list[dict[str, Any]] = [
     {"kind": "llm-rating", "aspects": ["honesty", {"name": "x", "rubric": "y"}], "scale": [1, 7], "votes": 2, **SERVER}
     | {"temperature": 0.5, "criteria": {"default": "c", "maths": "d"}},
     {"kind": "llm-pairwise", "pairs": "adjacent", "pairs_by": "bleu", **SERVER},
+    {"kind": "label", "annotators": ["x"]},
+    {"kind": "score", "of": "rm"},
     {"kind": "llm-listwise", "orders": 3, "rpm": 60, "tpm": 1000, "deadline": 3.5, **SERVER},
 ]
 POLICIES: list[dict[str, Any]] = [
@@ -56,6 +58,7 @@ FILTERS: list[dict[str, Any]] = [
     {"kind": "difficulty", "model": WEAK, "minimum_loss": 0.1, "beta": 0.1},
 ]
 COLUMNS = {"prompt": "p", "references": ["r"], "responses": ["a", "b"], "policies": ["x", "y"], "split": "s"}
+LABELS = {"response_a": "a", "response_b": "b", "label": "l", "labels": {"x": "a"}, "scores": {"rm": ["s", "t"]}}
 LETTERS = "abcdefghij"
 DEEP = "[" * 200 + "]" * 200
 BOMB = "[&a0 [x, x], " + ", ".join(f"&{b}0 [*{a}0, *{a}0, *{a}0, *{a}0]" for a, b in pairwise(LETTERS)) + "]"
@@ -96,7 +99,7 @@ def whole(draw: random.Random) -> dict[str, Any]:
     recipe = {
         "dataset": "d",
         "prompts": {"source": "rows.jsonl", "columns": COLUMNS, "on_bad_row": "fail"},
-        "responses": [{"source": "more*.parquet"}],
+        "responses": [{"source": "more*.parquet", "columns": LABELS}],
         "shards": draw.choice([1, 2, 3]),
         "policies": POLICIES,
         "pool": {"size": 1, "seed": 3},

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pairwright.schemas.errors import StoreError
+from pairwright.schemas.paid_tables import Scores
 from pairwright.schemas.row_order import ascends, same_rows
-from pairwright.schemas.tables import Scores, check, types
+from pairwright.schemas.tables import check, types
 
 KEY = ["a", "b"]
 ROWS = st.lists(st.tuples(st.sampled_from("pqr"), st.integers(0, 3)), max_size=6)

@@ -6,6 +6,7 @@ from typing import Annotated
 import polars as pl
 from pydantic import Field
 
+from pairwright.assets.pairing.same_answer import unlike
 from pairwright.schemas.ids import scattered
 from pairwright.schemas.kinds import Member
 
@@ -35,18 +36,18 @@ class Strategy(Member, family="strategy"):
         order. Pairs of a prompt depend on its rows and the options alone.
         """
 
-    def draw(self, preferences: pl.DataFrame) -> pl.DataFrame:
+    def draw(self, preferences: pl.DataFrame, same: pl.DataFrame | None = None) -> pl.DataFrame:
         """Pairs of ranked responses.
 
-        `preferences` are rows of that table. Returns prompt_id, chosen_id, rejected_id, sorted; the utility of chosen
-        is strictly higher in every row.
+        `preferences` are rows of that table; `same` tells which responses say the same. Returns prompt_id, chosen_id,
+        rejected_id, sorted; the utility of chosen is strictly higher in every row, and its answer another.
         """
         ranked = (
             preferences.filter(pl.col("utility").is_not_null())
             .select("prompt_id", "response_id", "utility")
             .sort("prompt_id", "utility", "response_id", descending=[False, True, False])
         )
-        sides = self.candidates(ranked)
+        sides = unlike(self.candidates(ranked), same)
         worse = pl.col("utility") - pl.col("utility_rejected")
         sides = sides.filter((worse > 0) & (worse >= self.minimum_margin)).rename({"response_id": "chosen_id"})
         if self.max_per_prompt is not None:

@@ -2,10 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import polars as pl
+from pydantic import model_validator
 
+from pairwright.schemas.chat_messages import Reasoning
 from pairwright.schemas.kinds import Kind
 
 PLAIN_LOSES = "prompts that are more than one user turn (several turns, or a system prompt)"
@@ -23,6 +25,45 @@ class Format(Kind, family="format"):
     """Columns that it reads and that not every release has."""
     complete: ClassVar[tuple[str, ...]] = ()
     """Columns that go along only where every row of the release has them: readers stop at a null."""
+
+    holds: ClassVar[frozenset[str]] = frozenset()
+    """What it has a place for beside texts: `image`, `audio`, `video`, `tools`, `tool calls`. Rows that need more are
+    left out, and counted by what they need."""
+    reads_placeholders: ClassVar[bool] = False
+    """Whether `<image>` in a text stands for a file, so that rows that only speak of it must be left out."""
+    keeps_reasoning: ClassVar[bool] = False
+    """Whether it has a place for reasoning apart from the answer."""
+
+    reasoning: Reasoning = "strip"
+    """What a response thought before its answer: left out; kept apart from it, where the format has a place for that;
+    or put before it between `<think>` tags."""
+
+    @model_validator(mode="after")
+    def _has_a_place(self) -> Self:
+        if self.reasoning == "keep" and not self.keeps_reasoning:
+            raise ValueError(
+                f"reasoning: keep, but {self.name} has no place for it apart from the answer; use strip or think-tags"
+            )
+        return self
+
+    def content(self) -> dict[str, Any]:
+        """Its options; reasoning is told where it is not left out, so that older exports stay what they are."""
+        told = super().content()
+        if told["reasoning"] == "strip":
+            del told["reasoning"]
+        return told
+
+    def place(self) -> frozenset[str]:
+        """What it holds with its options."""
+        return self.holds
+
+    def beside_typed(self, dataset: str, files: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+        """As `beside`, of files that have further columns: `tools`, `images`, …"""
+        return self.beside(dataset, files)
+
+    def typed(self, table: pl.LazyFrame) -> pl.LazyFrame:
+        """The table of a release that holds more than texts, for `rows`: by default its texts alone."""
+        return table
 
     @abstractmethod
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
@@ -50,6 +91,10 @@ class Plain(Format):
 
     plain: bool = False
     """Prompt and responses as bare text instead of lists of messages."""
+
+    def place(self) -> frozenset[str]:
+        """Bare text holds nothing else."""
+        return frozenset() if self.plain else self.holds
 
     def fits(self) -> pl.Expr | None:
         """Bare text can hold a single user turn only."""
@@ -98,6 +143,12 @@ def last_text(column: str) -> pl.Expr:
 def conversation(column: str) -> pl.Expr:
     """The prompt and a side as one conversation, under the side's name."""
     return pl.concat_list("prompt", column).alias(column)
+
+
+def also_there(table: pl.LazyFrame, *names: str) -> list[str]:
+    """Those of the columns that the table has."""
+    found = table.collect_schema().names()
+    return [name for name in names if name in found]
 
 
 def answers(plain: bool, column: str) -> pl.Expr:

@@ -9,17 +9,35 @@ from pairwright.assets.publishing.formats.base import (
     UNPAIRED_LOSES,
     Format,
     Plain,
+    also_there,
     answers,
     conversation,
     last_text,
     one_user_turn,
     unpaired,
 )
+from pairwright.assets.publishing.formats.typed import BOTH, CALLS, trl_messages
 
 LOGPS = ("ref_chosen_logps", "ref_rejected_logps")
 
 
-class Trl(Plain):
+class TrlMessages(Plain):
+    """What those that read messages with tools and reasoning share: each message is a JSON object of its own, since to
+    a chat template an absent key is another thing than a null."""
+
+    holds = frozenset({"image", BOTH, *CALLS})
+    keeps_reasoning = True
+
+    def typed(self, table: pl.LazyFrame) -> pl.LazyFrame:
+        """Messages as chat templates read them."""
+        return trl_messages(table, self.reasoning)
+
+    def extras(self, table: pl.LazyFrame) -> list[str]:
+        """The columns `tools` and `images`, where messages go along that may need them."""
+        return [] if self.plain else also_there(table, "tools", "images")
+
+
+class Trl(TrlMessages):
     """DPO, ORPO, CPO and SimPO: an explicit prompt and two sides."""
 
     kind: Literal["trl"] = "trl"
@@ -31,9 +49,9 @@ class Trl(Plain):
         there = [name for name in LOGPS if name in table.collect_schema()]
         prompt = last_text("prompt") if self.plain else pl.col("prompt")
         sides = {side: answers(self.plain, side) for side in ("chosen", "rejected")}
-        return table.select(prompt, "score_chosen", "score_rejected", "margin", *there, **sides).select(
-            "prompt", "chosen", "rejected", pl.exclude("prompt", "chosen", "rejected")
-        )
+        return table.select(
+            prompt, "score_chosen", "score_rejected", "margin", *there, *self.extras(table), **sides
+        ).select("prompt", "chosen", "rejected", pl.exclude("prompt", "chosen", "rejected"))
 
     def loses(self) -> list[str]:
         """Everything that a trainer does not read."""
@@ -45,17 +63,24 @@ class TrlImplicit(Format):
 
     kind: Literal["trl-implicit"] = "trl-implicit"
     aliases = ("rm", "reward", "reward-model", "reward-modeling", "bradley-terry")
+    holds = frozenset({BOTH, *CALLS})
+    keeps_reasoning = True
+
+    def typed(self, table: pl.LazyFrame) -> pl.LazyFrame:
+        """Messages as chat templates read them."""
+        return trl_messages(table, self.reasoning)
 
     def rows(self, table: pl.LazyFrame) -> pl.LazyFrame:
         """chosen, rejected, margin."""
-        return table.select(conversation("chosen"), conversation("rejected"), "margin")
+        beside = also_there(table, "tools")
+        return table.select(conversation("chosen"), conversation("rejected"), "margin", *beside)
 
     def loses(self) -> list[str]:
         """Where the prompt ends can be read off the last turn."""
         return ["rankings", "ids, policies and scores other than the margin"]
 
 
-class Kto(Plain):
+class Kto(TrlMessages):
     """KTO and BCO: one response a row, good or bad."""
 
     kind: Literal["kto"] = "kto"
@@ -67,7 +92,8 @@ class Kto(Plain):
         prompt = last_text("prompt") if self.plain else pl.col("prompt")
         there = set(LOGPS) <= set(table.collect_schema())
         logps = {"ref_logps": pl.when("label").then(LOGPS[0]).otherwise(LOGPS[1])} if there else {}
-        return unpaired(table).select(prompt, answers(self.plain, "completion"), "label", **logps)
+        beside = self.extras(table)
+        return unpaired(table).select(prompt, answers(self.plain, "completion"), "label", *beside, **logps)
 
     def loses(self) -> list[str]:
         """The pairing itself."""

@@ -5,21 +5,29 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from pairwright.assets.sampling.policies.twins import SIDES, Twins
 from pairwright.models.estimate import Estimate
 from pairwright.models.serving.call import Call
 from pairwright.models.serving.endpoint import Endpoint, Tokens
-from pairwright.models.serving.reasoning import answer_start
-from pairwright.models.serving.reply import Choice, UnusableError, choices_of, usage_of
+from pairwright.models.serving.reasoning import answer_start, told_apart
+from pairwright.models.serving.reply import USUAL, Choice, UnusableError, choices_of, cut, usage_of
+from pairwright.schemas.errors import dotted
 from pairwright.schemas.ids import digest, seed_of
 from pairwright.schemas.kinds import FailureShare, Kind
+from pairwright.schemas.served import Thinking
+
+LATER = {"reasoning_effort", "thinking", "extra", "twins"}
+"""Options that are told only where they are set: samples drawn before there were any are described without them."""
 
 
 class Sample(NamedTuple):
     """A text that a policy wrote."""
 
     text: str
+    reasoning: str | None
+    tool_calls: str | None
     finish_reason: str | None
     logprob: float | None
     prompt_tokens: int | None
@@ -38,8 +46,11 @@ class Policy(Kind, Endpoint, family="policy"):
     stop: list[str] = Field(default_factory=list)
     """Texts that end a sample."""
     logprobs: bool = False
-    """Keep the summed log-prob of each sample, where the server tells it. A response has none where its sample opens
-    with reasoning, which is then no part of it."""
+    """Keep the summed log-prob of each sample, where the server tells it; one that refuses to is an error. A response
+    has none where its sample has reasoning, which is no part of it."""
+
+    twins: Twins | None = None
+    """Draw each sample twice, with thinking on and with thinking off."""
 
     max_failure_share: FailureShare = 0.1
     """Greatest share of its samples that may fail. Above it a build makes no release and says why; what was paid for is
@@ -55,14 +66,60 @@ class Policy(Kind, Endpoint, family="policy"):
             )
         return self
 
+    _variants: "list[Policy]" = PrivateAttr(default_factory=list)
+    _pooled_as: str | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _twins_are_policies(self) -> Self:
+        if self.twins is not None:
+            told = self.model_dump(mode="json", exclude_unset=True, exclude={"twins"}) | {"name": self.name}
+            for side in SIDES:
+                try:
+                    made = type(self).model_validate(self.twins.options(side, told))
+                except ValidationError as error:
+                    wrong = error.errors(include_url=False, include_input=False)[0]
+                    raise ValueError(f"twins.{side}: {dotted(wrong['loc'])}: {wrong['msg']}") from None
+                made._pooled_as = self.fingerprint
+                self._variants.append(made)
+            if len({one.fingerprint for one in self._variants}) < len(SIDES):
+                raise ValueError("twins.on and twins.off are the same; say in `off` how the model is told not to think")
+        return self
+
+    @property
+    def variants(self) -> "list[Policy]":
+        """The policies that it stands for: itself, or its twins."""
+        return self._variants or [self]
+
+    @property
+    def names(self) -> list[str]:
+        """Of its variants."""
+        return [one.name for one in self.variants]
+
+    @property
+    def pooled_as(self) -> str:
+        """The fingerprint by which a pool draws it: one for both twins, so that they write for the same prompts."""
+        return self._pooled_as or self.fingerprint
+
     def content(self) -> dict[str, Any]:
         """All but the number of samples."""
         found = super().content()
         found.pop("samples", None)
         return found
 
+    reads_tools: ClassVar[bool] = True
+    """Whether a request has a place for tools and calls of them."""
+
     path: ClassVar[str]
     """Of the request that writes."""
+
+    def fields(self) -> dict[str, Any]:
+        """With what ends a sample, and whether log-probs are wanted."""
+        found = super().fields()
+        if self.stop:
+            found["stop"] = self.stop
+        if self.logprobs:
+            found["logprobs"] = True if self.path.startswith("/chat") else 1
+        return found
 
     @abstractmethod
     def request(self, messages: list[dict[str, str]]) -> dict[str, Any]:
@@ -76,7 +133,13 @@ class Policy(Kind, Endpoint, family="policy"):
         rest = [one for one in messages if one["role"] not in {"system", "developer"}]
         return [{"role": "system", "content": systems[number % len(systems)]}, *rest]
 
-    def call(self, prompt_id: str, messages: list[dict[str, str]], numbers: list[int]) -> Call:
+    def call(
+        self,
+        prompt_id: str,
+        messages: list[dict[str, Any]],
+        numbers: list[int],
+        tools: list[dict[str, Any]] | None = None,
+    ) -> Call:
         """One call for these samples, which share a system prompt.
 
         Its seed is that of the prompt and the first of the samples: under one seed for all, a server that honours it
@@ -84,18 +147,18 @@ class Policy(Kind, Endpoint, family="policy"):
         """
         chat = self.chat(messages, numbers[0])
         seed = seed_of("sample", str(self.seed), prompt_id, str(numbers[0]))
-        body = self.sampling() | self.request(chat) | {"seed": seed}
+        body = {"model": self.model} | self.fields() | self.request(chat) | {"seed": seed}
+        if tools:
+            body["tools"] = tools
         if len(numbers) > 1:
             body["n"] = len(numbers)
-        if self.stop:
-            body["stop"] = self.stop
-        if self.logprobs:
-            body["logprobs"] = True if self.path.startswith("/chat") else 1
         most = self.bound(chat, self.max_tokens * len(numbers))
         key = digest("sample", prompt_id, *map(str, numbers))
-        return Call(
-            key, prompt_id, (prompt_id, numbers), self.path, body, most, lambda reply: read(reply, len(numbers))
-        )
+
+        def read_samples(reply: str) -> list[Sample | None]:
+            return read(reply, len(numbers), self.thinking)
+
+        return Call(key, prompt_id, (prompt_id, numbers), self.path, body, most, read_samples)
 
     def estimate(self, missing: Iterator[tuple[list[dict[str, str]], list[int]]]) -> Estimate:
         """What these samples (conversation, numbers) would take, if each were as long as it may be."""
@@ -117,22 +180,25 @@ class Policy(Kind, Endpoint, family="policy"):
 
     def described(self) -> str:
         """The sampling parameters, as the responses table keeps them."""
-        return json.dumps(self.content(), sort_keys=True, ensure_ascii=False)
+        told = {name: one for name, one in self.content().items() if one or name not in LATER}
+        return json.dumps(told, sort_keys=True, ensure_ascii=False)
 
 
-def read(reply: str, expected: int) -> list[Sample | None]:
+def read(reply: str, expected: int, marks: Thinking | None = None) -> list[Sample | None]:
     """The samples in a reply, fewer where the server ignores `n` or breaks off; None in place of one without an answer.
 
     What can be used is kept whatever became of the others. Raises UnusableError where nothing can.
     """
     choices = choices_of(reply, expected, least=1)
-    prompt, written = usage_of(reply)
+    prompt, written, _ = usage_of(reply)
     alone = len(choices) == 1
     samples: list[Sample | None] = []
     problem: UnusableError | None = None
     for one in choices:
         try:
-            samples.append(_sample(one, prompt or None, (written or None) if alone else None))
+            if why := cut(one, reply, marks or USUAL):
+                raise UnusableError(why)
+            samples.append(_sample(told_apart(one, marks), prompt or None, (written or None) if alone else None))
         except UnusableError as error:
             samples.append(None)
             problem = problem or error
@@ -142,12 +208,14 @@ def read(reply: str, expected: int) -> list[Sample | None]:
 
 
 def _sample(choice: Choice, prompt: int | None, written: int | None) -> Sample:
-    """A sample as it was written, reasoning and all. Raises UnusableError for one that never comes to its answer."""
-    if not choice.text.strip():
+    """A sample as it was written: where nobody tells its reasoning apart, with that in the text. Raises UnusableError
+    for one that never comes to its answer."""
+    if not choice.text.strip() and choice.tool_calls is None:
         cut = choice.finish_reason == "length"
         raise UnusableError("truncated: max_tokens was reached before the answer" if cut else "a sample is empty")
-    answer_start(choice.text)
+    if choice.reasoning is None:
+        answer_start(choice.text)
     if choice.tokens:
         written = len(choice.tokens)
     logprob = sum(token.logprob for token in choice.tokens) if choice.tokens else None
-    return Sample(choice.text, choice.finish_reason, logprob, prompt, written)
+    return Sample(choice.text, choice.reasoning, choice.tool_calls, choice.finish_reason, logprob, prompt, written)

@@ -25,6 +25,7 @@ class Completion(Policy):
     """Stands between the turns, and after the last."""
 
     path: ClassVar[str] = "/completions"
+    reads_tools: ClassVar[bool] = False
 
     def request(self, messages: list[dict[str, str]]) -> dict[str, Any]:
         """A text to go on with."""

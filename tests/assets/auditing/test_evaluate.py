@@ -13,6 +13,7 @@ from helpers import write_jsonl
 
 from pairwright.assets.auditing.agreement import Agreement, agreement
 from pairwright.assets.auditing.evaluate import Evaluation, as_json, evaluate
+from pairwright.assets.auditing.gold_columns import Choice
 from pairwright.cli import main
 from pairwright.pipelines.recipes import SHIPPED
 from pairwright.schemas.errors import SourceError
@@ -53,7 +54,8 @@ def test_each_judge_stands_beside_longer_wins_and_a_coin(tmp_path: Path) -> None
     assert (told["rows"], told["used"], told["tied"], told["left_out"]) == (4, 3, 1, {})
     jury = told["judges"][0]
     figures = {"judge", "n", "prompts", "agreement", "low", "high", "ties", "by_margin"}
-    assert set(jury) == figures | {"longer_wins", "random", "left_out"}
+    figures |= {"longer_wins", "random", "left_out", "picks_longer", "against_longer", "against_best"}
+    assert set(jury) == figures
     assert [step["top"] for step in jury["by_margin"]] == [1.0, 0.75, 0.5, 0.25]
 
 
@@ -103,7 +105,7 @@ def test_every_row_is_used_tied_or_left_out_for_a_reason(tmp_path: Path) -> None
     assert found.left_out == {
         "human_label is missing": 1,
         "response_b is missing": 1,
-        "prompt ends with the assistant's turn, expected the user's": 1,
+        "prompt ends with the assistant's turn, expected the user's or a tool's": 1,
         "both responses are the same text": 1,
         "references is int (7), expected a text": 1,
         "the record is str ('no record'), expected an object": 1,
@@ -114,7 +116,9 @@ def test_what_else_a_row_says_of_its_prompt_loses_no_pair(tmp_path: Path) -> Non
     """As in sets that keep several pairs of a prompt, each from another source."""
     extra = ("source", "tags", "split", "license", "tests", "policies", "system", "won", "a_id", "prompt_id", "row")
     rows = [row(1, "a", b=f"{BAD} {i}") | dict.fromkeys(extra, f"value {i}") for i in range(6)]
-    found = evaluate(recipe(tmp_path, [{"kind": "bleu"}]), gold(tmp_path, rows), tmp_path / "data", by="won")
+    found = evaluate(
+        recipe(tmp_path, [{"kind": "bleu"}]), gold(tmp_path, rows), tmp_path / "data", choice=Choice(by="won")
+    )
     assert (found.used, found.left_out) == (6, {})
     assert {one.group for one in found.agreements} == {None, *(f"value {i}" for i in range(6))}
 
@@ -129,7 +133,7 @@ def test_pairs_that_are_lost_to_a_contradiction_are_counted(tmp_path: Path) -> N
 def test_groups_by_values_that_are_missing_or_lists_or_numbers(tmp_path: Path) -> None:
     values: list[Any] = [["x", "y"], ["x"], [], None, 3, True]
     path = write_jsonl(tmp_path / "gold.jsonl", [row(i, "a") | {"kind": one} for i, one in enumerate(values)])
-    found = evaluate(recipe(tmp_path, [{"kind": "length"}]), path, tmp_path / "data", by="kind")
+    found = evaluate(recipe(tmp_path, [{"kind": "length"}]), path, tmp_path / "data", choice=Choice(by="kind"))
     counts = {one.group: one.n for one in found.agreements if one.judge == "length"}
     assert counts == {None: 6, "(none)": 2, "3": 1, "true": 1, "x": 2, "y": 1}
 
@@ -154,12 +158,12 @@ def test_gold_is_found_from_here_or_beside_the_recipe(tmp_path: Path, monkeypatc
 def test_messages_name_the_columns_of_the_file_alone(tmp_path: Path) -> None:
     path = gold(tmp_path, [row(1, "a")])
     with pytest.raises(SourceError) as raised:
-        evaluate(recipe(tmp_path, [{"kind": "length"}]), path, tmp_path / "data", by="domian")
+        evaluate(recipe(tmp_path, [{"kind": "length"}]), path, tmp_path / "data", choice=Choice(by="domian"))
     assert str(raised.value).endswith(
         "no column 'domian' to group by; it has prompt, response_a, response_b, human_label, references"
     )
     pl.DataFrame([row(1, "a")]).drop("human_label").write_parquet(path)
     with pytest.raises(
-        SourceError, match=r"no column 'human_label'; it has prompt, response_a, response_b, references$"
+        SourceError, match=r"no column 'human_label'; it has prompt, response_a, response_b, references; gold wants"
     ):
         evaluate(recipe(tmp_path, [{"kind": "length"}]), path, tmp_path / "data")

@@ -145,21 +145,19 @@ def test_wide_form_names_policies_by_list_column_or_recipe(tmp_path: Path) -> No
 
 CALL = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
 TOOLS: dict[str, tuple[dict[str, Any], str]] = {
-    "tool_calls": ({"role": "assistant", "content": "", "tool_calls": [CALL]}, "turn 2 has tool_calls"),
-    "without content": ({"role": "assistant", "content": None, "tool_calls": [CALL]}, "turn 2 has tool_calls"),
-    "function_call": ({"role": "assistant", "content": "", "function_call": {"name": "f"}}, "turn 2 has function_call"),
-    "an answer": ({"role": "tool", "content": "22", "tool_call_id": "1"}, "turn 2 has tool_call_id"),
-    "a tool's turn": ({"role": "tool", "content": "22"}, "turn 2 is a tool's"),
-    "a function's turn": ({"role": "function", "name": "f", "content": "22"}, "turn 2 is a function's"),
-    "a picture": ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "turn 2 is list ("),
+    "half ids": (
+        {"role": "assistant", "content": "", "tool_calls": [CALL, {**CALL, "id": None}]},
+        "turn 2: tool call 2 has no id",
+    ),
+    "an answer": ({"role": "tool", "content": "22", "tool_call_id": "1"}, "turn 2 answers the tool call '1'"),
+    "a user's call": ({"role": "user", "content": "", "tool_calls": [CALL]}, "turn 2 is a user's and has tool_calls"),
+    "a picture": ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, "turn 2: part 1 "),
 }
 
 
 @pytest.mark.parametrize("case", TOOLS)
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_what_a_conversation_of_texts_cannot_hold_is_rejected_not_dropped(
-    tmp_path: Path, case: str, ending: str
-) -> None:
+def test_what_a_conversation_cannot_hold_is_rejected_not_dropped(tmp_path: Path, case: str, ending: str) -> None:
     message, reason = TOOLS[case]
     first, last = {"role": "user", "content": "q"}, {"role": "user", "content": "r"}
     plain = [first, {"role": "assistant", "content": "a"}, last]

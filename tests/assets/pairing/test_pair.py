@@ -17,6 +17,7 @@ from pairwright.assets.pairing.filters.length_ratio import LengthRatio
 from pairwright.assets.pairing.filters.margin import Margin
 from pairwright.assets.pairing.filters.near_identical import NearIdentical
 from pairwright.assets.pairing.pair import judged
+from pairwright.assets.pairing.same_answer import same_answers
 from pairwright.assets.pairing.sides import annotate
 from pairwright.assets.pairing.strategies.base import Strategy
 from pairwright.assets.pairing.strategies.best_vs_worst import BestVsWorst
@@ -414,3 +415,22 @@ def test_no_pair_left_is_an_error_that_shows_where_they_went(tmp_path: Path) -> 
     with pytest.raises(PairwrightError, match=r"no pair is left to release \(.*pairs after margin: 0 of 5"):
         build(recipe, tmp_path / "data")
     assert not list((tmp_path / "data").glob("*/releases/v*"))
+
+
+def test_responses_that_say_the_same_make_no_pair_whatever_was_thought_before() -> None:
+    frame = preferences([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]])
+    ids = frame.sort("prompt_id", "utility", descending=[False, True]).select("prompt_id", "response_id").rows()
+    schema = {"prompt_id": pl.String, "response_id": pl.String}
+    said = pl.DataFrame(ids, schema=schema, orient="row").with_columns(
+        pl.Series("text", ["yes", "no", "yes", "", "", ""]),
+        pl.Series("reasoning", ["so", None, "else", "thought", None, None], pl.String),
+        pl.Series("tool_calls", [None, None, None, "[1]", "[2]", "[1]"], pl.String),
+    )
+    same = same_answers(said.lazy())
+    made = kinds("strategy")["all"](strategy="all")
+    assert isinstance(made, Strategy)
+    alike = {(ids[0][1], ids[2][1]), (ids[3][1], ids[5][1])}
+    pairs = {(chosen, rejected) for _, chosen, rejected in made.draw(frame, same).rows()}
+    assert pairs == {(chosen, rejected) for _, chosen, rejected in made.draw(frame).rows()} - alike
+    assert len(pairs) == 4
+    assert same_answers(said.with_columns(reasoning=pl.lit(None, pl.String)).lazy()) is None, "not looked for"

@@ -2,7 +2,7 @@
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Recipe, Path]:
     return recipe, folder / "data"
 
 
-def backwards(recipe: Recipe, inputs: Inputs, has_steps: bool, folder: Path) -> Iterator[Iterable[Piece]]:
+def backwards(recipe: Recipe, inputs: Inputs, optional: Sequence[str], folder: Path) -> Iterator[Iterable[Piece]]:
     """Parts that other workers made, the last one first."""
     shards = list(inputs.each_shard())
     for shard in reversed(shards):
         alone = release_basis(recipe).reading(inputs, None)
-        write_part(recipe, alone, shard, has_steps, folder / shard.name)
+        write_part(recipe, alone, shard, optional, folder / shard.name)
     return (read_part(folder / shard.name) for shard in shards)
 
 
@@ -59,7 +59,7 @@ def test_parts_that_workers_made_in_any_order_give_the_bytes_of_one_process(
 def test_a_part_that_is_not_whole_is_no_part(built: tuple[Recipe, Path], tmp_path: Path) -> None:
     recipe, data = built
     inputs = release_basis(recipe).reading(Workspace.of(recipe, data), None)
-    write_part(recipe, inputs, Shard(1, 3), False, tmp_path / "part")
+    write_part(recipe, inputs, Shard(1, 3), [], tmp_path / "part")
     (tmp_path / "part" / "part.json").unlink()
     with pytest.raises(StoreError, match="holds no whole part of a release"):
         list(read_part(tmp_path / "part"))
@@ -74,7 +74,7 @@ def test_rows_of_a_shard_are_read_from_its_own_files_and_fits(built: tuple[Recip
         if path.name != f"{shard.name}.parquet":
             path.unlink()
     inputs = release_basis(recipe).reading(workspace, None)
-    found = list(shard_rows(recipe, inputs, shard, False))
+    found = list(shard_rows(recipe, inputs, shard, []))
     assert {piece.table for piece in found} == {"pairs", "rankings"}
     assert all(piece.tally.without_text == piece.tally.same == 0 for piece in found)
 

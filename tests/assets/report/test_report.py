@@ -1,5 +1,6 @@
 """The report: what it shows adds up, the same rows give the same bytes, and hostile text does nothing in a browser."""
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +10,13 @@ import numpy as np
 import polars as pl
 import pytest
 from browser import chromium, watched
-from helpers import build, recipe_of, write_jsonl
+from helpers import build, image, recipe_of, write_jsonl
 from release_folder import evil_rows
 
 from pairwright.assets.report import figures
 from pairwright.assets.report.page import page, plots, report
-from pairwright.assets.report.sample import TEXT, block
+from pairwright.assets.report.shown_turns import TEXT, block, thumbnail
+from pairwright.assets.storage.media import put_bytes
 from pairwright.assets.storage.store import Workspace
 from pairwright.judges.base import Batch, Judge
 from pairwright.schemas.recipe import Recipe
@@ -168,3 +170,42 @@ def test_in_a_browser_it_draws_fits_and_stays_silent(
     assert (background == "rgb(255, 255, 255)") == (scheme == "light")
     tab.close()
     assert seen == []
+
+
+def test_images_are_drawn_anew_calls_are_code_and_reasoning_is_folded(tmp_path: Path) -> None:
+    evil = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+    hidden = image("blue", "JPEG") + evil.encode()
+    (tmp_path / "a.jpg").write_bytes(hidden)
+    address = f"https://x.org/{'<svg/onload=alert(3)>'}"
+    call = [{"function": {"name": evil, "arguments": {"a": evil}}}]
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image"}, {"type": "image", "url": address}]},
+                {"role": "assistant", "content": "", "tool_calls": call},
+                {"role": "tool", "content": f"{number}"},
+            ],
+            "images": ["a.jpg"],
+            "responses": [{"role": "assistant", "content": "x" * size, "reasoning": evil} for size in (1, 9)],
+        }
+        for number in range(2)
+    ]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    source = {"source": "rows.jsonl", "columns": {"images": "images"}}
+    recipe = recipe_of(
+        tmp_path, "rows.jsonl", judges=[{"kind": "length"}], prompts=source, jury={"weights": {"length": 1}}
+    )
+    build(recipe, tmp_path / "data")
+    text = written((recipe, tmp_path / "data")).read_text()
+    body = text[: text.index('<script type="application/json"')]
+    found = re.findall(r'<img class="shown" src="data:image/jpeg;base64,([^"]+)"', body)
+    assert len(found) == 2 and b"alert" not in base64.b64decode(found[0])
+    assert body.count('<details class="thought">') == 4 and '<pre class="text"><code>&lt;script&gt;' in body
+    assert "<script" not in body and "<svg" not in body and "onerror=alert(2)>" not in body
+
+
+def test_an_image_that_cannot_be_shown_is_told(tmp_path: Path) -> None:
+    name = put_bytes(tmp_path, "image", image()[:50])
+    assert thumbnail(tmp_path, name) is None
+    (tmp_path / name).write_bytes(b"changed")
+    assert thumbnail(tmp_path, name) is None

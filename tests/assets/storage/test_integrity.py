@@ -13,7 +13,7 @@ from pairwright.assets.storage.journal import Journal, journal_frames
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.store import Shard, Workspace, read_table, scan, write, write_record
 from pairwright.schemas.errors import DamagedError
-from pairwright.schemas.tables import Scores
+from pairwright.schemas.paid_tables import Scores
 
 FRAME = pl.DataFrame({"text": [f"some text {i}" for i in range(50)], "score": [i / 7 for i in range(50)]})
 

@@ -13,7 +13,7 @@ from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.store import Shard, Workspace
 from pairwright.schemas.errors import StoreError
 from pairwright.schemas.files import locked
-from pairwright.schemas.tables import Scores
+from pairwright.schemas.paid_tables import Scores
 
 WANTED = ["prompt_id", "response_id", "evidence"]
 TABLE = "verdicts/test-0"

@@ -12,6 +12,7 @@ from pairwright.assets.storage.store import (
     Workspace,
     content_version,
     replacing,
+    scan,
     stamp_of,
     version_of,
     write,
@@ -104,3 +105,17 @@ def test_a_row_that_breaks_a_rule_is_never_written() -> None:
     for column in good.columns:
         with pytest.raises(StoreError, match=f"rejects breaks its rules.*{column}"):
             check(good.with_columns(pl.lit(None).cast(good.schema[column]).alias(column)), Rejects)
+
+
+def test_a_column_that_came_later_counts_where_it_holds_something(tmp_path: Path) -> None:
+    old = pl.DataFrame({"text": ["a", "b"]})
+    new = old.with_columns(reasoning=pl.lit(None, pl.String), tool_calls=pl.lit(None, pl.String))
+    assert content_version(new) == content_version(old), "the same rows, whoever wrote them"
+    thought = new.with_columns(reasoning=pl.Series(["so", None]))
+    assert content_version(thought) != content_version(old)
+    assert content_version(old.with_columns(other=pl.lit(None, pl.String))) != content_version(old)
+    paths = [tmp_path / "old.parquet", tmp_path / "new.parquet"]
+    for frame, path in zip((old, thought), paths, strict=True):
+        write(frame, path, {"version": content_version(frame)})
+    for order in (paths, paths[::-1]):
+        assert scan(order).select("text").collect().height == 4, "files of before and after are one table"

@@ -23,7 +23,8 @@ from pairwright.models.local.open_backend import limit_of
 from pairwright.models.local.packing import Branch
 from pairwright.models.local.rendering import Renderer
 from pairwright.models.local.request import PassRequest
-from pairwright.schemas.tables import Likelihoods, check
+from pairwright.schemas.paid_tables import Likelihoods
+from pairwright.schemas.tables import check
 
 ALL = PassRequest(tiny(), wants=frozenset({"tokens", "hidden"}), follow_ups=("Thank you.", "That is wrong, you know."))
 NO_SYSTEM = (

@@ -149,7 +149,7 @@ def test_content_in_parts_is_read() -> None:
     ],
 )
 def test_odd_counts_of_tokens_count_for_nothing(usage: Any, counted: tuple[int, int]) -> None:
-    assert usage_of(odd(usage=usage)) == counted
+    assert usage_of(odd(usage=usage))[:2] == counted
 
 
 def test_odd_replies_reach_the_tables_whole(tmp_path: Path) -> None:

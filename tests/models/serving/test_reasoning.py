@@ -17,7 +17,7 @@ from pairwright.assets.sampling.pool import policies_of, samples_table
 from pairwright.assets.storage.store import Workspace, write
 from pairwright.judges.llm.parse import read_choice, read_order, read_rating
 from pairwright.judges.llm.weigh import probabilities
-from pairwright.models.serving.reasoning import answer_start, without_reasoning
+from pairwright.models.serving.reasoning import answer_start, parted
 from pairwright.models.serving.reply import Choice, Token, UnusableError
 from pairwright.schemas.ids import response_id
 
@@ -44,7 +44,14 @@ FINAL = '{"rationale": "second thought", "verdict": "B", "rating": 4, "ranking":
     ],
 )
 def test_where_the_answer_begins(text: str, answer: str | None) -> None:
-    assert without_reasoning(text) == answer
+    assert parted(text)[1] == answer
+
+
+def test_reasoning_comes_without_its_tags() -> None:
+    assert parted("<think>\na\n b\n</think>\n\nanswer")[0] == "a\n b"
+    assert parted("begun by the template\n</think>\n\nanswer")[0] == "begun by the template"
+    assert parted("<think> </think>answer") == (None, "answer")
+    assert parted("plain") == (None, "plain")
 
 
 @pytest.mark.parametrize("text", [f"<think>{DRAFT}</think>\n{FINAL}", f"{DRAFT}\n</think>\n\n```json\n{FINAL}\n```"])
@@ -57,7 +64,7 @@ def test_a_draft_in_the_reasoning_is_no_verdict(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (f"<think>{DRAFT}", "truncated: the reasoning has no end"),
+        (f"<think>{DRAFT}", "truncated thinking: it has no end"),
         (f"<think>{DRAFT}</think>", "behind the reasoning, the answer is empty"),
         (f"<think>{DRAFT}</think>I cannot decide.", "no JSON object"),
         (f"{DRAFT} or rather {FINAL}", "several JSON objects"),
@@ -111,13 +118,14 @@ def test_a_response_is_the_answer_and_the_sample_keeps_the_reasoning(text: str, 
     assert responses.select("logprob", "completion_tokens").null_count().row(0) == (6, 6)
     ids = [response_id(one, "forty-two") for one in responses.get_column("prompt_id")]
     assert responses.get_column("response_id").to_list() == ids
+    assert responses.get_column("reasoning").unique().to_list() == ["long and hard"]
 
 
 def test_reasoning_without_an_end_is_a_failure_that_keeps_the_reply(tmp_path: Path) -> None:
     samples, responses = drawn(tmp_path, App(Settings(), lambda body: "<think>on and on"), samples=1)
     assert responses.is_empty()
     assert samples.get_column("text").null_count() == samples.height == 6
-    assert all(reason.startswith("truncated: the reasoning") for reason in samples.get_column("failure"))
+    assert all(reason.startswith("truncated thinking: it has no end") for reason in samples.get_column("failure"))
     assert all("on and on" in raw for raw in samples.get_column("raw"))
 
 

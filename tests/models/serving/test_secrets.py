@@ -148,3 +148,24 @@ def test_a_secret_in_a_recipe_is_refused(tmp_path: Path) -> None:
     for url in ("http://user:pw@host/v1", "https://host/v1?api_key=x"):
         with pytest.raises(RecipeError, match="api_key_env"):
             recipe(tmp_path, url)
+
+
+@pytest.mark.parametrize("transport", ["live", "batch"])
+def test_headers_come_from_variables_and_their_values_are_nowhere(
+    transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_JUDGE_KEY", "another-key-123")
+    monkeypatch.setenv("TEST_GATE", SECRET)
+    app = Echo(Settings())
+    with serving(app) as url:
+        options = {"headers_env": {"X-Gate": "TEST_GATE"}, "transport": transport, "poll": 0.05}
+        made = recipe(tmp_path, url, **options)
+        workspace = judge_all(made, tmp_path / "data")
+        if transport == "batch":
+            app.answer = lambda _: f'{{"rationale": "your key is {SECRET}", "verdict": "A"}}'
+        monkeypatch.delenv("TEST_GATE")
+        with pytest.raises(JudgeError, match="variable TEST_GATE is not set; it must hold the header X-Gate"):
+            judge_all(recipe(tmp_path, url, seed=3, **options), tmp_path / "data")
+    assert app.headers and all(one["x-gate"] == SECRET for one in app.headers), "of batches, too"
+    assert table(workspace, verdicts_table(judges_of(made)[0])).height
+    assert SECRET.encode() not in everything(tmp_path)

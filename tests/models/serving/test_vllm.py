@@ -1,5 +1,6 @@
 """Against a real vLLM, which `vllm.sh` here installs and names: samples, refusals, resuming, log-probs."""
 
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from helpers import build, recipe_of, table, write_jsonl
 from tiny_models import TINY
 
 from pairwright.assets.storage.store import Workspace
+from pairwright.models.serving.fields import fitted
 from pairwright.schemas.recipe import Recipe
 
 PYTHON = os.environ.get("PAIRWRIGHT_VLLM_PYTHON", "")
@@ -175,6 +177,23 @@ def test_text_completions_keep_their_log_probs(url: str, tmp_path: Path) -> None
     assert told.height == 20
     assert told.get_column("logprob").is_not_null().all()
     assert told.get_column("logprob").max() < 0
+
+
+def test_further_fields_reach_the_server_and_make_other_samples(url: str, tmp_path: Path) -> None:
+    """At top_k 1 nothing is drawn, whatever the temperature; and a build finds out what the server takes, once."""
+    made = recipe(tmp_path, policy(url, extra={"top_k": 1, "min_p": 0.0}), prompts=questions(5))
+    drawn = samples(made, tmp_path / "data").filter(pl.col("text").is_not_null())
+    assert drawn.get_column("text").n_unique() == drawn.get_column("prompt_id").n_unique()
+    known = json.loads((tmp_path / "data" / ".servers.json").read_text(encoding="utf-8"))
+    assert {one["takes top_k"][0] for one in known.values()} == {"yes"}
+
+
+def test_it_takes_what_goes_in_place_of_max_tokens(url: str) -> None:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3}
+    content = json.dumps(fitted(body, ["max_tokens"])).encode()
+    asked = urllib.request.Request(f"{url}/chat/completions", content, {"content-type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=60) as reply:
+        assert json.loads(reply.read())["usage"]["completion_tokens"] <= 3
 
 
 def test_likelihoods_by_the_server_are_those_in_this_process(url: str, tmp_path: Path) -> None:
