@@ -77,6 +77,7 @@ def test_a_page_says_what_an_asset_is_its_columns_and_its_numbers_over_two_runs(
     tab.goto(f"{ui.url}/assets/parts/pairs?view=overview")
     tab.get_by_text("Candidate pairs with every filter").first.wait_for()
     tab.get_by_text("filter_near-identical").first.wait_for()
+    tab.get_by_text("Difference of the two utilities.").first.wait_for()
     keep(tab, "pairs-asset")
     tab.get_by_role("button", name="Plots").click()
     tab.locator("button", has_text="Events").click()

@@ -78,3 +78,5 @@ def test_every_table_shows_its_columns(tmp_path: Path) -> None:
     [reason] = [column for column in shown["pairs"].columns if column.name == "reason"]
     assert (reason.type, reason.constraints.nullable) == ("String", True)
     assert "response_a" in str(shown["verdicts/duel"]), "of comparisons, not of scores"
+    told = {column.name: column.description for column in shown["pairs"].columns}
+    assert told["margin"] == "Difference of the two utilities." and told["filter_ches"] is None
