@@ -1,5 +1,6 @@
 """The exports of a release, and the release on the Hub, as Dagster assets."""
 
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -24,7 +25,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
 
 def _exports(recipe: Recipe, formats: list[Format]) -> dg.AssetsDefinition:
-    made_by = [export, *map(type, formats)]
+    made_by: list[Callable[..., Any]] = [export, *map(type, formats)]
     arguments = common.arguments(recipe, "exports", sharded=False, after=[common.key(recipe, "release")], code=made_by)
     arguments["code_version"] = fingerprint([form.fingerprint for form in formats])
 
