@@ -49,6 +49,7 @@ class Edited(NamedTuple):
         here, there = context.Pipe()
         process = context.Process(target=_build, args=(self, data, there))
         process.start()
+        there.close()  # so that a child that ends before its time is noticed
         assert here.recv() == "ready"
         process.join(after)
         landed = process.is_alive()
