@@ -15,8 +15,9 @@ class Estimate(NamedTuple):
     completion_tokens: int = 0
     cost_usd: float = 0.0
     seconds: float = 0.0
+    """Of what is not in batches."""
     batches: int = 0
-    """Of the Batch API, one after the other; `seconds` is then the longest that they may take."""
+    """Of the Batch API, all sent at once: the window in which a server is done with them is no sum of theirs."""
     reasoning_tokens: int = 0
     """Of the completion's, where the model is known to think before it answers."""
 

@@ -19,10 +19,10 @@ UNREADABLE = "it does not read what the prompts show (see `input_modalities`), o
 def plan(dataset: str, made: Plan, as_json: bool) -> None:
     """The plan, a line a judge."""
     if as_json:
-        lines = [{"judge": one.judge, "kind": one.kind, **_estimate([one])} for one in made.lines]
+        lines = [{"judge": one.judge, "kind": one.kind, **_estimate(one.estimate, [one])} for one in made.lines]
         intake = made.intake._asdict()
         del intake["fresh"]
-        show.dump({"dataset": dataset, **intake, "judges": lines, "total": _estimate(made.lines)})
+        show.dump({"dataset": dataset, **intake, "judges": lines, "total": _estimate(made.total, made.lines)})
         return
     counts = made.intake
     click.echo(
@@ -58,16 +58,16 @@ def _untimed(lines: Sequence[Line]) -> bool:
     return any(one.estimate.passes and not one.estimate.seconds for one in lines)
 
 
-def _estimate(lines: Sequence[Line]) -> dict[str, Any]:
-    """The sum, as JSON; its time is null where that of some forward passes is not known."""
-    total = sum((one.estimate for one in lines), Estimate())
+def _estimate(total: Estimate, lines: Sequence[Line]) -> dict[str, Any]:
+    """What lines come to, as JSON; its time is null where that of some forward passes is not known."""
     return {**total._asdict(), "seconds": None if _untimed(lines) else total.seconds}
 
 
 def _time(estimate: Estimate) -> str:
     """How long it takes; through the Batch API, at most: a server promises a day, and is often done sooner."""
     duration = _duration(estimate.seconds)
-    return f"up to {duration} ({estimate.batches:,} × 24 h)" if estimate.batches else duration
+    count = "a batch" if estimate.batches == 1 else f"{estimate.batches:,} batches at once"
+    return f"up to {duration} ({count})" if estimate.batches else duration
 
 
 def _duration(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """A worker: a process that makes shards of the processor's work, as it is told through its pipe.
 
-It rebuilds the stages from the recipe, writes the tables' files itself, and sends back what that came to. It ends when
+It rebuilds the stages from the recipe, writes the files itself, and sends back what that came to. It ends when
 its pipe does, and at once when its parent is gone, whatever it is at. Nothing large is imported before it has said how
 many threads it may take.
 """
@@ -12,11 +12,12 @@ import pickle
 import signal
 import threading
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-Told = Literal["step", "log", "made", "error"]
+Told = Literal["ready", "step", "log", "made", "error"]
 
 
 class Task(NamedTuple):
@@ -25,6 +26,19 @@ class Task(NamedTuple):
     stage: str
     shard: int
     count: int  # type: ignore[assignment]
+
+    @property
+    def told(self) -> str:
+        """What is made, for messages."""
+        return f"{self.stage}, shard {self.shard + 1} of {self.count}"
+
+
+class Call(NamedTuple):
+    """A function of a module, to be called: what it is for, itself and what it is given."""
+
+    told: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
 
 
 def main(pipe: Connection, recipe: bytes, data: Path, threads: int) -> None:
@@ -66,26 +80,29 @@ class Worker:
         logger = logging.getLogger("pairwright")
         logger.addHandler(_Forward(self))
         logger.propagate = False
+        self.tell("ready", None)
         with listening(lambda step: self.tell("step", tuple(step))):
             while True:
                 try:
                     task = self._pipe.recv()
                 except EOFError:
                     return
-                self._do(Task(*task))
+                try:
+                    made = task.function(*task.arguments) if isinstance(task, Call) else self._bring_up(task)
+                except Exception as error:  # of any kind: the parent raises it
+                    self.tell("error", _portable(error))
+                else:
+                    self.tell("made", made)
 
-    def _do(self, task: Task) -> None:
+    def _bring_up(self, task: Task) -> Any:
         from pairwright.assets.stages.run import Run
         from pairwright.assets.storage.store import Shard
 
+        run = Run()
         try:
-            run = Run()
-            made = self._stages[task.stage].bring_up_shard(self._workspace, Shard(task.shard, task.count), run)
+            return self._stages[task.stage].bring_up_shard(self._workspace, Shard(task.shard, task.count), run)
+        finally:
             run.forget()
-        except Exception as error:  # of any kind: the parent raises it
-            self.tell("error", _portable(error))
-        else:
-            self.tell("made", tuple(made))
 
     def tell(self, what: Told, content: Any) -> None:
         """Send something to the parent; any thread may."""

@@ -40,6 +40,10 @@ class MediaIntake:
         }
         self.taken: dict[str, Taken] = {}
 
+    def alike(self) -> "MediaIntake":
+        """Another for the same store, which knows of no file."""
+        return MediaIntake(self.folder, self.beside)
+
     def within(self, folder: Path | None) -> "Within":
         """Takes what the rows of one part of a source hold. Paths start at its folder, and may not leave it."""
         return Within(self, folder.resolve() if folder is not None else None)

@@ -23,6 +23,13 @@ class Opened(NamedTuple):
     parts: list[tuple[str, Path | None]]
     source: Source
 
+    @property
+    def size(self) -> int:
+        """Bytes of its files; 0 where it is on the Hub."""
+        files = [path for _, path in self.parts if path]
+        each = [one for path in files for one in (path.rglob("*") if path.is_dir() else [path])]
+        return sum(one.stat().st_size for one in each if one.is_file())
+
     def each_part(self, also: Collection[str] = ()) -> Iterator[Part]:
         """Each part with the names of its columns; those of JSON Lines are looked up in every record first.
 

@@ -28,6 +28,11 @@ class Records(NamedTuple):
     first: int = 0
     """Number of the frame's first row; sources count from 1."""
 
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about; of records one by one, what a batch of them may have."""
+        return BATCH_BYTES if self.frame is None else int(self.frame.estimated_size())
+
 
 class Part(NamedTuple):
     """One file or data set of a source."""

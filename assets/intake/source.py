@@ -9,8 +9,10 @@ from pairwright.assets.display.progress import tell
 from pairwright.assets.intake.media import MediaIntake, unchanged
 from pairwright.assets.intake.readers import open_source
 from pairwright.assets.intake.source_rows import Spooled, fail_on, refuse_empty, settle_said, settle_shard, spool
+from pairwright.assets.stages.runner import SERIAL, Runner
 from pairwright.assets.storage.integrity import kept_record, verify
 from pairwright.assets.storage.media import FOLDER
+from pairwright.assets.storage.spool import spooled_bytes
 from pairwright.assets.storage.store import (
     DERIVED,
     GIVEN,
@@ -56,8 +58,8 @@ def said_tables(recipe: Recipe) -> tuple[str, ...]:
     return (LABELS, GIVEN_SCORES) if any(one.columns.says_something for one in recipe.sources) else ()
 
 
-def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
-    """Bring the prompts and responses tables up to the sources, unless they are.
+def take_in(recipe: Recipe, workspace: Workspace, runner: Runner = SERIAL) -> Intake:
+    """Bring the prompts and responses tables up to the sources, unless they are; `runner` may spread it.
 
     Raises SourceError for a missing source or column, for a source of which no row can be used, and for the first bad
     row under `on_bad_row: fail`.
@@ -74,8 +76,8 @@ def take_in(recipe: Recipe, workspace: Workspace) -> Intake:
             return known
         with writing(workspace.root), scratch_folder(workspace.root / "intake") as scratch:
             media = MediaIntake(workspace.root / FOLDER, recipe.path.parent, _earlier_media(workspace))
-            spooled = spool(opened, workspace.shards, scratch, media)
-            made = [_settle_shard(recipe, scratch, shard, workspace, version) for shard in workspace.each_shard()]
+            spooled = spool(opened, workspace.shards, scratch, media, runner)
+            made = _settled(recipe, scratch, workspace, version, runner)
         counts = {
             "prompts": sum(one.prompts for one in made),
             "responses": sum(one.responses for one in made),
@@ -160,6 +162,16 @@ class _Settled(NamedTuple):
     notices: pl.DataFrame
 
 
+def _settled(recipe: Recipe, folder: Path, workspace: Workspace, version: str, runner: Runner) -> list[_Settled]:
+    """Every shard's prompts and responses, written from what was spooled."""
+    made = list[_Settled]()
+    every = ((recipe, folder, shard, workspace, version) for shard in workspace.each_shard())
+    for one in runner.for_bytes(spooled_bytes(folder)).calls("prompts, shard", _settle_shard, every):
+        made.append(one)
+        tell("source: shards", len(made), workspace.shards)
+    return made
+
+
 def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspace, version: str) -> _Settled:
     """Write one shard's prompts and responses from what was spooled."""
     made = settle_shard(folder, shard.index)
@@ -172,5 +184,4 @@ def _settle_shard(recipe: Recipe, folder: Path, shard: Shard, workspace: Workspa
     for table, (frame, schema) in frames.items():
         checked = check(frame, schema)
         write(checked, workspace.file(table, shard), {"version": content_version(checked), "source": version})
-    tell("source: shards", shard.index + 1, shard.count)
     return _Settled(made.prompts.height, made.responses.height, made.rejects, made.notices)

@@ -1,6 +1,7 @@
 """A source's rows on their way into the shards: conformed, named by content, and spooled; or rejected with a reason."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from pairwright.assets.intake.label_shape import LabelledColumns, labelled_colum
 from pairwright.assets.intake.media import MediaIntake
 from pairwright.assets.intake.merge_rows import Merged, merged, said
 from pairwright.assets.intake.readers import Opened
-from pairwright.assets.intake.records import Part
+from pairwright.assets.intake.records import BATCH_BYTES, Part, Records
 from pairwright.assets.intake.said_rows import (
     conform_labelled,
     identified_labels,
@@ -22,6 +23,7 @@ from pairwright.assets.intake.said_rows import (
     merged_labels,
     merged_scores,
 )
+from pairwright.assets.stages.runner import SERIAL, Runner
 from pairwright.assets.storage.spool import Spool, unspool
 from pairwright.judges.given import GIVEN_SCORES, LABELS
 from pairwright.schemas.errors import SourceError
@@ -42,48 +44,102 @@ class Spooled(NamedTuple):
     """Of each source."""
 
 
-def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntake) -> Spooled:
-    """Stream every source into a file of prompts and one of responses per shard; what media they hold goes to `media`.
+class _Batch(NamedTuple):
+    """Some rows of one part of a source."""
+
+    records: Records
+    columns: Columns | LabelledColumns
+    part: str
+    """As rejects name it."""
+    folder: Path | None
+    """Where paths in its rows start."""
+
+
+class _Batches(NamedTuple):
+    """Rows of one source that are conformed in one go."""
+
+    source: Source
+    number: int
+    """Of the source."""
+    order: int
+    """Among all of the sources."""
+    batches: list[_Batch]
+
+
+def spool(opened: Sequence[Opened], shards: int, folder: Path, media: MediaIntake, runner: Runner = SERIAL) -> Spooled:
+    """Stream every source into files of prompts and of responses per shard; what media they hold goes to `media`.
+
+    `runner` may spread all but the reading, unless local files are known: what is known of them is kept here.
 
     Raises SourceError for a source of which no row can be used, and for the first bad row under `on_bad_row: fail`.
     """
     counts, rejects = list[int](), list[list[pl.DataFrame]]()
-    prompts, responses = Spool(folder, "prompts", shards), Spool(folder, "responses", shards)
-    labels, scores = Spool(folder, LABELS, shards), Spool(folder, GIVEN_SCORES, shards)
+    order = itertools.count()
     for number, one in enumerate(opened):
-        rows, fields, bad_rows = 0, False, list[pl.DataFrame]()
-        for part in one.each_part():
-            fields = fields or bool(part.names)
-            columns = _columns(part, one.source, number)
-            keep = media.within(part.folder).keep
-            for records in part.records(columns.used()):
-                if isinstance(columns, Columns):
-                    said, raw = None, conform(records, columns, keep)
-                else:
-                    said = conform_labelled(records, columns, keep)
-                    raw = said.raw
-                bad = raw.filter(pl.col("bad").is_not_null())
-                if bad.height:
-                    bad_rows.append(_rejects(bad, part.label))
-                    fail_on(bad_rows[-1], one.source)
-                good = _identified(raw.filter(pl.col("bad").is_null()), number, part.label)
-                if number == 0:
-                    prompts.add(_without_repeats(good).drop("answers"))
-                answers = _answers(good)
-                responses.add(answers)
-                if said:
-                    labels.add(identified_labels(said, answers))
-                    scores.add(identified_scores(said, answers))
-                rows += raw.height
-                tell("source", sum(counts) + rows)
-        if rows and not fields:
-            raise SourceError(f"{one.source.source}: none of its {rows} rows is a record with named fields")
+        rows, bad_rows = 0, list[pl.DataFrame]()
+        fitting = SERIAL if media.earlier else runner.for_bytes(one.size)
+        each_own = fitting is not SERIAL
+        every = ((some, shards, folder, media.alike() if each_own else media) for some in _read(one, number, order))
+        for height, bad, found in fitting.calls("prompts, batch", _spool_batches, every):
+            rows += height
+            bad_rows += bad
+            if found is not media:
+                media.taken |= found.taken
+            tell("source", sum(counts) + rows)
         refuse_empty(one.source, rows, bad_rows)
         counts.append(rows)
         rejects.append(bad_rows)
-    for one_table in (prompts, responses, labels, scores):
-        one_table.close()
     return Spooled(counts, rejects)
+
+
+def _read(opened: Opened, number: int, order: Iterator[int]) -> Iterator[_Batches]:
+    """A source's rows, about BATCH_BYTES at a time. Raises SourceError for one without any record."""
+    held, size, rows, fields = list[_Batch](), 0, 0, False
+    for part in opened.each_part():
+        fields = fields or bool(part.names)
+        columns = _columns(part, opened.source, number)
+        for records in part.records(columns.used()):
+            held.append(_Batch(records, columns, part.label, part.folder))
+            rows += len(records.objects) if records.frame is None else records.frame.height
+            size += records.size
+            if size >= BATCH_BYTES:
+                yield _Batches(opened.source, number, next(order), held)
+                held, size = [], 0
+    if held:
+        yield _Batches(opened.source, number, next(order), held)
+    if rows and not fields:
+        raise SourceError(f"{opened.source.source}: none of its {rows} rows is a record with named fields")
+
+
+def _spool_batches(
+    read: _Batches, shards: int, folder: Path, media: MediaIntake
+) -> tuple[int, list[pl.DataFrame], MediaIntake]:
+    """Conform rows, append what is good to this process's files; how many there were, the rejects, and their media."""
+    rows, rejects = 0, list[pl.DataFrame]()
+    tables = {name: Spool(folder, name, shards, read.order) for name in ("prompts", "responses", LABELS, GIVEN_SCORES)}
+    for records, columns, label, place in read.batches:
+        keep = media.within(place).keep
+        if isinstance(columns, Columns):
+            said, raw = None, conform(records, columns, keep)
+        else:
+            said = conform_labelled(records, columns, keep)
+            raw = said.raw
+        bad = raw.filter(pl.col("bad").is_not_null())
+        if bad.height:
+            rejects.append(_rejects(bad, label))
+            fail_on(rejects[-1], read.source)
+        good = _identified(raw.filter(pl.col("bad").is_null()), read.number, label)
+        if read.number == 0:
+            tables["prompts"].add(_without_repeats(good).drop("answers"))
+        answers = _answers(good)
+        tables["responses"].add(answers)
+        if said:
+            tables[LABELS].add(identified_labels(said, answers))
+            tables[GIVEN_SCORES].add(identified_scores(said, answers))
+        rows += raw.height
+    for table in tables.values():
+        table.close()
+    return rows, rejects, media
 
 
 def settle_shard(folder: Path, shard: int) -> Merged:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pairwright.assets.display import views
 from pairwright.assets.intake.reasoned import REASONING, reasoning_found
 from pairwright.assets.intake.source import Intake, responses_table, said_tables, take_in
-from pairwright.assets.stages.run import Made
+from pairwright.assets.stages.run import Made, Run
 from pairwright.assets.stages.stage import AtOnce
 from pairwright.assets.stages.view import Check, Finding, View, preview
 from pairwright.assets.storage.integrity import read_record
@@ -69,8 +69,8 @@ def intake_stages(recipe: Recipe) -> list[AtOnce]:
     ]
 
 
-def _taken_in(recipe: Recipe, workspace: Workspace) -> Made:
-    made: Intake = take_in(recipe, workspace)
+def _taken_in(recipe: Recipe, workspace: Workspace, run: Run) -> Made:
+    made: Intake = take_in(recipe, workspace, run.runner)
     return Made(files=2 * workspace.shards, rows=made.prompts + made.responses) if made.fresh else Made()
 
 

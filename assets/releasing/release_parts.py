@@ -1,5 +1,6 @@
 """A shard's part of a release: put together here, or by any worker into files of its own, in any order."""
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from pairwright.assets.display.progress import tell
 from pairwright.assets.releasing.release_rows import CONTENT, Piece, optional_columns, shard_rows
 from pairwright.assets.releasing.tally import Tally, tally_tables
 from pairwright.assets.stages.basis import Inputs
+from pairwright.assets.stages.runner import SERIAL, Runner
 from pairwright.assets.storage.integrity import read_record, record_text
 from pairwright.assets.storage.split_writer import SplitWriter, Written
 from pairwright.assets.storage.store import Shard
@@ -33,6 +35,25 @@ class Content(NamedTuple):
 def one_by_one(recipe: Recipe, inputs: Inputs, optional: Sequence[str], folder: Path) -> Iterator[Iterable[Piece]]:
     """The parts as this process makes them, without files in between."""
     return (shard_rows(recipe, inputs, shard, optional) for shard in inputs.each_shard())
+
+
+def spread(runner: Runner) -> Parts:
+    """Parts that a runner's workers make, each written aside and gone once it is read."""
+
+    def parts(recipe: Recipe, inputs: Inputs, optional: Sequence[str], folder: Path) -> Iterator[Iterable[Piece]]:
+        shards = list(inputs.each_shard())
+        size = sum(inputs.file(table, shard).stat().st_size for table in ("responses", *CONTENT) for shard in shards)
+        spreads = runner.for_bytes(size)
+        if spreads is SERIAL:
+            yield from one_by_one(recipe, inputs, optional, folder)
+            return
+        folders = [folder / shard.name for shard in shards]
+        every = ((recipe, inputs, shard, optional, part) for shard, part in zip(shards, folders, strict=True))
+        for part, _ in zip(folders, spreads.calls("release, shard", write_part, every), strict=True):
+            yield read_part(part)
+            shutil.rmtree(part)
+
+    return parts
 
 
 def write_part(recipe: Recipe, inputs: Inputs, shard: Shard, optional: Sequence[str], folder: Path) -> None:

@@ -8,8 +8,9 @@ from pairwright.assets.display import views
 from pairwright.assets.pairing.funnel import FunnelStep
 from pairwright.assets.releasing.checks import CHECKS, findings
 from pairwright.assets.releasing.release import last_checks, release, release_basis
+from pairwright.assets.releasing.release_parts import spread
 from pairwright.assets.releasing.versions import Release, newest, rows_of, scan_release
-from pairwright.assets.stages.run import Made
+from pairwright.assets.stages.run import Made, Run
 from pairwright.assets.stages.stage import AtOnce
 from pairwright.assets.stages.view import View
 from pairwright.assets.storage.store import Shard, Workspace
@@ -21,8 +22,8 @@ def release_stage(recipe: Recipe) -> AtOnce:
     """A version of the data set."""
     fresh: list[Release] = []  # written a moment ago: nobody has to read it again to know that it is whole
 
-    def make(workspace: Workspace) -> Made:
-        made = release(recipe, workspace)
+    def make(workspace: Workspace, run: Run) -> Made:
+        made = release(recipe, workspace, spread(run.runner))
         fresh[:] = [made] if made.fresh else []
         files = made.manifest["files"]
         return Made(len(files), sum(one["rows"] for one in files.values())) if made.fresh else Made()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from pairwright.assets.stages.runner import Part, Spreadable
+from pairwright.assets.stages.runner import Part, Serial, Spreadable
 from pairwright.assets.storage.store import Workspace
 from pairwright.models.serving.reply_store import Budget
 from pairwright.models.serving.under_way import Rounds, UnderWayError, without_waiting
@@ -12,7 +12,7 @@ from pairwright.schemas.errors import BudgetError
 _Made = TypeVar("_Made")
 
 
-class InBatches:
+class InBatches(Serial):
     """Goes over the shards again and again; one is looked at anew when a batch of its own has ended.
 
     A shard that is left with batches under way is as one that a kill has left: what came is in its journals, and what

@@ -198,14 +198,15 @@ class Paid(Stage):
 class AtOnce(Stage):
     """What is made of all shards in one go, and keeps account of itself, as the intake does and a release."""
 
-    make: Callable[[Workspace], Made]
+    make: Callable[[Workspace, Run], Made]
+    """Its steps may be spread by the run's runner."""
     shows: Callable[[Workspace, Sequence[Shard]], list[str]] | None = None
     """The versions of what its view shows, where that is no table of its own."""
     at_once: bool = True
 
     def bring_up_shard(self, workspace: Workspace, shard: Shard | None, run: Run) -> Made:
         """Make all of it, unless it is up to date."""
-        return self.make(workspace)
+        return self.make(workspace, run)
 
     def versions(self, workspace: Workspace, shards: Sequence[Shard]) -> list[str]:
         """Of what its view shows."""

@@ -80,16 +80,16 @@ class Endpoint(ServedModel):
         return Spent(1, prompt + answer, self.cost(prompt, answer))
 
     def batches(self, calls: int) -> int:
-        """Batches that so many calls of a shard are sent in, one after the other; none for live calls."""
+        """Batches that so many calls of a shard are sent in; none for live calls."""
         return -(-calls // BATCH_CALLS) if self.transport == "batch" else 0
 
     def seconds(self, calls: int, prompt_tokens: int, completion_tokens: int) -> float:
         """Seconds that so much work takes at the recipe's limits, or at a common pace where it states none.
 
-        Through the Batch API: what the windows of all batches, one after the other, come to at most.
+        None through the Batch API, where a window is all that is known.
         """
         if self.transport == "batch":
-            return self.batches(calls) * WINDOW
+            return 0.0
         at_once = calls / self.concurrency * (LATENCY + completion_tokens / max(calls, 1) / TOKENS_PER_SECOND)
         by_requests = calls / self.rpm * 60 if self.rpm else 0.0
         by_tokens = (prompt_tokens + completion_tokens) / self.tpm * 60 if self.tpm else 0.0

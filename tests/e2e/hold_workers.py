@@ -1,20 +1,17 @@
-"""A parent with two workers that is to be killed: `python hold_workers.py FOLDER`, which holds rows.jsonl."""
+"""A parent with two workers that is to be ended: `python hold_workers.py RECIPE`, where RECIPE is a file of YAML."""
 
+import contextlib
 import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from helpers import recipe_of
-
-from pairwright.assets.storage.store import Workspace
-from pairwright.pipelines.processes import Processes
+from pairwright.pipelines.worker_pool import Pool
+from pairwright.schemas.reading import load_recipe
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    recipe = recipe_of(folder, "rows.jsonl", judges=[{"kind": "length"}])
-    runner = Processes(recipe, Workspace.of(recipe, folder / "data"), 2)
-    sys.stdout.write(" ".join(str(worker.process.pid) for worker in runner._started(2)) + "\n")
-    sys.stdout.flush()
-    time.sleep(60)
+    path = Path(sys.argv[1])
+    with contextlib.closing(Pool(load_recipe(path), path.parent / "data", 2)) as pool:
+        pool.start(2)
+        sys.stdout.write(" ".join(str(worker.process.pid) for worker in pool.workers) + "\n")
+        sys.stdout.flush()
+        time.sleep(60)

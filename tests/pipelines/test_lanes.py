@@ -70,7 +70,8 @@ def test_one_budget_for_all_that_are_at_it(tmp_path: Path) -> None:
     assert sum(one.calls for one in made.values()) == PROMPTS * 4 - spent, "nothing was asked twice"
 
 
-def test_an_error_is_that_of_its_own_asset(tmp_path: Path) -> None:
+def test_an_error_is_that_of_its_own_asset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pairwright.models.serving.patience.DOWN_AFTER", 1.0)
     with serving(App(Settings())) as first:
         one = two_judges(tmp_path, [first, "http://127.0.0.1:9/v1"])
         stages = {stage.name: stage for stage in flow(one)}

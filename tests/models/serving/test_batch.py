@@ -35,6 +35,7 @@ from pairwright.models.serving.batch_files import Journal
 from pairwright.models.serving.batch_server import line_of
 from pairwright.models.serving.call import TRIES
 from pairwright.models.serving.reply_store import Budget, Spent, StoppedError
+from pairwright.pipelines.plan import plan
 from pairwright.schemas.errors import BudgetError, JudgeError, StoreError
 from pairwright.schemas.ids import prompt_id
 from pairwright.schemas.reading import load_recipe
@@ -229,10 +230,10 @@ def test_the_budget_holds_for_batches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("calls", "batches"), [(0, 0), (1, 1), (5_000, 1), (5_001, 2)])
-def test_a_plan_counts_windows_not_seconds_of_calls(calls: int, batches: int) -> None:
+def test_a_plan_counts_batches_not_seconds_of_calls(calls: int, batches: int) -> None:
     judge = {"kind": "llm-pairwise", "model": "m", "transport": "batch", "rpm": 1}
     one = LlmPairwise.model_validate(judge)
-    assert (one.batches(calls), one.seconds(calls, 10**9, 10**9)) == (batches, batches * 86_400)
+    assert (one.batches(calls), one.seconds(calls, 10**9, 10**9)) == (batches, 0)
     live = LlmPairwise.model_validate({**judge, "transport": "live"})
     assert (live.batches(calls), live.seconds(calls, 0, 0)) == (0, calls * 60)
 
@@ -243,9 +244,20 @@ def test_the_plan_states_the_window(tmp_path: Path) -> None:
     batches = len({int(key[:8], 16) * 3 // 2**32 for key in ids})
     assert batches > 1
     result = CliRunner().invoke(main, ["plan", str(one.path), "--data", str(tmp_path / "data")])
-    assert f"up to {batches * 24} h ({batches} × 24 h)" in result.output, result.output
+    assert f"up to 24 h ({batches} batches at once)" in result.output, result.output
     told = json.loads(CliRunner().invoke(main, ["plan", str(one.path), "--data", str(tmp_path / "d"), "--json"]).stdout)
-    assert told["total"]["batches"] == batches and told["total"]["seconds"] == batches * 86_400
+    assert told["total"]["batches"] == batches and told["total"]["seconds"] == 86_400
+
+
+@pytest.mark.parametrize(("policies", "windows"), [(0, 1), (1, 2)])
+def test_a_plan_counts_a_window_for_all_that_is_sent_at_once(policies: int, windows: int, tmp_path: Path) -> None:
+    asked = {"base_url": "http://127.0.0.1:9/v1", "transport": "batch"}
+    judges = [{"name": f"duel{i}", "kind": "llm-pairwise", "model": f"m{i}", **asked} for i in range(2)]
+    policy = [{"name": "w", "kind": "openai", "model": "m", "temperature": 1.0, **asked}] * policies
+    one = recipe(tmp_path, "", shards=2, judges=judges, policies=policy)
+    made = plan(one, Workspace.of(one, tmp_path / "data"))
+    assert [line.estimate.seconds for line in made.lines] == [86_400] * (2 + policies)
+    assert made.total.seconds == windows * 86_400
 
 
 def test_policies_write_in_batches(tmp_path: Path) -> None:
