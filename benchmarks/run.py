@@ -1,7 +1,7 @@
 """Runs the benchmarks, prints the figures against the targets, and writes benchmarks/results.json and the table.
 
 `python benchmarks/run.py [NAME …]` runs some of them: bleu, pairs, build, build_vs_script, cli_start, llm,
-likelihood, likelihood_memory, export, build_scaling, two_endpoints, existing_pairs, media.
+likelihood, likelihood_memory, export, build_scaling, two_endpoints, existing_pairs, media, policy.
 """
 
 import json
@@ -30,7 +30,7 @@ class Target(NamedTuple):
 MARK = "<!-- written by run.py -->"
 BENCHMARKS = (
     "bleu", "pairs", "build", "build_vs_script", "build_scaling", "cli_start", "llm", "two_endpoints", "likelihood",
-    "likelihood_memory", "export", "existing_pairs", "media",
+    "likelihood_memory", "export", "existing_pairs", "media", "policy",
 )  # fmt: skip
 TARGETS = {
     "logprob_vs_forward": Target(0.9, "times as fast", at_least=True),
@@ -41,6 +41,7 @@ TARGETS = {
     "fused_vs_dearest": Target(1.25, "times as long"),
     "likelihood_peak_gib": Target(2, "GiB"),
     "likelihood_peak_flat": Target(1.15, "times as much"),
+    "transformers_policy_vs_generate": Target(0.9, "times as fast", at_least=True),
     "bleu_vs_sacrebleu": Target(5, "times as fast", at_least=True),
     "pairs_vs_polars": Target(2, "times as long"),
     "rerun_unchanged_seconds": Target(3, "s"),

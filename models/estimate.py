@@ -21,5 +21,8 @@ class Estimate(NamedTuple):
     reasoning_tokens: int = 0
     """Of the completion's, where the model is known to think before it answers."""
 
+    unreadable: int = 0
+    """Verdicts that the judge cannot give, for what it does not read; they are not among the others."""
+
     def __add__(self, other: "Estimate") -> "Estimate":  # type: ignore[override]
         return Estimate(**{name: getattr(self, name) + getattr(other, name) for name in self._fields})

@@ -20,6 +20,11 @@ from pairwright.options import DATA, JSON, RECIPE, WAIT, WORKERS, say
 from pairwright.relabel_command import relabel
 from pairwright.schemas.errors import PairwrightError
 
+MEMORY = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:1000,muzzy_decay_ms:-1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Settings of the allocators of polars and Arrow, which look at them when they are loaded: polars' own give memory back
+after half a second, and a build then has page faults on getting it anew. What is set already stays."""
+for _name, _setting in MEMORY.items():
+    os.environ.setdefault(_name, _setting)
 gc.set_threshold(50_000)  # at the usual 700, going over all that was imported takes a fifth of a short command
 atexit.register(gc.freeze)  # or the last round of the garbage collector goes over all modules, for a tenth of a second
 
@@ -146,8 +151,13 @@ def explain(pair_id: str, data: Path, as_json: bool) -> None:
 @click.argument("recipes", required=False, type=click.Path(path_type=Path, exists=True))
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
 @click.option("--read-only", is_flag=True, help="For looking only: nothing can be started from it.")
+@click.option(
+    "--definitions",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A Python file of your own with `defs`, in which the recipes are merged with assets of yours.",
+)
 @DATA
-def ui(recipes: Path | None, port: int, read_only: bool, data: Path) -> None:
+def ui(recipes: Path | None, port: int, read_only: bool, definitions: Path | None, data: Path) -> None:
     """Open the Dagster UI on 127.0.0.1 for a recipe or a folder of them (else PAIRWRIGHT_RECIPES, else the demo)."""
     from pairwright.pipelines.instance import use_home
     from pairwright.pipelines.serve import serve
@@ -156,7 +166,7 @@ def ui(recipes: Path | None, port: int, read_only: bool, data: Path) -> None:
         os.environ["PAIRWRIGHT_RECIPES"] = str(recipes.resolve())
     os.environ["PAIRWRIGHT_DATA"] = str(data.resolve())
     use_home(data)
-    serve(port, read_only)
+    serve(port, read_only, definitions)
 
 
 for command in (diff, doctor, evaluate, export, push, relabel):

@@ -13,6 +13,9 @@ from pairwright.pipelines.plan import Line, Plan
 REASONING = "as many an answer as were seen of the same judge or policy, and 1,000 a guess where none were"
 
 
+UNREADABLE = "it does not read what the prompts show (see `input_modalities`), or what the responses consist of"
+
+
 def plan(dataset: str, made: Plan, as_json: bool) -> None:
     """The plan, a line a judge."""
     if as_json:
@@ -39,6 +42,9 @@ def plan(dataset: str, made: Plan, as_json: bool) -> None:
             "not known" if _untimed([one]) else _time(estimate),
         )
     show.print_table(table)
+    for one in made.lines:
+        if one.estimate.unreadable:
+            click.echo(f"{one.judge}: {one.estimate.unreadable:,} more verdicts cannot be given: {UNREADABLE}")
     if made.total.reasoning_tokens:
         click.echo(f"about {made.total.reasoning_tokens:,} of the tokens are reasoning: {REASONING}")
     click.echo(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pairwright.assets.judging.domains import routers_of
 from pairwright.assets.judging.likelihood import name as likelihood_name
 from pairwright.assets.judging.likelihood import passes
+from pairwright.assets.sampling.policies.served import ServedPolicy
 from pairwright.assets.sampling.pool import policies_of
 from pairwright.assets.storage.reply_ledger import findings_file
 from pairwright.judges.llm.base import LlmJudge
@@ -52,7 +53,7 @@ class Asked(NamedTuple):
 def needs(recipe: Recipe) -> list[Asked]:
     """Of every policy, judge and served model."""
     found = []
-    for policy in policies_of(recipe):
+    for policy in (one for one in policies_of(recipe) if isinstance(one, ServedPolicy)):
         wanted = {"n": policy.samples > 1, "logprobs": policy.logprobs, "batch": policy.transport == "batch"}
         wanted["limits"] = policy.transport == "live"
         found.append(_asked(policy.name, policy, wanted, policy.path))

@@ -101,7 +101,7 @@ def _plan(recipe: Recipe, workspace: Workspace) -> Plan:
             asker = stage.made_by if isinstance(stage.made_by, Kind) else None
             lines.append((stage, Line(stage.label, stage.kind, estimate, asker)))
         elif isinstance(stage, Derived) and stage.expected:
-            if any(line.estimate.calls for _, line in lines):
+            if any(line.estimate.calls or line.estimate.passes for _, line in lines):
                 expected = functools.partial(stage.expected, workspace)
             else:
                 for one in [*(one for one, _ in lines), stage]:

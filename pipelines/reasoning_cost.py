@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from pairwright.assets.sampling.policies.base import Policy
+from pairwright.assets.sampling.policies.served import ServedPolicy
 from pairwright.assets.storage.reply_ledger import findings_file, replies_table, spending
 from pairwright.assets.storage.store import Workspace
 from pairwright.models.estimate import Estimate
@@ -50,7 +50,7 @@ def with_reasoning(estimate: Estimate, asker: Kind, workspace: Workspace) -> Est
     thought = thought_of(asker, workspace)
     if thought is None:
         return estimate
-    if isinstance(asker, Policy):
+    if isinstance(asker, ServedPolicy):
         times = estimate.calls if thought.answer is not None else estimate.completion_tokens / asker.max_tokens
         return estimate._replace(reasoning_tokens=int(min(thought.reasoning * times, estimate.completion_tokens)))
     answer = estimate.completion_tokens / estimate.calls if thought.answer is None else thought.answer

@@ -20,7 +20,7 @@ from dagster import DagsterInstance, __version__
 from dagster._cli.proxy_server_manager import ProxyServerManager
 from dagster._cli.utils import get_instance_for_cli
 from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarget
+from dagster._core.workspace.load_target import ModuleTarget, PythonFileTarget, WorkspaceFileTarget, WorkspaceLoadTarget
 from dagster._utils.log import configure_loggers
 from dagster_shared.ipc import get_ipc_shutdown_pipe, send_ipc_shutdown_message
 from dagster_shared.serdes import serialize_value
@@ -40,11 +40,11 @@ GRACE = 5
 """Seconds that answers under way may take once the server is to end."""
 
 
-def serve(port: int, read_only: bool = False) -> None:
+def serve(port: int, read_only: bool = False, definitions: Path | None = None) -> None:
     """Run Dagster's web server, and the daemon that runs schedules and queued runs, until Ctrl-C or SIGTERM.
 
-    `read_only` is for looking: nothing can be started, and no daemon is. Raises PairwrightError when the port is taken
-    or the daemon ends by itself.
+    `read_only` is for looking: nothing can be started, and no daemon is. `definitions` is a user's Python file that is
+    loaded instead of the recipes alone. Raises PairwrightError when the port is taken or the daemon ends by itself.
     """
     try:
         listener = socket.create_server((HOST, port))
@@ -59,7 +59,7 @@ def serve(port: int, read_only: bool = False) -> None:
         contextlib.suppress(KeyboardInterrupt),
         _terms_as_interrupts(),
         get_instance_for_cli() as instance,
-        _code_server(instance) as workspace,
+        _code_server(instance, definitions) as workspace,
     ):
         _serve(listener, instance, workspace, read_only)
 
@@ -108,9 +108,14 @@ def _terms_as_interrupts() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _code_server(instance: DagsterInstance) -> Iterator[Path]:
+def _code_server(instance: DagsterInstance, definitions: Path | None) -> Iterator[Path]:
     """One process with the recipes' code for web server and daemon, reloaded from the UI; a workspace file names it."""
-    target = ModuleTarget(MODULE, attribute=None, working_directory=None, location_name=None)
+    target: WorkspaceLoadTarget = ModuleTarget(MODULE, attribute=None, working_directory=None, location_name=None)
+    if definitions is not None:
+        file = str(definitions.resolve())
+        target = PythonFileTarget(
+            file, attribute=None, working_directory=str(definitions.resolve().parent), location_name=None
+        )
     with (
         ProxyServerManager(instance, target, code_server_log_level="warning") as servers,
         tempfile.TemporaryDirectory() as folder,

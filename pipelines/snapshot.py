@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pairwright.assets.intake.source import GIVEN
+from pairwright.assets.storage.media import FOLDER
 from pairwright.assets.storage.store import Workspace
 from pairwright.schemas.files import file_state
 
-PAID = ("replies", "samples", "domains", "verdicts", "likelihoods")
-"""Folders of tables that cost something, which only ever grow."""
-INTAKE = ("prompts", GIVEN, "responses", "intake.json", "rejects.parquet", "notices.parquet")
+PAID = ("replies", "samples", "domains", "verdicts", "likelihoods", FOLDER)
+"""Folders of tables that cost something, and of media, which only ever grow."""
+INTAKE = ("prompts", GIVEN, "responses", "intake.json", "rejects.parquet", "notices.parquet", "media.parquet")
 """What is made of the sources, and made anew when they change."""
 
 

@@ -24,7 +24,7 @@ def source_asset(recipe: Recipe, data: Path | None = None) -> dg.SourceAsset:
     @dg.observable_source_asset(
         key=common.key(recipe, "source"),
         group_name=group(recipe),
-        tags={"pairwright/dataset": recipe.dataset},
+        tags={"pairwright/dataset": recipe.dataset, "dagster/kind/file": ""},
         description="The files of the recipe's sources, as they lie there.",
     )
     def source() -> dg.DataVersion:

@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 from pairwright.assets.intake.labelled_rows import labelled
 from pairwright.assets.intake.readers import open_source
 from pairwright.assets.intake.records import Part
-from pairwright.assets.intake.shapes import KEPT, LABELS, PROMPTS, RESPONSES, Shape, known_names, recognised
+from pairwright.assets.intake.shapes import (
+    KEPT,
+    LABELS,
+    PROMPTS,
+    RESPONSE,
+    RESPONSES,
+    Shape,
+    known_names,
+    recognised,
+)
 from pairwright.pipelines.start import write_new
 from pairwright.schemas.errors import SourceError, one_line
 from pairwright.schemas.label_columns import RANK
@@ -140,6 +149,12 @@ def _columns(look: Look) -> dict[str, Any]:
     shape = look.shape
     if shape is None:
         found: dict[str, Any] = {"prompt": _first(PROMPTS, look.names)}
+        if _ends_answered(look.records, str(found["prompt"])):
+            return {"conversation": found["prompt"]} | kept
+        if {"completions", "labels"} <= set(look.names):
+            return found | {"steps": "completions", "step_labels": "labels"} | kept
+        if response := next((name for name in RESPONSE if name in look.names and name != found["prompt"]), None):
+            found["response"] = response
         if responses := _first(RESPONSES, look.names):
             found["responses"] = responses
         return found | kept
@@ -165,6 +180,13 @@ def _columns(look: Look) -> dict[str, Any]:
         scores = {name: name for name in ITEM_SCORES if name in fields}
         columns |= {"ranks": RANK} if RANK in fields and not scores else {}
     return columns | ({"scores": scores} if scores else {}) | kept
+
+
+def _ends_answered(records: Sequence[Mapping[str, Any]], column: str) -> bool:
+    """Whether the conversations of a column end with the assistant's turn, as most of them are read."""
+    ends = [record[column][-1] for record in records if isinstance(record.get(column), list) and record[column]]
+    roles = [one.get("role") or one.get("from") for one in ends if isinstance(one, Mapping)]
+    return 2 * sum(role in ("assistant", "gpt", "model") for role in roles) > max(len(roles), 1)
 
 
 def _judges(look: Look, columns: Mapping[str, Any]) -> list[str]:

@@ -53,6 +53,8 @@ def read_conversation(
 
 def stored(messages: Sequence[Mapping[str, Any]]) -> Conversation:
     """Canonical messages as tables hold them. A name alone makes no conversation more than texts."""
+    if all(len(one) == 2 and isinstance(one["content"], str) for one in messages):
+        return Conversation(list(map(dict, messages)), None)
     texts = [{"role": one["role"], "content": text_of(one["content"])} for one in messages]
     more = any(one.keys() - {"role", "content", "name"} or not isinstance(one["content"], str) for one in messages)
     return Conversation(texts, canonical(list(messages)) if more else None)
@@ -198,11 +200,14 @@ def _place(loose: Mapping[str, Sequence[Any]], messages: list[dict[str, Any]], p
 
 def _is_plain(message: Any) -> bool:
     """Whether a message is a role and a text in the usual spelling, and nothing else."""
-    if not isinstance(message, dict) or message.get("role") not in ROLES or not isinstance(message.get("content"), str):
+    if not isinstance(message, dict):
         return False
-    if len(message) > 2 and any(value is not None and key not in ("role", "content") for key, value in message.items()):
+    content = message.get("content")
+    if not isinstance(content, str) or message.get("role") not in ROLES:
         return False
-    return _is_unicode(message["content"])
+    if len(message) > 2 and any(one is not None and key not in ("role", "content") for key, one in message.items()):
+        return False
+    return content.isascii() or _is_unicode(content)
 
 
 def _is_unicode(text: str) -> bool:

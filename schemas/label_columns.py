@@ -20,9 +20,11 @@ def _words(value: Any) -> Any:
 
 
 class LabelColumns(Part):
-    """What is known of the responses. None of it is taken unless it is named; judges of kind `label` and `score` read
+    """What is known of the responses; none of it is taken unless it is named. Judges of kind `label` and `score` read
     it."""
 
+    conversation: str | None = None
+    """A whole conversation: its last turn, the assistant's, is a response to what comes before."""
     chosen: str | None = None
     """The better of two responses: a text, the assistant's message, or a whole conversation. What both sides begin with
     is the prompt; without `prompt`, that alone."""

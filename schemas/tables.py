@@ -125,10 +125,13 @@ class Preferences(dy.Schema):
     prompt_id = id_column(primary_key=True)
     response_id = id_column(primary_key=True)
     utility = dy.Float64(nullable=True, allow_inf=False, allow_nan=False)
+    """What the jury makes of all scores; null for a response that is not ranked."""
     utility_se = dy.Float64(nullable=True, min=0.0, allow_inf=False, allow_nan=False)
     rank = dy.UInt32(nullable=True, min=1)
+    """Within the prompt: 1 is the best, and ties share the better rank."""
     agreement = dy.Float64(nullable=True, min=0.0, max=1.0)
     unranked = dy.String(nullable=True)
+    """Why it is not ranked."""
 
 
 class Pairs(dy.Schema):
@@ -139,13 +142,20 @@ class Pairs(dy.Schema):
     chosen_id = id_column()
     rejected_id = id_column()
     score_chosen = dy.Float64(nullable=False, allow_inf=False, allow_nan=False)
+    """Utility of the chosen side."""
     score_rejected = dy.Float64(nullable=False, allow_inf=False, allow_nan=False)
+    """Utility of the rejected side."""
     margin = dy.Float64(nullable=False, min_exclusive=0.0, allow_inf=False, allow_nan=False)
+    """Difference of the two utilities."""
     strength = dy.Float64(nullable=False, allow_inf=False, allow_nan=False)
+    """Mean over the voting judges of the difference of their z-scores."""
     label_confidence = dy.Float64(nullable=False, min=0.0, max=1.0)
+    """Share of the voting judges that scored chosen above rejected; a tie counts one half."""
     weight = dy.Float64(nullable=False, min=0.0, allow_inf=False, allow_nan=False)
     kept = dy.Bool(nullable=False)
+    """Whether the release takes it: no filter has dropped it."""
     reason = dy.String(nullable=True)
+    """Of a pair that was dropped: by which filter, and why."""
 
     @dy.rule()
     def two_sides(cls) -> pl.Expr:
@@ -165,9 +175,11 @@ class Rankings(dy.Schema):
 
     prompt_id = id_column(primary_key=True)
     response_ids = dy.List(dy.String(nullable=False), nullable=False, min_length=2)
+    """Best first, ties in id order."""
     scores = dy.List(dy.Float64(nullable=False), nullable=False)
     ranks = dy.List(dy.UInt32(nullable=False), nullable=False)
     soft_targets = dy.List(dy.Float64(nullable=False), nullable=False)
+    """Softmax of the utilities over a temperature."""
 
 
 class Rejects(dy.Schema):

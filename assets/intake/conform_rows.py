@@ -134,6 +134,8 @@ def _answers_of_one(record: dict[str, Any], columns: Columns) -> list[dict[str, 
 
 def _answer(value: Any, name: str | None, reasoning: Any = None, tool_calls: Any = None) -> dict[str, Any] | None:
     """A response with what stands beside it; None where there is none."""
+    if isinstance(value, str) and reasoning is None and tool_calls is None:
+        return {"text": _text(value, name), "reasoning": None, "tool_calls": None}
     calls = read_tool_calls(tool_calls, str(name)) if tool_calls is not None else []
     if value is None and not calls:
         return None
@@ -193,6 +195,8 @@ def _text(value: Any, name: str | None) -> str | None:
         return None
     if not isinstance(value, str):
         raise ValueError(f"{name} is {_kind(value)}, expected a text")
+    if value.isascii():
+        return value
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -58,6 +58,7 @@ def _shape(columns: ColumnMap, found: Sequence[str], label: str) -> Shape:
         scores={name: (value,) if isinstance(value, str) else tuple(value) for name, value in columns.scores.items()},
         ranks=columns.ranks,
         completions=columns.completions,
+        conversation=columns.conversation,
         policies=columns.policies if isinstance(columns.policies, str) else None,
         policy=columns.policy,
         writers=(columns.writers[0], columns.writers[1]) if len(columns.writers) == 2 else None,
@@ -73,6 +74,8 @@ def _shape(columns: ColumnMap, found: Sequence[str], label: str) -> Shape:
         return shape._replace(sides=sides, chosen=chosen, policies=None, policy=None)
     if shape.label or shape.annotator or shape.tie:
         raise SourceError(f"{label}: columns.label is of two responses: name response_a and response_b")
+    if columns.conversation:
+        return shape._replace(prompt=None)
     if not columns.completions:
         if columns.response or (not responses and "response" in found):
             shape = shape._replace(response=columns.response or "response")

@@ -55,12 +55,31 @@ def labelled(record: Mapping[str, Any], shape: Shape, where: str = "") -> Labell
         return _pair(record, shape, shape.sides, where)
     if shape.completions:
         return _completions(record, shape, shape.completions)
+    if shape.conversation:
+        return _conversation(record, shape, shape.conversation)
     if shape.response:
         text = response_of(record.get(shape.response), shape.response)
         writer = record.get(shape.policy) if shape.policy else None
         values = {name: [record.get(column) for column in columns] for name, columns in shape.scores.items()}
         return _listed(record, shape, [text], [writer], values, [record.get(shape.ranks)] if shape.ranks else None)
     return _responses(record, shape)
+
+
+def _conversation(record: Mapping[str, Any], shape: Shape, column: str) -> Labelled:
+    """What comes before the last turn, and that."""
+    if record.get(column) is None:
+        raise ValueError(f"{column} is missing")
+    turns = turns_of(record[column], column)
+    if turns is None:
+        raise ValueError(f"{column} is a text, expected a list of messages")
+    if not turns or turns[-1]["role"] != "assistant":
+        last = f"the {turns[-1]['role']}'s turn" if turns else "no turn"
+        raise ValueError(f"{column} ends with {last}, expected the assistant's")
+    values = {name: [record.get(columns[0])] for name, columns in shape.scores.items()}
+    answer = response_of(turns[-1:], column)
+    writer = record.get(shape.policy) if shape.policy else None
+    found = _listed({**record, column: turns[:-1]}, shape._replace(prompt=column), [answer], [writer], values, None)
+    return found._replace(record={name: one for name, one in found.record.items() if name != column})
 
 
 def _pair(record: Mapping[str, Any], shape: Shape, sides: tuple[str, str], where: str) -> Labelled:

@@ -33,6 +33,8 @@ SCORES = (
     "score", "scores", "reward", "rewards", "rating", "ratings", "overall_score", "helpfulness", "correctness",
     "coherence", "complexity", "verbosity", "honesty", "harmlessness", "instruction_following", "truthfulness",
 )  # fmt: skip
+GOOD = ("label", "kto_tag")
+"""Of one response: whether it is a good one."""
 SIDE_SCORES = (
     ("score", "score_chosen", "score_rejected"), ("rating", "chosen_rating", "rejected_rating"),
     ("score", "chosen_score", "rejected_score"), ("reward", "chosen_reward", "rejected_reward"),
@@ -56,6 +58,8 @@ class Shape(NamedTuple):
     """One response a row."""
     completions: str | None = None
     """A list of {response, model, …} a row."""
+    conversation: str | None = None
+    """A conversation that ends with its one response."""
     policies: str | None = None
     policy: str | None = None
     writers: tuple[str, str] | None = None
@@ -72,9 +76,18 @@ class Shape(NamedTuple):
 
     def columns(self) -> list[str]:
         """All that it reads."""
-        single = (self.prompt, self.response, self.completions, self.policies, self.policy, self.label)
+        single = (
+            self.prompt,
+            self.response,
+            self.completions,
+            self.conversation,
+            self.policies,
+            self.policy,
+            self.label,
+        )
+        said = (self.label, self.annotator, self.tie)
         own = () if self.completions else (*(name for names in self.scores.values() for name in names), self.ranks)
-        several = (*(self.sides or ()), *(self.writers or ()), *self.responses, *single, self.annotator, self.tie, *own)
+        several = (*(self.sides or ()), *(self.writers or ()), *self.responses, *single, *said, *own)
         return list(dict.fromkeys(name for name in several if name))
 
     @property
@@ -87,7 +100,7 @@ class Shape(NamedTuple):
         how = {True: "chosen and rejected", False: f"two responses and {self.label or 'no label'}"}[self.chosen]
         if self.sides:
             return how
-        what = self.completions or ", ".join(self.responses) or self.response or "no responses"
+        what = self.completions or self.conversation or ", ".join(self.responses) or self.response or "no responses"
         return f"{what} with {', '.join([*self.scores, *(['ranks'] if self.ranks else [])]) or 'nothing said of them'}"
 
 
@@ -95,7 +108,20 @@ def known_names() -> list[str]:
     """Every column name that a shape is recognised by."""
     pairs = [name for names in (*SIDES, *CHOSEN, *WRITERS) for name in names]
     sided = [name for _, *names in SIDE_SCORES for name in names]
-    single = (*PROMPTS, *LABELS, *ANNOTATORS, *TIES, *RESPONSES, *RESPONSE, *POLICY, *POLICIES, *RANKS, *SCORES, *KEPT)
+    single = (
+        *PROMPTS,
+        *LABELS,
+        *ANNOTATORS,
+        *TIES,
+        *RESPONSES,
+        *RESPONSE,
+        *POLICY,
+        *POLICIES,
+        *RANKS,
+        *SCORES,
+        *GOOD,
+        *KEPT,
+    )
     return list(dict.fromkeys([*pairs, *single, *sided, "completions"]))
 
 
@@ -107,7 +133,7 @@ def recognised(names: Sequence[str], told: Mapping[str, Any] | None = None) -> S
     there, told = set(names), dict(told or {})
     told = {field: value for field, value in told.items() if value}
     prompt = told.pop("prompt", None) or _first(PROMPTS, there)
-    if told.keys() & {"sides", "responses", "response", "completions"}:
+    if told.keys() & {"sides", "responses", "response", "completions", "conversation"}:
         shape = Shape(prompt=prompt, **told)
         if shape.sides and not shape.chosen and not shape.label:
             shape = shape._replace(**_label(there))
@@ -120,7 +146,7 @@ def _pair(there: set[str], prompt: str | None, label: str | None) -> Shape | Non
     scores = {name: sides for name, *sides in SIDE_SCORES if set(sides) <= there}
     writers = next((names for names in WRITERS if set(names) <= there), None)
     for one, other in CHOSEN:
-        if {one, other} <= there:
+        if {one, other} <= there and not {"response_a", "response_b", "human_label"} <= there:
             of_sides = {name: tuple(sides) for name, sides in scores.items()}
             shape = Shape(prompt=prompt, sides=(one, other), chosen=True, scores=of_sides, writers=writers)
             return shape._replace(annotator=_first(ANNOTATORS, there))
@@ -142,7 +168,7 @@ def _label(there: set[str]) -> dict[str, Any]:
 
 
 def _list(there: set[str], prompt: str | None) -> Shape | None:
-    if "completions" in there and prompt:
+    if "completions" in there and prompt and "labels" not in there:  # else these are steps
         return Shape(prompt=prompt, completions="completions")
     responses = _first(RESPONSES, there)
     if not responses:
@@ -154,7 +180,7 @@ def _list(there: set[str], prompt: str | None) -> Shape | None:
 
 def _single(there: set[str], prompt: str | None) -> Shape | None:
     response = next((name for name in RESPONSE if name in there and name != prompt), None)
-    scores = {name: (name,) for name in SCORES if name in there}
+    scores = {name: (name,) for name in (*SCORES, *GOOD) if name in there}
     ranks = _first(RANKS, there)
     if not response or not (scores or ranks):
         return None

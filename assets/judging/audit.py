@@ -7,6 +7,7 @@ import polars as pl
 
 from pairwright.assets.display import views
 from pairwright.assets.judging.retest import again, opinions
+from pairwright.assets.sampling.policies.served import ServedPolicy
 from pairwright.assets.sampling.pool import policies_of
 from pairwright.assets.stages.view import Finding, View
 from pairwright.assets.storage.reply_ledger import replies_table, spending
@@ -71,7 +72,8 @@ def models_of(recipe: Recipe, judge: Judge) -> frozenset[str]:
     """The policies whose responses a judge's own model wrote: by model in the recipe, by name in given responses."""
     if not isinstance(judge, LlmJudge):
         return frozenset()
-    return frozenset({judge.model, *(one.name for one in policies_of(recipe) if one.model == judge.model)})
+    served = (one for one in policies_of(recipe) if isinstance(one, ServedPolicy))
+    return frozenset({judge.model, *(one.name for one in served if one.model == judge.model)})
 
 
 def audit(judge: Judge, workspace: Workspace, files: list[Path], own: frozenset[str] = frozenset()) -> list[Figure]:

@@ -6,10 +6,11 @@ import polars as pl
 
 from pairwright.assets.display.progress import tell
 from pairwright.assets.judging.asking import SECOND, answers, cost_of, first_round, ledger_of, planned, second_round
+from pairwright.assets.judging.unreadable import is_unread, reasons_for, unreadable
 from pairwright.assets.judging.verdicts import asked_twice, questions, verdicts_basis, verdicts_table, wanted
 from pairwright.assets.stages.stage import Expected
 from pairwright.assets.storage.ledger import Ledger
-from pairwright.assets.storage.store import Shard, Workspace, read_table
+from pairwright.assets.storage.store import Shard, Workspace, read_table, scan
 from pairwright.judges.base import Batch, Judge
 from pairwright.models.estimate import Estimate
 from pairwright.models.serving.reply_store import Budget
@@ -84,19 +85,31 @@ def estimate(judge: Judge, workspace: Workspace, expected: Expected | None = Non
         pieces = (_expected(judge, workspace, shard, expected(shard)) for shard in workspace.each_shard())
         return sum(pieces, Estimate())
     work = (batch for shard in workspace.each_shard() for batch in missing_work(judge, workspace, shard))
-    return sum((judge.estimate(batch) for batch in work), Estimate())
+    unread = sum(_unreadable(judge, workspace, shard) for shard in workspace.each_shard())
+    return sum((judge.estimate(batch) for batch in work), Estimate(unreadable=unread))
+
+
+def _unreadable(judge: Judge, workspace: Workspace, shard: Shard) -> int:
+    """How many verdicts a judge cannot give in a shard."""
+    prompts, responses = (scan([workspace.file(table, shard)]) for table in ("prompts", "responses"))
+    if unreadable(judge, prompts, responses) is None:
+        return 0
+    asked = wanted(judge, verdicts_basis(judge).reading(workspace, shard), shard)
+    return int(asked.filter(is_unread()).select(pl.len()).collect().item())
 
 
 def _expected(judge: Judge, workspace: Workspace, shard: Shard, responses: pl.DataFrame) -> Estimate:
     """For responses of which some are still to be sampled: as many and as long as they are likely to be."""
-    total = Estimate()
     due = questions(judge, responses.select("prompt_id", "response_id"))
     path = workspace.file(verdicts_table(judge), shard)
     if path.exists() and judge.asks_about != "prompt":
         due = due.join(read_table(path, columns=judge.keys), on=judge.keys, how="anti")
+    prompts = read_table(workspace.file("prompts", shard))
+    told = reasons_for(due, unreadable(judge, prompts.lazy(), responses.lazy()))
+    due = told.filter(pl.col("unread").is_null()).drop("unread")
+    total = Estimate(unreadable=told.height - due.height)
     on = judge.keys if judge.asks_about == "response" else ["prompt_id"]
     responses = responses.join(due.select(on).unique(), on=on, how="semi", maintain_order="left")
-    prompts = read_table(workspace.file("prompts", shard))
     for asked in (due, due.filter(asked_twice(judge))):
         total = total + judge.estimate(Batch(prompts, responses, wanted=asked)) if asked.height else total
     return total

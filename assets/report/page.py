@@ -8,6 +8,7 @@ import base64
 import functools
 import hashlib
 import json
+import os
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +23,7 @@ from pairwright.assets.releasing.versions import Release
 from pairwright.assets.report import figures
 from pairwright.assets.report.sample import sampled_pairs
 from pairwright.assets.storage.store import Workspace
+from pairwright.schemas.errors import StoreError
 from pairwright.schemas.files import replacing
 from pairwright.schemas.ids import digest
 from pairwright.schemas.recipe import Recipe
@@ -136,16 +138,33 @@ def _plot(title: str, text: str, spec: dict[str, Any]) -> dict[str, Any]:
 
 @functools.cache
 def _library(data: Path) -> str:
-    """Vega, Vega-Lite and vega-embed in one script; to bundle them takes seconds, so it is kept beside the data."""
-    path = data / ".report" / f"vega-{version('vl-convert-python')}.js"
-    kept = _kept(path)
+    """Vega, Vega-Lite and vega-embed in one script; to bundle them takes seconds, so it is kept for all data folders.
+
+    It lies in the user's cache, or beside the data where that cannot be written.
+    """
+    folders = (_user_cache(), data / ".report")
+    paths = [folder / f"vega-{version('vl-convert-python')}.js" for folder in folders]
+    kept = next(filter(None, map(_kept, paths)), None)
     if kept is not None:
         return kept
     import vl_convert
 
     script = str(vl_convert.javascript_bundle())  # type: ignore[call-arg] # its stub wants what has a default
-    _keep(script, path)
+    for path in paths:
+        try:
+            _keep(script, path)
+        except (OSError, StoreError):
+            if path is paths[-1]:
+                raise
+        else:
+            break
     return script
+
+
+def _user_cache() -> Path:
+    """The folder that XDG_CACHE_HOME names, which is ~/.cache where it is not set."""
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(named) if Path(named).is_absolute() else Path("~/.cache").expanduser()) / "pairwright"
 
 
 def _part(name: str) -> str:

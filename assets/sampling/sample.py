@@ -1,36 +1,33 @@
 """Sampling: policies write the samples that are missing, and responses are what was given and what was sampled."""
 
-import itertools
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import polars as pl
 
-from pairwright.assets.display.progress import tell
 from pairwright.assets.intake.reasoned import REASONING
 from pairwright.assets.intake.stages import responses_view
+from pairwright.assets.sampling.draw import Prompts, draw
 from pairwright.assets.sampling.policies.base import Policy
+from pairwright.assets.sampling.policies.served import ServedPolicy
+from pairwright.assets.sampling.policies.transformers import Transformers
 from pairwright.assets.sampling.pool import KEY, draw_of, policies_of, samples_table, wanted_samples
 from pairwright.assets.sampling.typed_prompts import columns_read, missing_of, questions, unread_rows
+from pairwright.assets.sampling.write import seconds_per_sample, write
 from pairwright.assets.stages.basis import Basis, Input, Inputs
+from pairwright.assets.stages.run import Run
 from pairwright.assets.stages.stage import Derived
 from pairwright.assets.storage.ledger import Ledger
 from pairwright.assets.storage.media import FOLDER
 from pairwright.assets.storage.reply_ledger import open_replies
 from pairwright.assets.storage.store import GIVEN, Shard, Workspace, read_table
 from pairwright.models.estimate import Estimate
-from pairwright.models.serving.abilities import lacking
-from pairwright.models.serving.ask import ask
-from pairwright.models.serving.call import Answer, Call
+from pairwright.models.local.generate import Writer
 from pairwright.models.serving.endpoint import CHARACTERS_PER_TOKEN
 from pairwright.models.serving.reasoning import parted
-from pairwright.models.serving.reply_store import Budget, ReplyStore
 from pairwright.schemas.ids import response_ids
 from pairwright.schemas.paid_tables import Samples
 from pairwright.schemas.recipe import Recipe
-from pairwright.schemas.tables import Responses, check, types, with_gained
+from pairwright.schemas.tables import Responses, check, with_gained
 
 ANSWER = ["text", "reasoning", "tool_calls"]
 """What tells responses to a prompt apart."""
@@ -40,10 +37,9 @@ TYPICAL_RESPONSE = 300
 """Tokens that a plan takes an unwritten response for, unless max_tokens is less."""
 
 
-def sample_shard(
-    recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard, budget: Budget | None = None
-) -> int:
-    """Draw the samples that a shard lacks; how many there were."""
+def sample_shard(recipe: Recipe, policy: Policy, workspace: Workspace, shard: Shard, run: Run | None = None) -> int:
+    """Draw the samples that a shard lacks; how many there were. A run loads a model that writes here once."""
+    run = run or Run()
     stage = samples_basis(recipe, policy)
     work, inputs = stage.stamp(workspace, shard), stage.reading(workspace, shard)
     with Ledger(workspace, samples_table(policy), shard, Samples, KEY) as ledger:
@@ -53,16 +49,20 @@ def sample_shard(
         if missing.unread.height:
             ledger.append(unread_rows(policy, missing.unread))
         if (asked := missing.asked).height:
-            with open_replies(policy, workspace, shard, asked, budget, answers_in=samples_table(policy)) as one:
-                prompts = read_table(inputs.file("prompts", shard))
-                _draw(policy, asked, Prompts(prompts, workspace.root / FOLDER), one, ledger)
+            prompts, table = read_table(inputs.file("prompts", shard)), samples_table(policy)
+            if isinstance(policy, Transformers):
+                writer = partial(run.once, policy.fingerprint, partial(Writer.load, policy.model, policy.batch_size))
+                write(policy, asked, prompts, ledger, writer, workspace, table)
+            elif isinstance(policy, ServedPolicy):
+                with open_replies(policy, workspace, shard, asked, run.budget, answers_in=table) as one:
+                    draw(policy, asked, Prompts(prompts, workspace.root / FOLDER), one, ledger)
         ledger.merge(work)
     return missing.asked.height
 
 
 def samples_basis(recipe: Recipe, policy: Policy) -> Basis:
     """What a policy's samples follow from."""
-    beyond = sorted(set(policy.input_modalities) - {"text"})
+    beyond = sorted(policy.modalities - {"text"})
     return Basis(
         name=f"samples/{policy.name}",
         table=samples_table(policy),
@@ -85,64 +85,9 @@ def estimate(recipe: Recipe, policy: Policy, workspace: Workspace) -> Estimate:
         missing = missing_samples(recipe, policy, workspace, shard)
         prompts = read_table(workspace.file("prompts", shard), columns=columns_read())
         total = total + policy.estimate((one.messages, one.numbers) for one in questions(missing, prompts, None))
+    if isinstance(policy, Transformers):
+        total = total._replace(seconds=total.passes * seconds_per_sample(workspace, samples_table(policy)))
     return total
-
-
-class Prompts(NamedTuple):
-    """What policies write for."""
-
-    rows: pl.DataFrame
-    """Of the prompts table."""
-    media: Path
-    """The folder of what they show."""
-
-
-def _draw(policy: Policy, missing: pl.DataFrame, prompts: Prompts, replies: ReplyStore, ledger: Ledger) -> None:
-    """First with `n` in one call; what such a call leaves out (many servers ignore it; a text may be empty), one by
-    one. So nothing that was paid for is thrown away with what is missing."""
-    total, left, cost = missing.height, missing, 0.0
-    single = policy.samples == 1 or "n" in lacking(policy, {"n"}, replies, policy.path)
-    for alone in (single, True):
-        short: list[dict[str, Any]] = []
-        for answers in ask(policy, _calls(policy, left, prompts, alone), replies):
-            rows = [row for answer in answers for row in _rows(policy, answer)]
-            short += [row for row in rows if row.pop("short", False)]
-            rows = [row for row in rows if row not in short]
-            if rows:
-                ledger.append(pl.DataFrame(rows, schema=dict(types(Samples))))
-            total -= len(rows)
-            cost += sum(float(row["cost_usd"]) for row in rows)
-            tell(f"samples/{policy.name}", missing.height - total, missing.height, cost)
-        if not short:
-            return
-        left = pl.DataFrame(short, schema=dict(types(Samples))).select(KEY).sort(KEY)
-
-
-def _calls(policy: Policy, missing: pl.DataFrame, prompts: Prompts, alone: bool) -> Iterator[Call]:
-    for one in questions(missing, prompts.rows, prompts.media):
-        for group in [[number] for number in sorted(one.numbers)] if alone else policy.groups(one.numbers):
-            yield policy.call(one.prompt_id, one.messages, group, one.tools)
-
-
-def _rows(policy: Policy, answer: Answer) -> Iterator[dict[str, Any]]:
-    """A row a sample that was asked for; `short` where the reply lacks it and it is to be drawn alone."""
-    prompt_id, numbers = answer.call.unit
-    samples = answer.value if answer.failure is None else [None] * len(numbers)
-    paid = len(numbers) if answer.failure is not None else sum(one is not None for one in samples)
-    for number, sample in itertools.zip_longest(numbers, samples):
-        row = {
-            "prompt_id": prompt_id,
-            "number": number,
-            "fingerprint": policy.fingerprint,
-            "sampling": policy.described(),
-            "cost_usd": answer.cost_usd / paid,
-        }
-        if answer.failure is not None:
-            yield row | {"failure": answer.failure, "retry": True, "raw": answer.raw}
-        elif sample is not None:
-            yield row | sample._asdict() | {"retry": False}
-        else:
-            yield row | {"short": True}
 
 
 def respond(recipe: Recipe, workspace: Workspace, shard: Shard) -> bool:
@@ -242,7 +187,7 @@ def expected_responses(recipe: Recipe, workspace: Workspace, shard: Shard) -> pl
         path = workspace.file(samples_table(policy), shard)
         if path.exists():
             frames.append(_answers(samples_of(recipe, policy, workspace, shard)).select(columns))
-        length = int(min(policy.max_tokens, TYPICAL_RESPONSE) * CHARACTERS_PER_TOKEN)
+        length = int(min(policy.longest, TYPICAL_RESPONSE) * CHARACTERS_PER_TOKEN)
         filler = pl.format("{} {} ", pl.lit(policy.name), "number") + pl.lit(" the" * (length // 4))
         frames.append(missing_samples(recipe, policy, workspace, shard).select("prompt_id", text=filler))
     return _identified(pl.concat(frames, how="diagonal").unique()).sort("prompt_id", "response_id")

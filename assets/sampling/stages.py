@@ -26,7 +26,7 @@ def samples_stage(recipe: Recipe, policy: Policy) -> Paid:
     """What a policy writes."""
 
     def answer(workspace: Workspace, shard: Shard, run: Run) -> int:
-        return sample_shard(recipe, policy, workspace, shard, run.budget)
+        return sample_shard(recipe, policy, workspace, shard, run)
 
     def estimated(workspace: Workspace, expected: Expected | None) -> Estimate:
         return estimate(recipe, policy, workspace)

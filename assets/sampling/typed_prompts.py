@@ -103,7 +103,7 @@ def _reason(policy: Policy, row: Mapping[str, Any]) -> str | None:
     turns = json.loads(row["typed"]) if row.get("typed") is not None else []
     contents = [turn["content"] for turn in turns if not isinstance(turn["content"], str)]
     shown = {part["type"] for content in contents for part in content}
-    beyond = [kind for kind in MEDIA if kind in shown and kind not in policy.input_modalities]
+    beyond = [kind for kind in MEDIA if kind in shown and kind not in policy.modalities]
     if beyond:
         return cannot_read(beyond[0])
     uses_tools = row.get("tools") is not None or any("tool_calls" in turn for turn in turns)

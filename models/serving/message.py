@@ -1,11 +1,9 @@
 """What a message of a reply holds: its text, its reasoning and its calls of tools, in the forms that servers have."""
 
-import contextlib
 from typing import Any
 
-import orjson
-
 from pairwright.models.serving.unusable import UnusableError, storable
+from pairwright.schemas.tool_calls import canonical, read_tool_calls
 
 THOUGHT = ("reasoning_content", "reasoning")
 """What servers call the field of a message that holds its reasoning."""
@@ -41,20 +39,10 @@ def _thought(part: Any) -> str:
 
 
 def calls_json(listed: Any) -> str | None:
-    """A message's calls of tools as canonical JSON: id, name, and arguments as JSON where they are some.
-
-    Raises UnusableError for calls that are not of the protocol.
-    """
+    """A message's calls of tools as canonical JSON. Raises UnusableError for calls that are none."""
     if not listed:
         return None
     try:
-        calls = [{"id": one["id"], "name": one["function"]["name"], "arguments": one["function"]["arguments"]}
-                 for one in listed]  # fmt: skip
-        if not all(isinstance(one, str) for call in calls for one in call.values()):
-            raise TypeError
-    except (KeyError, TypeError):
-        raise UnusableError("the reply's tool calls are not in the form of the protocol") from None
-    for call in calls:
-        with contextlib.suppress(orjson.JSONDecodeError):
-            call["arguments"] = orjson.loads(call["arguments"])
-    return storable(orjson.dumps(calls, option=orjson.OPT_SORT_KEYS).decode())
+        return storable(canonical(read_tool_calls(listed, "the reply")))
+    except ValueError as error:
+        raise UnusableError(str(error)) from None

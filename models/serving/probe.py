@@ -63,8 +63,7 @@ async def _probe(endpoint: Endpoint, features: set[str], path: str, refused: dic
             found.append(_chat(endpoint, first))
             if first.body is None:  # what is refused even without the feature says nothing about it
                 return [*found, *(Finding(one, "unknown", first.problem or "no answer") for one in sorted(features))]
-            for name, field in told.items():
-                found.append(Finding(name, "no" if field in refused else "yes", refused.get(field, "")))
+            found += [Finding(x, "no" if y in refused else "yes", refused.get(y, "")) for x, y in told.items()]
             if "limits" in features:
                 found.append(_limits(endpoint, first))
             if (thinks := _reasoning(first)) is not None:

@@ -20,9 +20,7 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
 
     judged = [common.key(recipe, "verdicts", judge.name) for judge in judges_of(recipe)]
 
-    @dg.asset(
-        **common.arguments(recipe, "drift", sharded=False, after=judged),
-    )
+    @dg.asset(**common.arguments(recipe, "drift", sharded=False, after=judged, code=[audit]))
     @in_run_log
     def drift(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """In a nightly run, judges a share of the old verdicts again; shows how the last night's answers compare."""
@@ -31,8 +29,9 @@ def assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
             audit(recipe, workspace, datetime.fromisoformat(night))
         last = last_night(workspace)
         if last is None or not last["drift"]:
-            return common.result({"judged again": "nothing yet"})
+            return common.result({"judged again": "nothing yet"}, content=[])
         shown = pl.DataFrame(last["drift"])
-        return common.result({"night": last["night"], "drift": dg.MarkdownMetadataValue(views.table(shown))})
+        told = {"night": last["night"], "drift": dg.MarkdownMetadataValue(views.table(shown))}
+        return common.result(told, content=last)
 
     return [drift]

@@ -1,6 +1,6 @@
 """What the Dagster faces of all assets share: keys, partitions, and the shards that a run is about."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +11,11 @@ from pairwright.assets.releasing.versions import FailedCheck
 from pairwright.assets.stages.view import Check, Finding
 from pairwright.assets.storage.store import Shard, Workspace
 from pairwright.pipelines.coordinator import Coordinator
+from pairwright.pipelines.dagster_assets.described import code_references
 from pairwright.pipelines.dagster_assets.lineage import asset_path, reads
 from pairwright.pipelines.dagster_assets.repair import after_damage
 from pairwright.pipelines.names import group, partition
+from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 
 
@@ -37,10 +39,11 @@ def arguments(
     *table: str,
     sharded: bool,
     after: Iterable[dg.AssetKey] = (),
+    code: Sequence[Callable[..., Any]] = (),
 ) -> dict[str, Any]:
     """Arguments of every asset. All share one backfill policy, since a mismatch would split a run.
 
-    It comes after the assets that its stages read, and after those that are named besides.
+    It comes after the assets that its stages read, and after those that are named besides. `code` makes it.
     """
     arguments: dict[str, Any] = {
         "key": key(recipe, *table),
@@ -51,6 +54,8 @@ def arguments(
         "required_resource_keys": {builder(recipe)},
         "deps": [*(key(recipe, *one) for one in reads(recipe, *table)), *after],
     }
+    if code:
+        arguments["metadata"] = {"dagster/code_references": code_references(*code)}
     operations = recipe.operations
     if operations.owners:
         arguments["owners"] = operations.owners
@@ -91,10 +96,14 @@ def result(
     metadata: Mapping[str, Any],
     checks: Iterable[Check] = (),
     findings: Mapping[str, Finding] | None = None,
-    version: dg.DataVersion | None = None,
+    content: Any = None,
 ) -> dg.MaterializeResult:
-    """What an asset reports: metadata for the UI, and what its checks found; one that found nothing did not fail."""
+    """What an asset reports: metadata for the UI, and what its checks found; one that found nothing did not fail.
+
+    Its data version follows from `content`, a JSON-like value that names what it holds.
+    """
     results = [dg.AssetCheckResult(**told) for told in _told(checks, findings or {})]
+    version = None if content is None else dg.DataVersion(fingerprint(content))
     return dg.MaterializeResult(metadata=dict(metadata), check_results=results, data_version=version)
 
 

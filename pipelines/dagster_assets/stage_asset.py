@@ -11,11 +11,10 @@ from pairwright.assets.stages.stage import Paid, Stage
 from pairwright.assets.stages.view import ChecksError, View
 from pairwright.assets.storage.store import version_of
 from pairwright.pipelines.dagster_assets import common
-from pairwright.pipelines.dagster_assets.described import code_references, column_schema, description
+from pairwright.pipelines.dagster_assets.described import code_of, column_schema, description
 from pairwright.pipelines.dagster_assets.lineage import asset_path
 from pairwright.pipelines.dagster_assets.run_log import in_run_log
 from pairwright.pipelines.names import partition
-from pairwright.schemas.ids import fingerprint
 from pairwright.schemas.recipe import Recipe
 
 
@@ -25,7 +24,7 @@ def stage_asset(recipe: Recipe, stages: Sequence[Stage], after: Sequence[dg.Asse
     path = asset_path(stage.name)
     arguments = common.arguments(recipe, *path, sharded=not stage.fit, after=after)
     arguments |= {"description": description(stage), "check_specs": common.check_specs(recipe, path, stage.checks)}
-    arguments["metadata"] = {"dagster/code_references": code_references(stage)}
+    arguments["metadata"] = {"dagster/code_references": code_of(stage)}
     if stage.schema is not None:
         arguments["metadata"]["dagster/column_schema"] = column_schema(stage.schema, stage.extra)
     arguments["code_version"] = str(stage.code)
@@ -47,8 +46,8 @@ def stage_asset(recipe: Recipe, stages: Sequence[Stage], after: Sequence[dg.Asse
             path = stage.file(workspace, shard)
             told = {"dagster/partition_row_count": pq.read_metadata(path).num_rows, "version": version_of(path)}
             context.add_asset_metadata(told, partition_key=partition(shard.index))
-        made_of = dg.DataVersion(fingerprint(stage.versions(workspace, shards)))
-        return common.result(metadata(stage, done, view), stage.checks, view.findings, made_of)
+        content = stage.versions(workspace, shards)
+        return common.result(metadata(stage, done, view), stage.checks, view.findings, content)
 
     return made
 

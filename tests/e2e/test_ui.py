@@ -1,42 +1,25 @@
 """The UI in a real browser: `pairwright ui` on the demo, all of it materialised by a click, a schedule that ticks, and
 a data set of hostile text that does nothing."""
 
-import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
-from browser import chromium, watched
+from browser import watched
+from dagster_ui import Ui, built, keep, opened, running_ui, strangers, until
 from helpers import write_jsonl
 from release_folder import evil_rows
 
 from pairwright.pipelines.recipes import DEMO
 
 pytestmark = pytest.mark.slow
-WAIT = 120_000
-"""Milliseconds that a slow machine may take for one step."""
 SECONDS = 420
 """Seconds that the demo, models and all, may take on a slow machine."""
 GROUP = "locations/pairwright.pipelines.definitions/asset-groups"
-
-
-class Ui(NamedTuple):
-    """A running UI."""
-
-    url: str
-    data: Path
-    browser: Any
 
 
 def recipes(folder: Path) -> None:
@@ -58,61 +41,13 @@ def recipes(folder: Path) -> None:
     write_jsonl(folder / "recipes" / "rows.jsonl", evil_rows())
 
 
-def until(there: Callable[[], bool], seconds: float, why: Callable[[], str] = lambda: "") -> None:
-    end = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < end, why()
-        time.sleep(0.5)
-
-
-def up(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5):
-            return True
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
-
-
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     folder = tmp_path_factory.mktemp("ui")
     recipes(folder)
-    where = ["--data", str(folder / "data")]
-    program = [sys.executable, "-m", "pairwright"]
-    subprocess.run([*program, "build", str(folder / "recipes" / "hostile.yaml"), *where], check=True, timeout=120)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [*program, "ui", str(folder / "recipes"), "--port", str(port), *where]
-    with chromium() as browser, (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd=folder)
-        try:
-            until(lambda: up(f"http://127.0.0.1:{port}/server_info"), 120, (folder / "log").read_text)
-            yield Ui(f"http://127.0.0.1:{port}", folder / "data", browser)
-        finally:
-            os.killpg(server.pid, signal.SIGINT)
-            try:
-                server.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                os.killpg(server.pid, signal.SIGKILL)
-                server.wait()
-
-
-def opened(ui: Ui) -> tuple[Any, list[str]]:
-    tab, seen = watched(ui.browser, ui.url, viewport={"width": 1400, "height": 900})
-    tab.set_default_timeout(WAIT)
-    return tab, seen
-
-
-def strangers(seen: list[str]) -> list[str]:
-    """What of a tab's doings is not the web server's own: its application asks for nothing from elsewhere."""
-    return [one for one in seen if not one.startswith("error ")]
-
-
-def keep(tab: Any, name: str, height: int = 900) -> None:
-    """A screenshot of the upper part, where the environment names a folder for them."""
-    if folder := os.environ.get("PAIRWRIGHT_SCREENSHOTS"):
-        tab.screenshot(path=f"{folder}/{name}.png", clip={"x": 0, "y": 0, "width": 1400, "height": height})
+    built(folder, "hostile.yaml")
+    with running_ui(folder) as one:
+        yield one
 
 
 def test_materialise_all_of_the_demo_then_see_the_release_and_the_schedule_tick(ui: Ui) -> None:
@@ -157,16 +92,6 @@ def test_materialise_all_of_the_demo_then_see_the_release_and_the_schedule_tick(
     tab.get_by_text(re.compile(r"\brequested\b", re.IGNORECASE)).first.wait_for()
     keep(tab, "schedule")
     switch.click()
-    tab.close()
-    assert strangers(seen) == []
-
-
-def test_an_asset_shows_what_it_is_and_its_columns(ui: Ui) -> None:
-    tab, seen = opened(ui)
-    tab.goto(f"{ui.url}/assets/hostile/pairs?view=overview")
-    tab.get_by_text("Candidate pairs with every filter").first.wait_for()
-    tab.get_by_text("filter_near-identical").first.wait_for()
-    keep(tab, "pairs-asset")
     tab.close()
     assert strangers(seen) == []
 

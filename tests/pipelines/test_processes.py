@@ -64,7 +64,7 @@ def alive(pid: int) -> bool:
 
 
 def ended(pids: list[int]) -> bool:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while any(map(alive, pids)) and time.monotonic() < end:
         time.sleep(0.05)
     return not any(map(alive, pids))

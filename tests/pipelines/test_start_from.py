@@ -46,6 +46,22 @@ SETS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"prompt": "prompt", "responses": "responses", "ranks": "ranks"},
         ["given-rank", "length"],
     ),
+    "liked or not": (
+        {"prompt": "q", "completion": "x", "label": True},
+        {"prompt": "prompt", "response": "completion", "scores": {"label": "label"}},
+        ["label", "length"],
+    ),
+    "steps": (
+        {"prompt": "q", "completions": ["1", "2"], "labels": [True, False]},
+        {"prompt": "prompt", "steps": "completions", "step_labels": "labels"},
+        ["length"],
+    ),
+    "answered": ({"prompt": "q", "completion": "x"}, {"prompt": "prompt", "response": "completion"}, ["length"]),
+    "conversations": (
+        {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "x"}]},
+        {"conversation": "conversations"},
+        ["length"],
+    ),
     "prompts": ({"instruction": "q", "tags": ["t"]}, {"prompt": "instruction", "tags": "tags"}, ["length"]),
 }
 

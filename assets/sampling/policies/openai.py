@@ -2,10 +2,10 @@
 
 from typing import Any, ClassVar, Literal
 
-from pairwright.assets.sampling.policies.base import Policy
+from pairwright.assets.sampling.policies.served import ServedPolicy
 
 
-class Chat(Policy):
+class Chat(ServedPolicy):
     """A chat model on any server that speaks the OpenAI protocol."""
 
     kind: Literal["openai"] = "openai"
@@ -17,7 +17,7 @@ class Chat(Policy):
         return {"messages": messages}
 
 
-class Completion(Policy):
+class Completion(ServedPolicy):
     """A base model: it goes on with the conversation's texts, joined by `joiner`."""
 
     kind: Literal["openai-completions"] = "openai-completions"
@@ -25,7 +25,11 @@ class Completion(Policy):
     """Stands between the turns, and after the last."""
 
     path: ClassVar[str] = "/completions"
-    reads_tools: ClassVar[bool] = False
+
+    @property
+    def reads_tools(self) -> bool:
+        """A text has none."""
+        return False
 
     def request(self, messages: list[dict[str, str]]) -> dict[str, Any]:
         """A text to go on with."""

@@ -50,6 +50,11 @@ PAIRS: dict[str, tuple[dict[str, Any], Any, float | None]] = {
         [user(Q)],
         0.0,
     ),
+    "label beside sides": (
+        {"prompt": Q, "response_a": "x", "response_b": "y", "human_label": "b", "chosen": "y", "rejected": "x"},
+        Q,
+        0.0,
+    ),
     "arena tie": ({"prompt": Q, "response_a": "x", "response_b": "y", "winner": "tie (bothbad)"}, Q, 0.5),
     "tie in a column": ({"prompt": Q, "response_a": "x", "response_b": "y", "label": "a", "tie": 1}, Q, 0.5),
     "1 or 2": ({"prompt": Q, "response_a": "x", "response_b": "y", "label": 2.0}, Q, 0.0),
@@ -91,6 +96,7 @@ def test_pairs_of_every_shape(shape: str) -> None:
 
 
 RESPONSES: dict[str, tuple[dict[str, Any], list[tuple[int, str, float | None]]]] = {
+    "liked or not": ({"prompt": Q, "completion": "x", "label": True}, [(0, "label", 1.0)]),
     "long": ({"prompt": Q, "response": "x", "helpfulness": 3}, [(0, "helpfulness", 3.0)]),
     "wide": ({"prompt": Q, "responses": ["x", "y"], "scores": [1, None]}, [(0, "scores", 1.0)]),
     "ranks": ({"prompt": Q, "responses": ["x", "y"], "ranks": [2, 1]}, [(0, "rank", -2.0), (1, "rank", -1.0)]),
@@ -166,3 +172,12 @@ def test_labels_of_0_and_1_are_never_guessed() -> None:
 def test_several_votes_in_one_row() -> None:
     votes = read({**PAIR, "label": ["a", "b", None], "annotator": ["x", "y", "z"]}).votes
     assert [(one.annotator, one.won) for one in votes] == [("x", 1.0), ("y", 0.0)]
+
+
+def test_a_conversation_ends_with_its_response() -> None:
+    told = {"conversation": "messages", "scores": {"rating": ("rating",)}}
+    found = read({"messages": [*LONG, said("x")], "rating": 4}, **told)
+    assert (found.record["prompt"], found.record["responses"]) == (LONG, ["x"])
+    assert [one[:3] for one in found.scores] == [(0, "rating", 4.0)]
+    with pytest.raises(ValueError, match="messages ends with the user's turn, expected the assistant's"):
+        read({"messages": LONG}, conversation="messages")

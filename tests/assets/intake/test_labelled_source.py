@@ -300,3 +300,30 @@ def test_dialogues_enter_as_labelled_conversations(tmp_path: Path) -> None:
     answers = {row["chosen"][-1]["content"] for row in rows}
     found = pairs_of(workspace)
     assert set(found.get_column("chosen")) <= answers and found.get_column("prompt_id").n_unique() == len(prompts)
+
+
+def test_labels_may_lie_in_a_source_of_their_own(tmp_path: Path) -> None:
+    """They join by content; of a prompt that nobody has, the label goes with the rest of its row."""
+    write_jsonl(tmp_path / "labels.jsonl", [*votes("b"), *votes("a", prompt="unknown")])
+    write_jsonl(tmp_path / "prompts.jsonl", [{"prompt": "q", "responses": ["x", "z"]}])
+    parts: dict[str, Any] = {
+        "prompts": {"source": "prompts.jsonl"},
+        "responses": [{"source": "labels.jsonl", "columns": VOTES}],
+    }
+    build(recipe(tmp_path, [], {}, **parts), tmp_path)
+    workspace = Workspace(tmp_path, "tested", 2)
+    assert pairs_of(workspace).select("chosen", "rejected").rows() == [("y", "x")]
+    assert table(workspace, "labels").height == 1
+    rejects = pl.read_parquet(tmp_path / "tested" / "rejects.parquet").get_column("reason").to_list()
+    assert rejects == ["no prompt of the prompts source has this text"]
+
+
+def test_whole_conversations_become_prompts_with_a_response(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}, {"from": "human", "value": "Why?"}]
+    rows = [{"turns": [*turns, {"from": "gpt", "value": "x"}]}, {"turns": turns}]
+    workspace = Workspace(tmp_path, "tested", 2)
+    taken = take_in(recipe(tmp_path, rows, {"conversation": "turns"}, judges=[{"kind": "length"}]), workspace)
+    assert (taken.prompts, taken.responses, taken.rejects) == (1, 1, 1)
+    messages = table(workspace, "prompts").get_column("messages").to_list()[0]
+    told = [("user", "Hi"), ("assistant", "Hello"), ("user", "Why?")]
+    assert [(one["role"], one["content"]) for one in messages] == told

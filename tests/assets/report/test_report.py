@@ -14,7 +14,7 @@ from helpers import build, image, recipe_of, write_jsonl
 from release_folder import evil_rows
 
 from pairwright.assets.report import figures
-from pairwright.assets.report.page import page, plots, report
+from pairwright.assets.report.page import _library, page, plots, report
 from pairwright.assets.report.shown_turns import TEXT, block, thumbnail
 from pairwright.assets.storage.media import put_bytes
 from pairwright.assets.storage.store import Workspace
@@ -59,6 +59,24 @@ def test_the_same_tables_give_the_same_bytes(hostile: tuple[Recipe, Path]) -> No
     made = build(recipe, data)
     pages = {page(recipe, Workspace.of(recipe, data), made.manifest) for _ in range(3)}
     assert len(pages) == 1
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_the_library_is_bundled_once_for_all_data_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writable: bool
+) -> None:
+    """And beside the data, where the user's cache cannot be written."""
+    bundled: list[str] = []
+    monkeypatch.setattr("vl_convert.javascript_bundle", lambda: bundled.append("one") or "let a = 1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if not writable:
+        (tmp_path / "cache").write_text("a file, where a folder would have to be")
+    for name in ("first", "second", "first"):
+        _library.cache_clear()
+        assert _library(tmp_path / name) == "let a = 1"
+    _library.cache_clear()
+    assert len(bundled) == (1 if writable else 2)
+    assert (tmp_path / "first" / ".report").exists() is not writable
 
 
 def test_a_block_keeps_lines_and_a_bound() -> None:

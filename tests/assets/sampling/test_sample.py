@@ -13,7 +13,7 @@ from replay_server import HELLO, App, Settings, serving
 
 from pairwright.assets.intake.source import take_in
 from pairwright.assets.sampling import sample
-from pairwright.assets.sampling.policies.base import read
+from pairwright.assets.sampling.policies.served import read
 from pairwright.assets.sampling.pool import policies_of, samples_table, writers
 from pairwright.assets.storage.store import Workspace
 from pairwright.models.serving.endpoint import Endpoint

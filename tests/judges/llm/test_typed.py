@@ -13,6 +13,7 @@ from replay_server import App, Settings, serving
 from pairwright.assets.judging.verdicts import judges_of, response_scores, verdicts_table
 from pairwright.assets.storage.store import Workspace
 from pairwright.judges.llm.typed import shown_conversation, shown_response, with_media
+from pairwright.pipelines.plan import plan
 from pairwright.schemas.errors import RecipeError
 from pairwright.schemas.tool_calls import canonical
 
@@ -154,3 +155,17 @@ def test_renditions() -> None:
         '{"type": "audio_url", "audio_url": {"url": "u"}}',
         '{"type": "image_url", "image_url": {"url": "v"}}',
     ]
+
+
+def test_a_plan_tells_what_cannot_be_judged(tmp_path: Path) -> None:
+    asked = Asked(tmp_path)
+    asked.build()
+    workspace = Workspace.of(asked.recipe, tmp_path / "data")
+    before = sorted(path.stat().st_mtime_ns for path in workspace.root.rglob("media/*"))
+    made = plan(asked.recipe, workspace)
+    told = {one.judge: one.estimate.unreadable for one in made.lines}
+    assert told == {"llm-rating": 2, "length": 1} and made.total.calls == 0
+    assert sorted(path.stat().st_mtime_ns for path in workspace.root.rglob("media/*")) == before
+    fresh = plan(asked.recipe, Workspace.of(asked.recipe, tmp_path / "other"))
+    assert {one.judge: one.estimate.unreadable for one in fresh.lines} == told and fresh.total.calls == 5
+    assert not (tmp_path / "other" / "tested" / "media").exists()

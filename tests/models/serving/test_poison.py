@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from replay_server import App, Settings, judge_by_hash, serving
 
 from pairwright.assets.judging.verdicts import judges_of, verdicts_table
-from pairwright.assets.sampling.policies.base import read
+from pairwright.assets.sampling.policies.served import read
 from pairwright.judges.llm.parse import read_choice, read_order, read_rating, read_ratings
 from pairwright.judges.llm.weigh import probabilities
 from pairwright.models.serving.answers import text_in

@@ -92,7 +92,7 @@ def test_a_run_of_the_ui_tells_how_far_its_calls_are(tmp_path: Path, monkeypatch
     assert len(told) > 3, lines
     assert all(step.total is None or step.done <= step.total for step in heard), "of four aspects, too"
     assert told[-1].startswith("verdicts/rated 1/1: 12 of 12") and "$" in told[-1]
-    for stage in ("source", "source: shards", "preferences", "pairs", "rankings", "release: pairs", "export trl"):
+    for stage in ("source", "source: shards", "preferences", "pairs", "rankings", "release", "export trl"):
         assert any(line.startswith(f"{stage}: ") for line in lines), stage
     assert {step.stage for step in heard} >= {"source", "verdicts/rated 1/1", "pairs"}, "others hear it as before"
 
