@@ -29,6 +29,7 @@ from pairwright.assets.releasing.release import release
 from pairwright.assets.releasing.versions import Release
 from pairwright.assets.report.page import report
 from pairwright.assets.sampling.sample import policies_of, respond, sample_shard
+from pairwright.assets.stages.run import Run
 from pairwright.assets.storage.kept_views import kept_view
 from pairwright.assets.storage.repair import mended
 from pairwright.assets.storage.reply_ledger import budget_of
@@ -157,7 +158,7 @@ def _stages(recipe: Recipe, workspace: Workspace, night: datetime) -> Release:
     take_in(recipe, workspace)
     (shard,) = workspace.each_shard()
     for policy in policies_of(recipe):
-        sample_shard(recipe, policy, workspace, shard, budget_of(recipe, workspace))
+        sample_shard(recipe, policy, workspace, shard, Run(budget_of(recipe, workspace)))
     respond(recipe, workspace, shard)
     files = workspace.files("responses")
     made_from = [version_of(path) for path in files]

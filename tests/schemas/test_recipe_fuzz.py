@@ -49,6 +49,7 @@ JUDGES: list[dict[str, Any]] = [
 POLICIES: list[dict[str, Any]] = [
     {"kind": "openai", "samples": 2, "system": ["a", "b"], "stop": ["\n"], **SERVER},
     {"kind": "openai-completions", "joiner": " ", "logprobs": True, **SERVER},
+    {"kind": "transformers", "model": WEAK, "batch_size": 8, "top_p": 0.9},
 ]
 FILTERS: list[dict[str, Any]] = [
     {"kind": "margin", "minimum": 0.1, "by": "bleu"},

@@ -9,6 +9,7 @@ from helpers import recipe_of, write_jsonl
 from polars.testing import assert_frame_equal
 
 from pairwright.assets.intake import source_rows
+from pairwright.assets.intake.media import MediaIntake
 from pairwright.assets.intake.merge_rows import merged
 from pairwright.assets.intake.readers import open_source
 from pairwright.assets.storage.spool import unspool
@@ -26,7 +27,7 @@ def spooled(folder: Path, rows: Sequence[dict[str, Any]]) -> list[pl.DataFrame]:
     folder.mkdir()
     write_jsonl(folder / "rows.jsonl", list(rows))
     recipe = recipe_of(folder, "rows.jsonl", shards=1)
-    source_rows.spool([open_source(recipe.sources[0], folder)], 1, folder)
+    source_rows.spool([open_source(recipe.sources[0], folder)], 1, folder, MediaIntake(folder / "media", folder))
     found = [unspool(folder, table, 0) for table in ("prompts", "responses")]
     return [one for one in found if one is not None]
 
