@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from pairwright.assets.sampling.policies.base import Policy
 from pairwright.models.estimate import Estimate
@@ -11,6 +11,7 @@ from pairwright.models.serving.endpoint import estimated_tokens
 from pairwright.schemas.ids import seed_of
 from pairwright.schemas.kinds import Runtime
 from pairwright.schemas.models import CausalModel
+from pairwright.schemas.naming import with_named
 from pairwright.schemas.served import Thinking
 
 
@@ -32,6 +33,13 @@ class Transformers(Policy):
     batch_size: Annotated[int | None, Field(ge=1), Runtime] = None
     """Samples written at a time; by default 32 on a CPU and 128 elsewhere, and half of that, and so on, where memory
     does not hold them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_once(cls, data: Any, info: ValidationInfo) -> Any:
+        """Of a model that the recipe names, how to sample is the policy's; the model itself takes the rest."""
+        told = with_named(data, "model", cls.model_fields.keys() - {"model"}, info.context)
+        return data if told is data else {**told, "model": data["model"]}
 
     @model_validator(mode="after")
     def _is_here(self) -> Self:

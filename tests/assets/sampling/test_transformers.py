@@ -113,3 +113,16 @@ def test_reasoning_without_an_end_fails(tmp_path: Path) -> None:
 def test_a_server_is_not_asked(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="write kind: openai"):
         made(tmp_path, model={"id": str(TINY), "base_url": "http://127.0.0.1:1/v1"})
+
+
+def test_a_named_model_tells_how_it_is_sampled_and_where_it_runs(tmp_path: Path) -> None:
+    entry = {"model": str(TINY), "max_tokens": 5, "temperature": 0.3, "dtype": "bfloat16"}
+    write_jsonl(tmp_path / "p.jsonl", [{"prompt": "Tell me."}])
+    policy = {"kind": "transformers", "model": "small", "temperature": 0.6}
+    found = policies_of(recipe_of(tmp_path, "p.jsonl", models={"small": entry}, policies=[policy]))[0]
+    assert isinstance(found, write.Transformers)
+    assert (found.max_tokens, found.temperature) == (5, 0.6)
+    assert (found.model.id, found.model.dtype, found.model.max_tokens) == (str(TINY), "bfloat16", None)
+    plain = {"kind": "transformers", "temperature": 0.6, "max_tokens": 5}
+    written_out = plain | {"model": {"id": str(TINY), "dtype": "bfloat16"}}
+    assert policies_of(recipe_of(tmp_path, "p.jsonl", policies=[written_out]))[0].fingerprint == found.fingerprint
