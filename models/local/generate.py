@@ -95,7 +95,10 @@ class Writer:
         rows, failed = list[_Row](), list[Written]()
         for draft in drafts:
             row = self._row(draft)
-            (rows if isinstance(row, _Row) else failed).append(row)  # type: ignore[arg-type]
+            if isinstance(row, _Row):
+                rows.append(row)
+            else:
+                failed.append(row)
         if failed:
             yield failed
         rows.sort(key=lambda row: (len(row.ids), row.ids))

@@ -58,12 +58,8 @@ class Transformers(Policy):
 
     def estimate(self, missing: Iterator[tuple[list[dict[str, Any]], list[int]]]) -> Estimate:
         """Each sample is a pass; tokens of prompts are estimated, samples are taken to be as long as they may be."""
-        total = Estimate()
+        samples, prompts = 0, 0
         for messages, numbers in missing:
-            prompt = estimated_tokens(messages)
-            total += Estimate(
-                passes=len(numbers),
-                prompt_tokens=prompt * len(numbers),
-                completion_tokens=self.max_tokens * len(numbers),
-            )
-        return total
+            samples += len(numbers)
+            prompts += estimated_tokens(messages) * len(numbers)
+        return Estimate(passes=samples, prompt_tokens=prompts, completion_tokens=self.max_tokens * samples)
